@@ -1,0 +1,87 @@
+# The verbs of the project. Each builds its own environment first; nothing but Python 3.11, make and the
+# package registries is needed.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: demo run test live e2e faults bench bench-scale long lint types fast docs clean lock setup
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+setup: $(READY)
+
+$(READY): requirements.lock client/pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --only-binary :all: requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --no-index -e ./client
+	@touch $(READY)
+
+## demo         the main job: a Monte-Carlo production from request to Z peak
+demo: $(READY)
+	@$(BIN)/python manage.py demo $(DEMO)
+
+## run          the site and its workers on the embedded database
+run: $(READY)
+	@$(BIN)/python manage.py up
+
+## test         everything that a laptop without root can run
+test: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not live and not e2e and not faults and not scale" $(ARGS)
+
+## fast         the tests that need no database
+fast: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 -m "not live and not e2e and not faults and not scale and not django_db" $(ARGS)
+
+## live         suites that install and start real servers
+live: $(READY)
+	@$(BIN)/python -m pytest -q -m live $(ARGS) || test $$? -eq 5
+
+## e2e          suites that drive a real browser
+e2e: $(READY)
+	@$(BIN)/python -m pytest -q -m e2e $(ARGS) || test $$? -eq 5
+
+## faults       1,000 submissions under 200 kill -9
+faults: $(READY)
+	@$(BIN)/python -m tests.faults $(FAULTS)
+
+## bench        figures, one JSON object a line
+bench: $(READY)
+	@$(BIN)/python -m tests.scale.bench $(BENCH)
+
+## bench-scale  the same at full size
+bench-scale: $(READY)
+	@$(BIN)/python -m tests.scale.bench --full $(BENCH)
+
+## long         the proofs at full size
+long: $(READY)
+	@$(BIN)/python -m tests.faults --full
+	@$(BIN)/python -m pytest -q -m scale
+
+## lint         ruff, import contracts, templates, types
+lint: $(READY) types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@PYTHONPATH=.:client $(BIN)/lint-imports --no-cache
+	@$(BIN)/djlint --quiet --lint templates
+
+## types        mypy
+types: $(READY)
+	@$(BIN)/mypy .
+
+## docs         check that every page renders and every link is whole
+docs: $(READY)
+	@$(BIN)/python -m pytest -q tests/contracts/test_docs.py
+
+## lock         resolve the dependencies anew
+lock:
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+## clean        remove what was built and what was run
+clean:
+	@rm -rf $(VENV) .poms .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

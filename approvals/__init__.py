@@ -1,0 +1,1 @@
+"""Whether, and in which order: requests, checks, decisions."""

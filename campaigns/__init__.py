@@ -1,0 +1,1 @@
+"""What should run: campaigns, stages, edges, splitting, completion, text form."""

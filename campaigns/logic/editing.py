@@ -1,0 +1,165 @@
+"""Campaigns come to be and change only by revisions: a text, checked, kept for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from campaigns import command, definition, queries
+from campaigns.models import Campaign, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
+from core import transitions
+from core.errors import Conflict, Problem, Refused
+from experiments.models import Experiment
+from experiments.scoping import may
+from integrations import registry
+
+
+def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
+    """Parse and check a text against what the experiment knows; all complaints are in the answer."""
+    parsed = definition.parse(text)
+    if parsed.errors:
+        return parsed
+    _keep_out_foreign_setups(parsed, experiment, author)
+    whole = definition.complete(
+        parsed.definition,
+        [job_type.text() for job_type in queries.job_types(experiment)],
+        [setup.text() for setup in queries.login_setups(experiment)],
+    )
+    parsed.errors += definition.check(whole)
+    if whole.experiment and whole.experiment != experiment.name:
+        hint = f"experiment={experiment.name}, or file it under {whole.experiment}"
+        parsed.errors.append(Problem("experiment", f"the text is for {whole.experiment}", hint))
+    for setup in whole.login_setups:
+        for kind, key, known in (
+            ("launcher", setup.launcher, registry.LAUNCHERS), ("batch", setup.batch, registry.BATCH_SYSTEMS),
+        ):  # fmt: skip
+            if key not in known:
+                where = f"[login_setup {setup.name}] {kind}"
+                parsed.errors.append(
+                    Problem(where, f"unknown: {key}", f"one of {', '.join(known)}", setup.line or None)
+                )
+    parsed.definition = whole
+    return parsed
+
+
+def _keep_out_foreign_setups(parsed: definition.Parsed, experiment: Experiment, author: Any) -> None:
+    """Let only production bring login set-ups: they are code that runs with the experiment's credentials."""
+    if not parsed.definition.login_setups or may(author, "define", experiment):
+        return
+    known = {setup.name for setup in queries.login_setups(experiment)}
+    for setup in parsed.definition.login_setups:
+        where = f"[login_setup {setup.name}]"
+        if setup.name in known:
+            parsed.warnings.append(Problem(where, "the experiment's own set-up of this name is used", "", setup.line))
+        else:
+            hint = f"ask an operator of {experiment.name} to make it, or use {', '.join(sorted(known)) or 'none yet'}"
+            parsed.errors.append(Problem(where, "only production may define launch set-ups", hint, setup.line))
+    parsed.definition = replace(parsed.definition, login_setups=())
+
+
+def read_or_refuse(text: str, experiment: Experiment, author: Any) -> definition.Definition:
+    """Return the definition of a text, or raise Refused with every complaint."""
+    parsed = read(text, experiment, author)
+    if parsed.errors:
+        count = len(parsed.errors)
+        raise Refused(
+            f"The definition has {count} error{'s' if count > 1 else ''}; nothing was changed.", parsed.errors
+        )
+    return parsed.definition
+
+
+@transaction.atomic
+def create(experiment: Experiment, *, name: str, owner: Any, reason: str) -> Campaign:
+    """Make an empty campaign."""
+    campaign = Campaign.objects.create(experiment=experiment, name=name, owner=owner)
+    transitions.created(campaign, actor=f"user:{owner.username}", reason=reason)
+    return campaign
+
+
+@transaction.atomic
+def propose(campaign: Campaign, text: str, *, author: Any, note: str = "") -> Revision:
+    """Keep a text as the campaign's next revision, proposed for approval; one that waits is superseded.
+
+    Raises Refused with every complaint if the text is not a whole definition.
+    """
+    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    wanted = read_or_refuse(text, campaign.experiment, author)
+    last = campaign.revisions.order_by("-number").first()
+    for waiting in campaign.revisions.filter(state="proposed"):
+        transitions.move(
+            waiting,
+            "superseded",
+            expect="proposed",
+            actor=f"user:{author.username}",
+            reason="a newer revision",
+        )
+    revision = Revision.objects.create(
+        campaign=campaign, number=last.number + 1 if last else 1, text=definition.dump(wanted), source=text,
+        digest=wanted.digest, keywords=dict(wanted.keywords), author=author, note=note,
+    )  # fmt: skip
+    transitions.created(revision, actor=f"user:{author.username}", reason=note or "proposed")
+    _write_versions(revision, wanted)
+    if campaign.name != wanted.name:
+        Campaign.objects.filter(pk=campaign.pk).update(name=wanted.name)
+        campaign.name = wanted.name
+    return revision
+
+
+def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
+    campaign = revision.campaign
+    Stage.objects.bulk_create([Stage(campaign=campaign, name=s.name) for s in wanted.stages], ignore_conflicts=True)
+    stages = {stage.name: stage for stage in campaign.stages.all()}
+    job_types = {entry.name: entry for entry in wanted.job_types}
+    setups = {entry.name: entry for entry in wanted.login_setups}
+    versions = []
+    for position, text in enumerate(wanted.stages):
+        job_type, setup = job_types[text.job_type], setups[text.login_setup]
+        versions.append(
+            StageVersion(
+                revision=revision, stage=stages[text.name], position=position, type=text.type, dataset=text.dataset,
+                split=text.split, software_version=text.software_version, completion_type=text.completion_type,
+                completion_pct=text.completion_pct, events=text.events, seed=text.seed,
+                events_per_job=text.events_per_job, files_per_job=text.files_per_job, memory_mb=text.memory_mb,
+                memory_factor=text.memory_factor, wall_s=text.wall_s, recovery_rounds=text.recovery_rounds,
+                job_type=job_type.name, launch_script=job_type.launch_script,
+                parameters=command.overlay(job_type.parameters, text.params),
+                output_file_patterns=job_type.output_file_patterns, login_setup=setup.name, host=setup.host,
+                account=setup.account, setup=setup.setup, launcher=setup.launcher, batch=setup.batch,
+            )
+        )  # fmt: skip
+    StageVersion.objects.bulk_create(versions)
+    edges = [
+        Edge(campaign=campaign, upstream=stages[e.upstream], downstream=stages[e.downstream], pattern=e.pattern)
+        for e in wanted.edges
+    ]
+    Edge.objects.bulk_create(edges, ignore_conflicts=True)
+    known = {(e.upstream_id, e.downstream_id, e.pattern): e for e in campaign.edges.all()}
+    EdgeVersion.objects.bulk_create(
+        EdgeVersion(
+            revision=revision, gate=e.gate,
+            edge=known[stages[e.upstream].pk, stages[e.downstream].pk, e.pattern],
+        )
+        for e in wanted.edges
+    )  # fmt: skip
+
+
+def keep_job_type(experiment: Experiment, name: str, *, by: Any, **values: Any) -> JobType:
+    """Make a job type; one that exists is refused, since campaigns may count on it."""
+    return _keep(JobType, experiment, name, by, values)
+
+
+def keep_login_setup(experiment: Experiment, name: str, *, by: Any, **values: Any) -> LoginSetup:
+    """Make a login set-up; one that exists is refused."""
+    return _keep(LoginSetup, experiment, name, by, values)
+
+
+def _keep(model: Any, experiment: Experiment, name: str, by: Any, values: dict[str, Any]) -> Any:
+    if not name.strip():
+        raise Refused("It has no name.", [Problem("name", "is empty")])
+    try:
+        with transaction.atomic():
+            return model.objects.create(experiment=experiment, name=name.strip(), updated_by=by, **values)
+    except IntegrityError as error:
+        raise Conflict(f"There is a {model._meta.verbose_name} {name} already; nothing was changed.") from error

@@ -1,0 +1,61 @@
+"""Job types and login set-ups: how a kind of job is run, and where its scripts are started."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from campaigns.definition import JobTypeText, LoginSetupText
+from experiments.models import Experiment
+from experiments.scoping import Scoped
+
+
+class _Kept(Scoped):
+    """Configuration of an experiment, by name, with who changed it last."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    active = models.BooleanField(default=True)
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.experiment.name}/{self.name}"
+
+
+class JobType(_Kept):
+    """How one kind of job is run: the experiment's script, its parameters, what it puts out."""
+
+    launch_script = models.TextField()
+    parameters = models.JSONField(default=list, help_text="ordered [key, value] pairs")
+    output_file_patterns = models.CharField(max_length=400, default="%")
+    recoveries = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="campaigns_jobtype_name_uq")]
+
+    def text(self) -> JobTypeText:
+        """Return it as a definition names it."""
+        pairs = tuple((key, value) for key, value in self.parameters)
+        return JobTypeText(self.name, self.launch_script, pairs, self.output_file_patterns, tuple(self.recoveries))
+
+
+class LoginSetup(_Kept):
+    """Where and how scripts are started: code that runs with the experiment's credentials (design 9)."""
+
+    host = models.CharField(max_length=200, default="localhost")
+    account = models.CharField(max_length=100, blank=True)
+    setup = models.TextField(blank=True, help_text="shell text, run as written before the script")
+    launcher = models.CharField(max_length=20, default="local")
+    batch = models.CharField(max_length=30, default="local")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="campaigns_loginsetup_name_uq")]
+
+    def text(self) -> LoginSetupText:
+        """Return it as a definition names it."""
+        return LoginSetupText(self.name, self.host, self.account, self.setup, self.launcher, self.batch)

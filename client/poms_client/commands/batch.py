@@ -1,0 +1,21 @@
+"""`poms batch`: the slices of a stage and their repetition."""
+
+from __future__ import annotations
+
+from poms_client.commands._common import Verb, add_history, add_list, add_show, add_verbs, noun_app
+from poms_client.refs import BATCH, CAMPAIGN, STAGE
+
+COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
+
+app = noun_app("batch", "The slices of a stage: show, relaunch, recover.")
+add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
+add_show(app, BATCH)
+add_verbs(
+    app,
+    BATCH,
+    {
+        "relaunch": Verb("Run a failed batch again."),
+        "recover": Verb("Submit again the inputs of a batch that have no result."),
+    },
+)
+add_history(app, BATCH)

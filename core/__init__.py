@@ -1,0 +1,1 @@
+"""Mechanisms without a domain: clock, states, ledger, locks, queue."""

@@ -1,0 +1,37 @@
+"""COPY into the database; the only module that knows the driver."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg2
+from django.db import connection
+
+DRIVER = psycopg2.__name__
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+
+
+def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """COPY rows of plain values (None is NULL) into a table in the caller's transaction; return how many."""
+    buffer = io.StringIO()
+    count = 0
+    for row in rows:
+        buffer.write("\t".join("\\N" if v is None else str(v).translate(_ESCAPES) for v in row))
+        buffer.write("\n")
+        count += 1
+    buffer.seek(0)
+    with connection.cursor() as cursor:
+        cursor.cursor.copy_expert(  # the driver's own cursor below Django's
+            f"COPY {table} ({', '.join(columns)}) FROM STDIN", buffer
+        )
+    return count
+
+
+def temporary_table(name: str, columns: str) -> None:
+    """Make an empty temporary table that is gone at the end of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns}) ON COMMIT DELETE ROWS")
+        cursor.execute(f"TRUNCATE {name}")

@@ -1,0 +1,99 @@
+"""Loops: take due rows, do one step, any number at once, anywhere (design 5)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db import connection
+from django.db.models import F
+from django.utils.module_loading import import_string
+
+from core.clock import now
+from core.models import Heartbeat, Trouble
+
+log = structlog.get_logger()
+
+PARKED_AFTER = 5
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop: the dotted path of its pass (returns how many steps it did) and its period in seconds."""
+
+    name: str
+    step: str
+    period: float
+
+
+_loops: dict[str, Loop] = {}
+
+
+def register(name: str, step: str, *, period: float) -> None:
+    """Announce a loop; apps do so when they are ready."""
+    _loops[name] = Loop(name, step, period)
+
+
+def all_loops() -> list[Loop]:
+    """Return every loop in the order of registration."""
+    return list(_loops.values())
+
+
+def run(name: str, *, budget: float = 60.0) -> int:
+    """Pass until there is nothing more to do or the budget in seconds is spent; return the steps done."""
+    step: Callable[[], int] = import_string(_loops[name].step)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    started, total = time.monotonic(), 0
+    Heartbeat.objects.update_or_create(loop=name, defaults={"worker": worker, "started_at": now()})
+    try:
+        while (did := step()) and time.monotonic() - started < budget:
+            total += did
+        total += did
+    except Exception as error:
+        Heartbeat.objects.filter(loop=name).update(errors=F("errors") + 1, last_error=f"{now():%F %T} {error!r}")
+        raise
+    Heartbeat.objects.filter(loop=name).update(ended_at=now(), steps=F("steps") + total)
+    return total
+
+
+def tick(name: str, rung: float) -> int:
+    """Answer a bell; a bell rung before the loop's latest pass began has been answered by that pass."""
+    begun = Heartbeat.objects.filter(loop=name).values_list("started_at", flat=True).first()
+    if begun is not None and begun.timestamp() > rung:
+        return 0
+    return run(name)
+
+
+@contextmanager
+def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
+    """Step one row; an error is written down with a date for the next try and stops no other row (F8).
+
+    The step opens its own transactions, so that it may call outside between them.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.exception("loop.step_failed", loop=loop, kind=kind, thing=thing_id)
+        connection.close_if_unusable_or_obsolete()
+        trouble, _ = Trouble.objects.get_or_create(
+            loop=loop, kind=kind, thing_id=thing_id, defaults={"error": repr(error)}
+        )
+        trouble.tries += 1
+        trouble.error = repr(error)
+        trouble.updated_at = now()
+        trouble.next_at = None if trouble.tries >= PARKED_AFTER else now() + timedelta(seconds=2**trouble.tries)
+        trouble.save()
+
+
+def untroubled(loop: str, kind: str) -> str:
+    """Return the SQL condition that a row named `id` is neither parked nor waiting after an error."""
+    return (
+        "NOT EXISTS (SELECT 1 FROM core_trouble t WHERE t.loop = '%s' AND t.kind = '%s' AND t.thing_id = {id}"  # noqa: S608, UP031 - constants of the caller's code
+        " AND (t.next_at IS NULL OR t.next_at > now()))" % (loop, kind)
+    )

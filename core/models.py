@@ -1,0 +1,97 @@
+"""Infrastructure tables: the ledger of transitions, seals over it, heartbeats, request keys, troubles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+
+
+class TransitionQuerySet(models.QuerySet["Transition"]):
+    """Reads of the ledger."""
+
+    def visible_to(self, user: Any) -> TransitionQuerySet:
+        """Return the transitions of experiments that the person may look into (design 9)."""
+        return self.filter(experiment_id__in=user.experiment_ids("view"))
+
+
+class Transition(models.Model):
+    """One change of state of one thing: history, audit trail and outbox at once (design 3, M8).
+
+    The table is partitioned: jobs' rows by month, everything else in one partition that is kept for ever.
+    """
+
+    kind = models.CharField(max_length=16)
+    thing_id = models.BigIntegerField()
+    experiment_id = models.BigIntegerField(null=True)
+    source = models.CharField(max_length=24, blank=True)
+    target = models.CharField(max_length=24)
+    verb = models.CharField(max_length=32, blank=True)
+    at = models.DateTimeField(db_default=Now())
+    actor = models.CharField(max_length=150)
+    reason = models.TextField(blank=True)
+    txid = models.BigIntegerField()
+
+    objects = TransitionQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "core_transition"
+
+
+class Seal(models.Model):
+    """A link of the hash chain over committed transitions with from_txid <= txid < to_txid."""
+
+    from_txid = models.BigIntegerField()
+    to_txid = models.BigIntegerField(unique=True)
+    rows = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+    at = models.DateTimeField(db_default=Now())
+
+
+class Heartbeat(models.Model):
+    """When a loop last ran, how long, what it did and what went wrong."""
+
+    loop = models.CharField(max_length=16, primary_key=True)
+    worker = models.CharField(max_length=100, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    steps = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+
+
+class RequestKey(models.Model):
+    """The answer to a creating request, kept under the caller's Idempotency-Key."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    route = models.CharField(max_length=200)
+    body_hash = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="core_requestkey_user_key_uq")]
+
+
+class Trouble(models.Model):
+    """A row that a loop could not step: how often, why, and when it will be tried again.
+
+    After five tries it is parked until a person clears it, so that one poison row stops nothing else (F8).
+    """
+
+    loop = models.CharField(max_length=16)
+    kind = models.CharField(max_length=16)
+    thing_id = models.BigIntegerField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField()
+    next_at = models.DateTimeField(null=True, help_text="when to try again; empty: parked until cleared")
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["loop", "kind", "thing_id"], name="core_trouble_thing_uq")]

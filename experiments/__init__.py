@@ -1,0 +1,1 @@
+"""Who: experiments, people, roles, tokens; the root of access."""

@@ -1,0 +1,208 @@
+"""What all views of the API share: objects by reference, starting at visible_to, and the declared rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.db import models
+from django.urls import path
+from django.urls.converters import get_converters, register_converter
+from rest_framework import serializers, viewsets
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core import idempotency, ledger
+from core.errors import NotVisible, Problem, Refused
+from experiments.models import Experiment
+from experiments.rules import rule_of
+from experiments.scoping import experiments_for, require
+
+Document = dict[str, Any]
+
+
+class KeysetPage(CursorPagination):
+    """Pages by key, newest first; `limit` up to 500."""
+
+    page_size = 100
+    page_size_query_param = "limit"
+    max_page_size = 500
+    ordering = "-pk"
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """Return the page and the cursor of the next one."""
+        link = self.get_next_link()
+        found = re.search(r"[?&]cursor=([^&]+)", link) if link else None
+        return Response({"results": data, "next": found[1] if found else None})
+
+
+class ReasonInput(serializers.Serializer[Any]):
+    """The body of a verb."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+
+
+class ScopedViewSet(viewsets.GenericViewSet[Any]):
+    """A noun of the API. Subclasses name the model, its letter, the rule of each action, and `document`."""
+
+    model: Any = None
+    rules: dict[str, str] = {}
+    letter = ""
+    filters: dict[str, str] = {}
+    pagination_class = KeysetPage
+
+    def get_queryset(self) -> Any:
+        """Start every query where access is decided."""
+        return self.model.objects.visible_to(self.request.user)
+
+    def document(self, row: Any) -> Document:
+        """Return what the API shows of a row."""
+        raise NotImplementedError
+
+    def rows(self) -> Any:
+        """Return the visible rows with what `document` needs beside them."""
+        return self.get_queryset().select_related("experiment")
+
+    def find(self, ref: str) -> Any:
+        """Return the visible row of a reference such as demo/c1; what is not visible does not exist."""
+        experiment, _, key = ref.partition("/")
+        row = self.rows().filter(experiment__name=experiment, pk=int(key[1:])).first()
+        if row is None:
+            raise NotVisible(f"There is no {ref}, or you may not see it.")
+        return row
+
+    def permit(self, experiment: Experiment) -> None:
+        """Raise NotAllowed unless the person holds the permission that the action's rule names."""
+        require(self.request.user, str(rule_of(self, self.action)), experiment)
+
+    def find_permitted(self, ref: str) -> Any:
+        """Return the row of a reference on which the person may do this action."""
+        row = self.find(ref)
+        self.permit(row.experiment)
+        return row
+
+    def experiment_named(self, name: Any) -> Experiment:
+        """Return the experiment of a body or query, if the person may see it."""
+        row = experiments_for(self.request.user, "view_overview").filter(name=str(name or "")).first()
+        if row is None:
+            names = ", ".join(experiments_for(self.request.user, "view").values_list("name", flat=True))
+            raise Refused(
+                "The experiment is missing or unknown; nothing was changed.",
+                [Problem("experiment", f"unknown: {name or '(none given)'}", f"one of {names}" if names else "")],
+            )
+        return row
+
+    def body(self, form: type[serializers.Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
+        """Return the validated body; unknown fields are refused, so that a slip of the pen is not lost."""
+        data = self.request.data
+        if not isinstance(data, dict):
+            raise Refused("The body is not a JSON object.", [Problem("body", "expected {…}")])
+        filled = form(data=data, partial=partial)
+        filled.is_valid(raise_exception=True)
+        unknown = sorted(set(data) - set(filled.fields))
+        if unknown:
+            known = ", ".join(filled.fields)
+            raise Refused(
+                "The body has unknown fields; nothing was changed.",
+                [Problem(name, "unknown field", f"known are {known}") for name in unknown],
+            )
+        return dict(filled.validated_data)
+
+    def reason(self) -> str:
+        """Return the reason that a verb was given."""
+        return str(self.body(ReasonInput)["reason"])
+
+    @property
+    def actor(self) -> str:
+        """Return who is asking, as the ledger names people."""
+        return f"user:{self.request.user.username}"
+
+    def once(self, act: Callable[[], tuple[int, Any]]) -> Response:
+        """Create something; a repeated Idempotency-Key gets the first answer again."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not key:
+            status, answer = act()
+            return Response(answer, status=status)
+        if len(key) > 200:
+            raise Refused("The Idempotency-Key is too long.", [Problem("Idempotency-Key", "at most 200 characters")])
+        raw = self.request._request.body
+        status, answer = idempotency.once(
+            self.request.user, key, f"{self.request.method} {self.request.path}", raw, act
+        )
+        return Response(answer, status=status)
+
+    def page(self, rows: models.QuerySet[Any]) -> Response:
+        """Return one page of rows, filtered by the query string."""
+        query = self.request.query_params
+        if experiment := query.get("experiment"):
+            rows = rows.filter(experiment__name=experiment)
+        for name, field in self.filters.items():
+            if name in query:
+                value = query[name]
+                if re.fullmatch(r"[a-z][a-z0-9_-]*/[a-z]\d{1,18}", value):
+                    value = value.partition("/")[2][1:]
+                elif field.endswith("_id") and not value.isdigit():
+                    raise Refused(
+                        "The filter cannot be read.",
+                        [Problem(name, f"no reference: {value}", "such as demo/c1")],
+                    )
+                rows = rows.filter(**{field: value})
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response([self.document(row) for row in page or []])
+
+    def list(self, request: Request) -> Response:
+        """Return a page of what is visible."""
+        return self.page(self.rows())
+
+    def retrieve(self, request: Request, ref: str) -> Response:
+        """Return one object."""
+        return Response(self.document(self.find(ref)))
+
+    def history(self, request: Request, ref: str) -> Response:
+        """Return the transitions of one object, oldest first (M8)."""
+        row = self.find(ref)
+        steps = ledger.history(row.STATES.kind, [row.pk])[:1000]
+        return Response({"results": [transition_document(step, ref) for step in steps]})
+
+
+def transition_document(step: Any, ref: str) -> Document:
+    """Return a transition as the API shows it."""
+    return {
+        "at": step.at, "of": ref, "kind": step.kind, "from": step.source, "to": step.target, "verb": step.verb,
+        "actor": step.actor, "reason": step.reason,
+    }  # fmt: skip
+
+
+def ref_path(noun: str, letter: str, tail: str = "") -> str:
+    """Return the pattern of a path with a reference in it: campaigns/<c_ref:ref>/hold/."""
+    name = f"{letter}_ref"
+    if name not in get_converters():
+        converter = type(
+            f"{letter.upper()}Ref", (),
+            {"regex": rf"[a-z][a-z0-9_-]*/{letter}[1-9][0-9]{{0,17}}",
+             "to_python": lambda self, value: value, "to_url": lambda self, value: value},
+        )  # fmt: skip
+        register_converter(converter, name)
+    return f"{noun}/<{name}:ref>/{tail}"
+
+
+def routes(noun: str, view: type[ScopedViewSet], *verbs: str, create: bool = False, history: bool = True) -> list[Any]:
+    """Return the addresses of a noun: list, one object, its history, and a POST for each verb."""
+    listed: dict[str, Any] = {"get": "list", **({"post": "create"} if create else {})}
+    single: dict[str, Any] = {
+        "get": "retrieve",
+        **({"patch": "partial_update"} if hasattr(view, "partial_update") else {}),
+    }
+    found = [
+        path(f"{noun}/", view.as_view(listed), name=f"{noun}-list"),
+        path(ref_path(noun, view.letter), view.as_view(single), name=f"{noun}-detail"),
+    ]
+    if history:
+        address = ref_path(noun, view.letter, "history/")
+        found.append(path(address, view.as_view({"get": "history"}), name=f"{noun}-history"))
+    for verb in verbs:
+        address = ref_path(noun, view.letter, f"{verb}/")
+        found.append(path(address, view.as_view({"post": f"do_{verb}"}), name=f"{noun}-{verb}"))
+    return found

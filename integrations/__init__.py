@@ -1,0 +1,1 @@
+"""The outside: batch systems, catalogues, launchers."""

@@ -1,0 +1,49 @@
+"""What every catalogue must offer: datasets, files, and what a submission has produced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class FileSeen:
+    """One file as a catalogue knows it."""
+
+    name: str
+    path: str
+    size: int = 0
+    checksum: str = ""
+    events: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    parents: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What one job left: the units that it worked on and the outputs, already located."""
+
+    job: str
+    units: Sequence[str]
+    outputs: Sequence[FileSeen]
+
+
+class Catalogue(Protocol):
+    """A catalogue of one experiment. Every call raises only integrations.errors.OutsideError."""
+
+    def count(self, dataset: str) -> int | None:
+        """Return how many files a dataset has now, or None if there is no such dataset."""
+        ...
+
+    def files(self, dataset: str) -> Sequence[FileSeen]:
+        """Return the files of a dataset now."""
+        ...
+
+    def produced(self, place: str, uuid: str) -> list[Produced]:
+        """Return what the jobs of a submission left and where it lies; only files that are really there."""
+        ...
+
+    def declare(self, files: Sequence[FileSeen]) -> dict[str, str]:
+        """Enter files with their parentage; return name -> why for those that are refused."""
+        ...

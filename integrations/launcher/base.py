@@ -1,0 +1,63 @@
+"""What every launcher must offer: start scripts on a host through the shim, and say what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One script to be started: everything that the shim needs."""
+
+    uuid: str
+    attempt: int
+    argv: Sequence[str]
+    setup: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    wall_s: int = 600
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the launch as the shim reads it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the shim did: started, running (already), finished (already), stale or refused."""
+
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a launch: never_seen, running, finished or vanished (killed without a result)."""
+
+    state: str
+    attempt: int | None = None
+    exit_code: int | None = None
+    timed_out: bool = False
+    job_ids: Sequence[str] = ()
+
+
+class Launcher(Protocol):
+    """A launcher. Every call raises only integrations.errors.OutsideError."""
+
+    def start(self, launches: Sequence[Launch]) -> dict[str, Started]:
+        """Start scripts, many in one call; return the outcome of each uuid."""
+        ...
+
+    def status(self, uuids: Sequence[str]) -> dict[str, Fate]:
+        """Return what became of each."""
+        ...
+
+    def stop(self, uuids: Sequence[str]) -> dict[str, str]:
+        """End running scripts."""
+        ...
+
+    def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
+        """Return {"text", "total"}: a piece of what a script printed."""
+        ...

@@ -1,0 +1,67 @@
+"""The local launcher: runs the launch shim on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from integrations import process
+from integrations.errors import Refused, Unsure
+from integrations.launcher.base import Fate, Launch, Started
+
+SHIM = Path(__file__).with_name("shim.py")
+
+
+class LocalLauncher:
+    """Launcher `local`: scripts run under the account of the worker."""
+
+    def __init__(self, home: Path, *, seconds: float = 60.0) -> None:
+        """Keep the launches' folders below `home`; a shim call may take the given seconds."""
+        self.home = home
+        self.seconds = seconds
+
+    def start(self, launches: Sequence[Launch]) -> dict[str, Started]:
+        """Start scripts through one call of the shim."""
+        answer = self._call("start", {"launches": [launch.as_dict() for launch in launches]})
+        return {
+            uuid: Started(outcome["outcome"], outcome.get("detail", "")) for uuid, outcome in answer["outcomes"].items()
+        }
+
+    def status(self, uuids: Sequence[str]) -> dict[str, Fate]:
+        """Ask the shim what became of each launch."""
+        answer = self._call("status", {"uuids": list(uuids)})
+        return {uuid: _fate(seen) for uuid, seen in answer["launches"].items()}
+
+    def stop(self, uuids: Sequence[str]) -> dict[str, str]:
+        """End running scripts."""
+        answer = self._call("stop", {"uuids": list(uuids)})
+        return dict(answer.get("outcomes", answer))
+
+    def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
+        """Return a piece of what a script printed."""
+        return self._call("output", {"uuid": uuid, "part": part, "offset": offset, "length": length})
+
+    def _call(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
+        argv = [sys.executable, "-S", "-E", "-s", "-B", str(SHIM), verb]
+        document = json.dumps({"home": str(self.home), **question}).encode()
+        ended = process.run(argv, stdin=document, seconds=self.seconds)
+        if ended.exit_code == 2:
+            raise Refused(f"the launch shim refuses: {ended.stderr.decode(errors='replace').strip()}")
+        if ended.exit_code != 0:
+            why = ended.stderr.decode(errors="replace").strip()[-500:]
+            raise Unsure(f"the launch shim ended with {ended.exit_code}: {why}")
+        try:
+            return dict(json.loads(ended.stdout))
+        except ValueError as error:
+            raise Unsure("the launch shim's answer cannot be read") from error
+
+
+def _fate(seen: dict[str, Any]) -> Fate:
+    result = seen.get("result") or {}
+    return Fate(
+        state=seen["state"], attempt=seen.get("attempt"), exit_code=result.get("exit_code"),
+        timed_out=bool(result.get("timed_out")), job_ids=tuple(result.get("job_ids") or seen.get("job_ids") or ()),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The API: sign-in, errors, addresses."""

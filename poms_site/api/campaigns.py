@@ -1,0 +1,260 @@
+"""The API's view of campaigns, stages and holds: what needs submissions and definitions together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from approvals.models import Request as ProductionRequest
+from campaigns import queries as definitions
+from campaigns.models import Campaign, Stage
+from core import ledger
+from core.errors import NotVisible, Problem, Refused
+from core.models import Transition
+from experiments.scoping import experiments_for
+from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, transition_document
+from submissions import queries
+from submissions.logic import acting, holding, ordering, recovering
+from submissions.models import Batch, Hold, Submission
+
+
+class PrioritiseInput(ReasonInput):
+    """The body of prioritise."""
+
+    rank = serializers.IntegerField(min_value=0, max_value=100)
+
+
+class CampaignView(ScopedViewSet):
+    """Campaigns: the centre."""
+
+    model = Campaign
+    letter = "c"
+    filters = {"state": "state", "name": "name"}
+    rules = {
+        "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
+        "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "operate",
+    }  # fmt: skip
+
+    def rows(self) -> Any:
+        """Return campaigns with owner and revision."""
+        return self.get_queryset().select_related("experiment", "owner", "revision")
+
+    def document(self, row: Campaign) -> Document:
+        """Return the campaign; alone also with stages, edges, jobs and the gates that hold it."""
+        head = {
+            "ref": row.ref, "experiment": row.experiment.name, "name": row.name, "state": row.state,
+            "since": row.state_since, "owner": row.owner.username, "rank": row.rank, "tags": row.tags,
+            "revision": row.revision.digest if row.revision else None, "created": row.created_at,
+            "started": row.started_at, "ended": row.ended_at,
+        }  # fmt: skip
+        versions, edges = definitions.graph_of(row)
+        stages = [version.stage for version in versions]
+        progress = queries.progress_of(stages)
+        names = ("units", "done", "failed", "running", "waiting")
+        head["progress"] = {name: sum(entry[name] for entry in progress.values()) for name in names}
+        if self.action == "list":
+            return head
+        jobs, batches = queries.job_counts_by_stage(progress), queries.batch_counts(progress)
+        request = ProductionRequest.objects.filter(campaign=row).order_by("-pk").first()
+        return head | {
+            "request": request.ref if request else None,
+            "jobs": queries.job_counts(Submission.objects.filter(batch__stage__campaign=row)),
+            "stages": [
+                {
+                    "ref": f"{row.ref}/{v.stage.name}", "name": v.stage.name, "type": v.type, **progress[v.stage_id],
+                    "batches": sum(batches[v.stage_id].values()), "batch_states": batches[v.stage_id],
+                    "jobs": jobs.get(v.stage_id, {}), "memory_mb": v.memory_mb, "split": v.split,
+                    "complete": v.stage.completed_at is not None, "succeeded": v.stage.succeeded,
+                }
+                for v in versions
+            ],
+            "edges": [
+                {
+                    "from": e.edge.upstream.name, "to": e.edge.downstream.name, "pattern": e.edge.pattern,
+                    "gate": e.gate,
+                }
+                for e in edges
+            ],
+            "gates": queries.gates(row),
+        }  # fmt: skip
+
+    def text(self, request: Request, ref: str) -> HttpResponse:
+        """Return the canonical definition text."""
+        row = self.find_permitted(ref)
+        revision = row.revision or row.revisions.order_by("-number").first()
+        if revision is None:
+            raise NotVisible(f"{ref} has no definition yet.")
+        return HttpResponse(revision.text, content_type="text/plain; charset=utf-8")
+
+    def do_hold(self, request: Request, ref: str) -> Response:
+        """Launch nothing of it until it is released."""
+        holding.hold("campaign", self.find_permitted(ref), actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_release(self, request: Request, ref: str) -> Response:
+        """Release every hold on the campaign itself."""
+        row, reason = self.find_permitted(ref), self.reason()
+        standing = list(queries.standing_holds().filter(scope="campaign", campaign=row))
+        if not standing:
+            raise Refused(f"{ref} is not held; nothing was changed.")
+        for hold in standing:
+            holding.release(hold, actor=self.actor, reason=reason)
+        return Response(self.document(self.find(ref)))
+
+    def do_cancel(self, request: Request, ref: str) -> Response:
+        """End it: launch nothing more, remove what runs, keep what is done."""
+        acting.cancel(self.find_permitted(ref), actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_relaunch(self, request: Request, ref: str) -> Response:
+        """Launch everything again that its failed batches miss."""
+        row, reason = self.find_permitted(ref), self.reason()
+        if not reason.strip():
+            raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
+        failed = list(Batch.objects.filter(stage__campaign=row, state="failed").order_by("pk"))
+        if not failed:
+            raise Refused(f"{ref} has no failed batch; there is nothing to launch again.")
+        for batch in failed:
+            recovering.relaunch(batch, actor=self.actor, reason=reason)
+        return Response(self.document(self.find(ref)))
+
+    def do_prioritise(self, request: Request, ref: str) -> Response:
+        """Change the rank; it reaches what is queued already (J14)."""
+        row, wanted = self.find_permitted(ref), self.body(PrioritiseInput)
+        ordering.prioritise(row, wanted["rank"], actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+
+class StageView(ScopedViewSet):
+    """Stages of campaigns, in their running revision."""
+
+    model = Stage
+    letter = "c"
+    rules = {"list": "view", "retrieve": "view"}
+
+    def rows(self) -> Any:
+        """Return stages with their campaign."""
+        return self.get_queryset().select_related("campaign__experiment")
+
+    def document(self, row: Stage) -> Document:
+        """Return the stage with its progress."""
+        return {
+            "ref": row.ref, "campaign": row.campaign.ref, "name": row.name, "complete": row.completed_at is not None,
+            "succeeded": row.succeeded, **queries.progress_of([row])[row.pk],
+            "jobs": queries.job_counts_by_stage([row.pk]).get(row.pk, {}),
+            "batch_states": queries.batch_counts([row.pk])[row.pk],
+        }  # fmt: skip
+
+    def list(self, request: Request) -> Response:
+        """Return the stages of a campaign, or of all."""
+        rows = self.rows()
+        query = request.query_params
+        if experiment := query.get("experiment"):
+            rows = rows.filter(campaign__experiment__name=experiment)
+        if campaign := query.get("campaign"):
+            key = campaign.partition("/c")[2]
+            if not key.isdigit() or len(key) > 18:
+                raise Refused(
+                    "The filter cannot be read.",
+                    [Problem("campaign", "expected a reference", "such as demo/c1")],
+                )
+            rows = rows.filter(campaign_id=int(key))
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response([self.document(row) for row in page or []])
+
+    def retrieve(self, request: Request, ref: str, stage: str = "") -> Response:
+        """Return one stage."""
+        experiment, _, key = ref.partition("/c")
+        row = self.rows().filter(campaign__experiment__name=experiment, campaign_id=int(key), name=stage).first()
+        if row is None:
+            raise NotVisible(f"There is no {ref}/{stage}, or you may not see it.")
+        return Response(self.document(row))
+
+
+class HoldView(ScopedViewSet):
+    """Holds, standing and released."""
+
+    model = Hold
+    letter = "h"
+    rules = {"list": "view", "retrieve": "view", "do_release": "watch"}
+
+    def rows(self) -> Any:
+        """Return holds with what they hold."""
+        return self.get_queryset().select_related("experiment", "campaign__experiment", "stage__campaign__experiment")
+
+    def document(self, row: Hold) -> Document:
+        """Return the hold."""
+        return {
+            "ref": row.ref, "scope": row.scope, "campaign": row.campaign.ref if row.campaign else None,
+            "stage": row.stage.ref if row.stage else None, "reason": row.reason, "actor": row.actor,
+            "since": row.since, "until": row.until, "released": row.released_at, "released_by": row.released_by,
+        }  # fmt: skip
+
+    def do_release(self, request: Request, ref: str) -> Response:
+        """Open the gate again."""
+        holding.release(self.find_permitted(ref), actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+
+class OverviewView(ScopedViewSet):
+    """What a guest may see: that campaigns exist and how far they are."""
+
+    model = Campaign
+    rules = {"list": "view_overview"}
+
+    def list(self, request: Request) -> Response:
+        """Return each experiment's campaigns by state, with the progress of those that run."""
+        visible = experiments_for(request.user, "view_overview")
+        campaigns = Campaign.objects.filter(experiment__in=visible).select_related("experiment", "revision")
+        found: dict[str, Document] = {e.name: {"title": e.title, "states": {}, "running": []} for e in visible}
+        for row in campaigns.filter(~Q(state="cancelled")).order_by("pk"):
+            entry = found[row.experiment.name]
+            entry["states"][row.state] = entry["states"].get(row.state, 0) + 1
+            if row.state == "running":
+                versions, _ = definitions.graph_of(row)
+                progress = queries.progress_of(v.stage for v in versions).values()
+                units, done = (sum(p[name] for p in progress) for name in ("units", "done"))
+                entry["running"].append({"name": row.name, "units": units, "done": done})
+        return Response({"experiments": found})
+
+
+class EventView(ScopedViewSet):
+    """The feed of the ledger: every transition once, in an order that nothing late can break."""
+
+    model = Transition
+    rules = {"list": "view"}
+
+    def list(self, request: Request) -> Response:
+        """Return the transitions after a cursor, and the next cursor."""
+        query = request.query_params
+        rows = Transition.objects.visible_to(request.user)
+        if experiment := query.get("experiment"):
+            rows = rows.filter(experiment_id__in=experiments_for(request.user, "view").filter(name=experiment))
+        after = query.get("after") or "0-0"
+        txid, _, last = after.partition("-")
+        if not (txid.isdigit() and last.isdigit() and len(after) < 38):
+            raise Refused(
+                "The feed cannot be read.",
+                [Problem("after", f"no cursor: {after[:40]}", "take it from the last answer")],
+            )
+        steps = ledger.feed(rows, (int(txid), int(last)), 500)
+        shown = [transition_document(step, f"{step.kind}/{step.thing_id}") for step in steps]
+        cursor = f"{steps[-1].txid}-{steps[-1].pk}" if steps else after
+        return Response({"results": shown, "after": cursor})
+
+
+urlpatterns = [
+    *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise"),
+    path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
+    path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
+    path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),
+    *routes("holds", HoldView, "release", history=False),
+    path("overview/", OverviewView.as_view({"get": "list"}), name="overview"),
+    path("events/", EventView.as_view({"get": "list"}), name="events-list"),
+]

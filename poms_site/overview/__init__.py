@@ -1,0 +1,1 @@
+"""What needs all floors: reports and the like."""

@@ -1,0 +1,1 @@
+"""Make it happen and watch: batches, launches, jobs, recovery, holds."""

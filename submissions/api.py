@@ -1,0 +1,308 @@
+"""The API's view of batches, submissions, jobs, commands and reports."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core import queue
+from core.errors import NotVisible, Problem, Refused
+from experiments.rules import OWN_TOKEN
+from experiments.viewsets import Document, ScopedViewSet, ref_path, routes
+from integrations import registry
+from integrations.models import BatchSystem
+from submissions import queries
+from submissions.logic import acting, launching, recovering
+from submissions.models import Batch, Command, Job, Report, Submission, SubmissionUnit
+from submissions.states import JOB_RANK, JOB_STATES
+
+LONGEST_LOG = 256 * 1024
+
+
+def command_document(row: Command) -> Document:
+    """Return a command as the API shows it."""
+    return {
+        "ref": row.ref, "verb": row.verb, "value": row.value, "submission": row.submission.ref,
+        "job": row.job.ref if row.job else None, "state": row.state, "actor": row.actor, "reason": row.reason,
+        "outcome": row.outcome, "created": row.created_at,
+    }  # fmt: skip
+
+
+class BatchView(ScopedViewSet):
+    """Batches: the slices of a stage's input."""
+
+    model = Batch
+    letter = "b"
+    filters = {"state": "state", "campaign": "stage__campaign_id", "stage": "stage__name"}
+    rules = {
+        "list": "view", "retrieve": "view", "history": "view", "do_relaunch": "watch", "do_recover": "operate",
+    }  # fmt: skip
+
+    def rows(self) -> Any:
+        """Return batches with stage and submissions."""
+        beside = ("experiment", "stage__campaign__experiment")
+        return self.get_queryset().select_related(*beside).prefetch_related("submissions__experiment")
+
+    def document(self, row: Batch) -> Document:
+        """Return the batch with its attempts."""
+        attempts = sorted(row.submissions.all(), key=lambda s: s.pk)
+        return {
+            "ref": row.ref, "campaign": row.stage.campaign.ref, "stage": row.stage.name, "number": row.number,
+            "pass": row.pass_number, "state": row.state, "since": row.state_since, "reason": row.reason_key,
+            "units": row.n_units, "done": row.done, "rounds": row.rounds,
+            "submissions": [{"ref": s.ref, "round": s.round, "kind": s.kind, "state": s.state} for s in attempts],
+        }  # fmt: skip
+
+    def do_relaunch(self, request: Request, ref: str) -> Response:
+        """Launch what a failed batch misses again."""
+        return self._again(ref)
+
+    def do_recover(self, request: Request, ref: str) -> Response:
+        """The same, in the operator's word."""
+        return self._again(ref)
+
+    def _again(self, ref: str) -> Response:
+        batch, reason = self.find_permitted(ref), self.reason()
+        if not reason.strip():
+            raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
+        recovering.relaunch(batch, actor=self.actor, reason=reason)
+        return Response(self.document(self.find(ref)))
+
+
+class SubmissionView(ScopedViewSet):
+    """Submissions: the attempts at batches."""
+
+    model = Submission
+    letter = "s"
+    filters = {"state": "state", "campaign": "batch__stage__campaign_id", "batch": "batch_id"}
+    rules = {
+        "list": "view", "retrieve": "view", "history": "view", "do_kill": "operate", "do_hold": "watch",
+        "do_release": "watch", "do_adopt": "operate", "do_give_up": "operate", "log": "view",
+    }  # fmt: skip
+
+    def rows(self) -> Any:
+        """Return submissions with batch and counters."""
+        beside = ("experiment", "batch__experiment", "batch__stage__campaign__experiment")
+        return self.get_queryset().select_related(*beside).prefetch_related("job_counts", "commands__experiment")
+
+    def document(self, row: Submission) -> Document:
+        """Return the submission with its exact job counts and the command it ran."""
+        return {
+            "ref": row.ref, "uuid": str(row.uuid), "batch": row.batch.ref, "campaign": row.batch.stage.campaign.ref,
+            "stage": row.batch.stage.name, "round": row.round, "kind": row.kind, "state": row.state,
+            "since": row.state_since, "why": row.why, "memory_mb": row.memory_mb, "job_ids": row.job_ids,
+            "jobs": {c.state: c.n for c in row.job_counts.all() if c.n}, "command": row.command,
+            "environment": row.environment, "attempt": row.attempt, "exit_code": row.exit_code,
+            "created": row.created_at, "launched": row.launched_at, "ended": row.ended_at,
+            "commands": [{"verb": c.verb, "state": c.state, "reason": c.reason} for c in row.commands.all()],
+        }  # fmt: skip
+
+    def do_kill(self, request: Request, ref: str) -> Response:
+        """Remove all its jobs."""
+        return self._command("kill", ref)
+
+    def do_hold(self, request: Request, ref: str) -> Response:
+        """Hold all its jobs."""
+        return self._command("hold", ref)
+
+    def do_release(self, request: Request, ref: str) -> Response:
+        """Release its held jobs."""
+        return self._command("release", ref)
+
+    def do_adopt(self, request: Request, ref: str) -> Response:
+        """Say of an unsure submission that it ran: its jobs are looked for and adopted."""
+        row = self.find_permitted(ref)
+        launching.resolve_unsure(row, ran=True, actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_give_up(self, request: Request, ref: str) -> Response:
+        """Say of an unsure submission that it did not run: its batch is launched again."""
+        row = self.find_permitted(ref)
+        launching.resolve_unsure(row, ran=False, actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def log(self, request: Request, ref: str) -> Response:
+        """Return a piece of what the launch script printed: its head (1 MiB) or its tail (4 MiB)."""
+        row = self.find_permitted(ref)
+        offset, length = _window(request)
+        part = request.query_params.get("part", "head")
+        if part not in ("head", "tail"):
+            raise Refused("The log cannot be read.", [Problem("part", f"unknown: {part}", "head or tail")])
+        answer = registry.launcher(row.launcher).output(str(row.uuid), part, offset, min(length, 65_536))
+        return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
+
+    def _command(self, verb: str, ref: str) -> Response:
+        wanted = acting.command(verb, self.find_permitted(ref), actor=self.actor, reason=self.reason())
+        return Response(command_document(wanted), status=202)
+
+
+class JobView(ScopedViewSet):
+    """Jobs: every process, with the time in its state."""
+
+    model = Job
+    letter = "j"
+    filters = {
+        "submission": "submission_id", "batch": "submission__batch_id",
+        "campaign": "submission__batch__stage__campaign_id",
+        "stage": "submission__batch__stage__name", "node": "node", "site": "site", "code": "code",
+    }  # fmt: skip
+    rules = {
+        "list": "view", "retrieve": "view", "history": "view", "log": "view", "do_kill": "operate", "do_hold": "watch",
+        "do_release": "watch",
+    }  # fmt: skip
+
+    def rows(self) -> Any:
+        """Return jobs with their place in the campaign."""
+        beside = ("experiment", "submission__experiment", "system", "submission__batch__experiment",
+                  "submission__batch__stage__campaign__experiment")  # fmt: skip
+        rows = self.get_queryset().select_related(*beside)
+        if state := self.request.query_params.get("state"):
+            if state not in JOB_RANK:
+                raise Refused(
+                    "The filter cannot be read.",
+                    [Problem("state", f"unknown: {state}", ", ".join(JOB_STATES))],
+                )
+            rows = rows.filter(state_code=JOB_RANK[state])
+        if seconds := self.request.query_params.get("longer_than"):
+            if not seconds.isdigit() or len(seconds) > 9:
+                raise Refused("The filter cannot be read.", [Problem("longer_than", "expected a number of seconds")])
+            since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - int(seconds), UTC)
+            rows = rows.filter(state_since__lt=since, ended_at=None)
+        return rows
+
+    def document(self, row: Job) -> Document:
+        """Return the job with its ids, place and times (M3, M9)."""
+        batch = row.submission.batch
+        units = SubmissionUnit.objects.none()
+        if self.action == "retrieve" and row.index is not None:
+            units = SubmissionUnit.objects.filter(submission=row.submission, job_index=row.index)
+        return {
+            "ref": row.ref, "submission": row.submission.ref, "batch": batch.ref, "stage": batch.stage.name,
+            "campaign": batch.stage.campaign.ref, "external_id": row.external_id, "system": row.system.name,
+            "index": row.index, "state": row.state, "since": row.state_since,
+            "seconds_in_state": round(queries.seconds_since(row.state_since), 1), "exit_code": row.exit_code,
+            "signal": row.signal, "code": row.code, "reason": row.reason, "node": row.node, "site": row.site,
+            "slot_type": row.slot_type, "starts": row.starts, "memory_mb": row.memory_mb, "cpu_s": row.cpu_s,
+            "wall_s": row.wall_s, "units": list(units.values_list("unit__key", flat=True)),
+            "started": row.started_at, "ended": row.ended_at,
+        }  # fmt: skip
+
+    def history(self, request: Request, ref: str) -> Response:
+        """Return the job's transitions."""
+        return super().history(request, ref)
+
+    def log(self, request: Request, ref: str) -> Response:
+        """Return a piece of the job's standard output or error."""
+        row = self.find_permitted(ref)
+        offset, length = _window(request)
+        stream = request.query_params.get("stream", "out")
+        if stream not in ("out", "err"):
+            raise Refused("The log cannot be read.", [Problem("stream", f"unknown: {stream}", "out or err")])
+        answer = registry.batch(row.system.backend).log(row.external_id, stream, offset, length)
+        return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
+
+    def do_kill(self, request: Request, ref: str) -> Response:
+        """Remove the job."""
+        return self._command("kill", ref)
+
+    def do_hold(self, request: Request, ref: str) -> Response:
+        """Hold the job."""
+        return self._command("hold", ref)
+
+    def do_release(self, request: Request, ref: str) -> Response:
+        """Release the job."""
+        return self._command("release", ref)
+
+    def _command(self, verb: str, ref: str) -> Response:
+        job = self.find_permitted(ref)
+        wanted = acting.command(verb, job.submission, job=job, actor=self.actor, reason=self.reason())
+        return Response(command_document(wanted), status=202)
+
+
+def _window(request: Request) -> tuple[int, int]:
+    """Return offset and length of a log request, in bytes."""
+    query = request.query_params
+    numbers = {"offset": query.get("offset", "0"), "length": query.get("length", str(64 * 1024))}
+    for name, text in numbers.items():
+        if not text.isascii() or not text.isdigit() or len(text) > 15:
+            raise Refused("The log cannot be read.", [Problem(name, f"expected a number of bytes, not {text[:40]}")])
+    return int(numbers["offset"]), min(int(numbers["length"]), LONGEST_LOG)
+
+
+class CommandView(ScopedViewSet):
+    """Commands: what people and rules wanted done."""
+
+    model = Command
+    letter = "x"
+    filters = {"state": "state", "submission": "submission_id"}
+    rules = {"list": "view", "retrieve": "view", "history": "view"}
+
+    def rows(self) -> Any:
+        """Return commands with what they are about."""
+        return self.get_queryset().select_related("experiment", "submission__experiment", "job__experiment")
+
+    def document(self, row: Command) -> Document:
+        """Return the command."""
+        return command_document(row)
+
+
+class ReportInput(serializers.Serializer[Any]):
+    """What a job says of itself."""
+
+    uuid = serializers.UUIDField()
+    job = serializers.CharField(max_length=100)
+    state = serializers.ChoiceField(choices=[state for state in JOB_STATES if state != "lost"])
+    starts = serializers.IntegerField(min_value=0, max_value=10_000, default=1)
+    at = serializers.FloatField(min_value=0, max_value=4e9)
+    node = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    site = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    exit_code = serializers.IntegerField(required=False, min_value=-(2**31), max_value=2**31 - 1)
+    memory_mb = serializers.FloatField(required=False, min_value=0)
+
+
+class ReportView(ScopedViewSet):
+    """The inbox: jobs report with the token of their own submission, which reaches nothing else."""
+
+    model = Report
+    rules = {"create": OWN_TOKEN}
+
+    def create(self, request: Request) -> Response:
+        """Put a report into the inbox; it may come twice, late or out of order."""
+        said = self.body(ReportInput)
+        given = request.headers.get("X-Poms-Submission-Token", "")
+        submission = Submission.objects.select_related("experiment").filter(uuid=said["uuid"]).first()
+        if submission is None or not hmac.compare_digest(given.encode(), report_token(str(said["uuid"])).encode()):
+            raise NotVisible("There is no such submission, or the token is not its own.")
+        system = BatchSystem.objects.get(name=submission.system)
+        facts = {k: said[k] for k in ("node", "site", "exit_code", "memory_mb") if k in said}
+        Report.objects.create(
+            experiment=submission.experiment, system=system, uuid=said["uuid"], external_id=said["job"],
+            state_code=JOB_RANK[said["state"]], starts=said["starts"],
+            event_at=datetime.fromtimestamp(said["at"], UTC), facts=facts, source="job",
+        )  # fmt: skip
+        queue.wake("observe")
+        return Response({"accepted": True}, status=202)
+
+
+def report_token(uuid: str) -> str:
+    """Return the token with which jobs of one submission may report, and do nothing else (reliability 4.1)."""
+    return hmac.new(settings.SECRET_KEY.encode(), f"report:{uuid}".encode(), hashlib.sha256).hexdigest()
+
+
+urlpatterns = [
+    *routes("batches", BatchView, "relaunch", "recover"),
+    *routes("submissions", SubmissionView, "kill", "hold", "release", "adopt", "give_up"),
+    path(ref_path("submissions", "s", "log/"), SubmissionView.as_view({"get": "log"}), name="submissions-log"),
+    *routes("jobs", JobView, "kill", "hold", "release"),
+    path(ref_path("jobs", "j", "log/"), JobView.as_view({"get": "log"}), name="jobs-log"),
+    *routes("commands", CommandView),
+    path("reports/", ReportView.as_view({"post": "create"}), name="reports-create"),
+]

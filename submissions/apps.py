@@ -1,0 +1,24 @@
+"""Django's entry for the submissions app: announces its loops."""
+
+from django.apps import AppConfig
+
+
+class SubmissionsConfig(AppConfig):
+    """Make it happen and watch."""
+
+    name = "submissions"
+
+    def ready(self) -> None:
+        """Register the loops with their periods in seconds: the net below bells that were lost."""
+        from core import loops  # noqa: PLC0415 - its models load only now
+
+        logic = "submissions.logic"
+        loops.register("plan", f"{logic}.planning.plan_some", period=5)
+        loops.register("launch", f"{logic}.launching.launch_some", period=1)
+        loops.register("observe", f"{logic}.observing.observe_some", period=1)
+        loops.register("settle", f"{logic}.settling.settle_some", period=5)
+        loops.register("recover", f"{logic}.recovering.recover_some", period=5)
+        loops.register("act", f"{logic}.acting.act_some", period=2)
+        loops.register("sweep", f"{logic}.planning.sweep", period=30)
+        loops.register("seal", "core.ledger.seal", period=60)
+        loops.register("retain", "core.retention.retain", period=3600)

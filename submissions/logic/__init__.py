@@ -1,0 +1,1 @@
+"""Verbs on batches, submissions and jobs; the loops."""

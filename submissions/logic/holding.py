@@ -1,0 +1,61 @@
+"""Holds: gates that a person or rule closes and opens again, always with a reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from core import queue
+from core.clock import now
+from core.errors import Conflict, Problem, Refused
+from core.transitions import record
+from submissions.models import Hold
+
+
+@transaction.atomic
+def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | None = None) -> Hold:
+    """Close the gate of a thing (experiment, campaign, stage or batch, or everything): nothing of it is launched."""
+    if not reason.strip():
+        raise Refused("A hold needs a reason.", [Problem("reason", "is empty", "say why, for the next shifter")])
+    target = {} if scope == "everything" else {scope: thing}
+    experiment = _experiment_of(scope, thing)
+    hold = Hold.objects.create(
+        scope=scope, actor=actor, reason=reason.strip(), until=until, **{"experiment": experiment, **target}
+    )
+    _record(hold, "standing", "hold", actor, reason)
+    return hold
+
+
+@transaction.atomic
+def release(hold: Hold, *, actor: str, reason: str) -> None:
+    """Open the gate again."""
+    changed = Hold.objects.filter(pk=hold.pk, released_at=None).update(
+        released_at=now(), released_by=actor, release_reason=reason
+    )
+    if not changed:
+        raise Conflict(f"The hold {hold.ref} has been released already; nothing was changed.")
+    _record(hold, "released", "release", actor, reason)
+    queue.wake("launch")
+
+
+def _experiment_of(scope: str, thing: Any) -> Any:
+    if scope == "everything":
+        return None
+    if scope == "experiment":
+        return thing
+    return thing.campaign.experiment if scope == "stage" else thing.experiment
+
+
+def _record(hold: Hold, to: str, verb: str, actor: str, reason: str) -> None:
+    source = "standing" if to == "released" else ""
+    record(
+        [(hold.pk, source)],
+        "hold",
+        to,
+        experiment_id=hold.experiment_id,
+        actor=actor,
+        reason=reason,
+        verb=verb,
+    )

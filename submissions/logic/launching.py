@@ -1,0 +1,294 @@
+"""Loop `launch`: the launch protocol (design 6, reliability 1b): at most one run of an intent, none forgotten.
+
+The intent was committed when it was planned. `start_some` claims it, commits, and has the shim start its
+script under an advisory lock; it does not wait for the script. `look_some` asks later what became of it: the
+normal path and the recovery after a crash are the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import groupby
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+
+from core import queue, transitions
+from core.clock import now
+from core.crashpoints import crashpoint
+from core.locking import session_locks
+from core.loops import careful, untroubled
+from integrations import registry
+from integrations.errors import OutsideError, Refused
+from integrations.launcher.base import Fate, Launch
+from submissions.models import Batch, Submission
+from submissions.queries import held_condition
+
+log = structlog.get_logger()
+
+ACTOR = "loop:launch"
+A_LIST = 100
+MOST_ATTEMPTS = 20
+FIRST_LOOK = timedelta(seconds=0.3)
+LEASE = timedelta(seconds=15)
+UNSURE_AFTER = timedelta(minutes=10)
+
+
+def launch_some() -> int:
+    """Start what is pending, look at what was started; return how many were stepped."""
+    return start_some() + look_some()
+
+
+# --- Starting -------------------------------------------------------------------------------------------
+
+
+def start_some() -> int:
+    """Claim pending submissions that no gate holds and start them in one call a launcher."""
+    claimed = _claim_pending()
+    crashpoint("launch.after_claim")
+    for key, group in groupby(sorted(claimed, key=lambda s: s.launcher), key=lambda s: s.launcher):
+        _start(key, list(group))
+    return len(claimed)
+
+
+def _claim_pending() -> list[Submission]:
+    """Mark pending submissions launching and commit, before any act.
+
+    Experiments take turns; within one, the campaign with the higher rank goes first, then the older intent.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH waiting AS (
+                SELECT s.id, row_number() OVER (PARTITION BY s.experiment_id ORDER BY c.rank DESC, s.id) AS turn
+                FROM submissions_submission s
+                JOIN submissions_batch b ON b.id = s.batch_id
+                JOIN campaigns_stage st ON st.id = b.stage_id
+                JOIN campaigns_campaign c ON c.id = st.campaign_id
+                WHERE s.state = 'pending' AND s.look_at <= now() AND c.state = 'running'
+                  AND {held_condition()} AND {untroubled("launch", "submission").format(id="s.id")}
+                ORDER BY turn, s.id LIMIT %(limit)s
+            )
+            SELECT s.id FROM submissions_submission s JOIN waiting w ON w.id = s.id
+            WHERE s.state = 'pending' ORDER BY w.turn, s.id FOR UPDATE OF s SKIP LOCKED
+            """,  # noqa: S608 - constant conditions
+            {"limit": A_LIST},
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        if not ids:
+            return []
+        moved = transitions.move_all(
+            Submission.objects.filter(pk__in=ids), "launching", expect=["pending"], actor=ACTOR,
+            reason="no gate holds it",
+        )  # fmt: skip
+        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=now() + LEASE)
+    return list(Submission.objects.filter(pk__in=ids))
+
+
+def _start(launcher: str, submissions: Sequence[Submission]) -> None:
+    """Have the shim start scripts under their advisory locks; whoever holds one already is left to it."""
+    with session_locks([_lock(s) for s in submissions]) as got:
+        crashpoint("launch.after_lock")
+        mine = [s for s in submissions if _lock(s) in got]
+        if not mine:
+            return
+        try:
+            outcomes = registry.launcher(launcher).start([_as_launch(s) for s in mine])
+        except OutsideError as error:
+            # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
+            log.warning("launch.start_unanswered", launcher=launcher, error=str(error), count=len(mine))
+            _look_again(mine, f"the launcher did not answer: {error}", FIRST_LOOK)
+            return
+        crashpoint("launch.after_start")
+        for submission in mine:
+            outcome = outcomes.get(str(submission.uuid))
+            if outcome is not None and outcome.outcome == "refused":
+                with careful("launch", "submission", submission.pk):
+                    _fail(submission, f"the launcher refuses: {outcome.detail}")
+        _look_again(mine, "", FIRST_LOOK)
+
+
+def _lock(submission: Submission) -> str:
+    return f"launch:{submission.uuid}"
+
+
+def _as_launch(submission: Submission) -> Launch:
+    environment = {**registry.batch(submission.system).environment(), **submission.environment}
+    return Launch(
+        uuid=str(submission.uuid), attempt=submission.attempt, argv=submission.command, setup=submission.setup,
+        env=environment, files={"jobs.json": json.dumps(submission.jobs_file)}, wall_s=settings.LAUNCH_WALL_SECONDS,
+    )  # fmt: skip
+
+
+def _look_again(submissions: Sequence[Submission], why: str, after: timedelta) -> None:
+    fields = {"look_at": now() + after, **({"why": why} if why else {})}
+    Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching").update(**fields)
+
+
+# --- Looking --------------------------------------------------------------------------------------------
+
+
+def look_some() -> int:
+    """Ask what became of launches that are due for a look; return how many were looked at."""
+    due = _claim_launching()
+    for key, group in groupby(sorted(due, key=lambda s: s.launcher), key=lambda s: s.launcher):
+        members = list(group)
+        with session_locks([_lock(s) for s in members]) as got:
+            _look(key, [s for s in members if _lock(s) in got])
+    return len(due)
+
+
+def _claim_launching() -> list[Submission]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE submissions_submission SET look_at = now() + %(lease)s * interval '1 second' WHERE id IN (
+                SELECT id FROM submissions_submission s
+                WHERE state = 'launching' AND look_at <= now()
+                  AND {untroubled("launch", "submission").format(id="s.id")}
+                ORDER BY look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            RETURNING id
+            """,  # noqa: S608 - constant conditions
+            {"lease": LEASE.total_seconds(), "limit": 2 * A_LIST},
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    return list(Submission.objects.filter(pk__in=ids))
+
+
+def _look(launcher: str, submissions: Sequence[Submission]) -> None:
+    if not submissions:
+        return
+    # Read again under the lock: whoever had it may have recorded the launch meanwhile.
+    submissions = list(Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching"))
+    try:
+        fates = registry.launcher(launcher).status([str(s.uuid) for s in submissions])
+    except OutsideError as error:
+        _unknown(submissions, f"the launcher does not say what became of it: {error}")
+        return
+    crashpoint("launch.after_status")
+    asked: dict[str, list[tuple[Submission, Fate]]] = defaultdict(list)
+    for submission in submissions:
+        fate = fates[str(submission.uuid)]
+        if fate.state == "running":
+            waited = now() - submission.state_since
+            _look_again([submission], "", min(max(waited / 4, FIRST_LOOK), timedelta(seconds=5)))
+        elif fate.state == "finished" and fate.exit_code == 0 and fate.job_ids:
+            with careful("launch", "submission", submission.pk):
+                _record(submission, fate.job_ids, fate.exit_code, "the script reported its jobs")
+        else:
+            asked[submission.system].append((submission, fate))
+    for system, entries in asked.items():
+        _ask_batch(launcher, system, entries)
+
+
+def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, Fate]]) -> None:
+    """Let queue and history of the batch system decide: present is adopted, proved absent is tried again."""
+    try:
+        found = registry.batch(system).find([str(s.uuid) for s, _ in entries])
+    except OutsideError as error:
+        _unknown([s for s, _ in entries], f"the batch system does not say whether it has jobs of it: {error}")
+        return
+    crashpoint("launch.after_find")
+    again = []
+    for submission, fate in entries:
+        present = found[str(submission.uuid)]
+        with careful("launch", "submission", submission.pk):
+            if present:
+                why = _story(fate, adopted=True)
+                _record(submission, present, fate.exit_code, why)
+            elif fate.state == "finished":
+                _fail(submission, _story(fate, adopted=False), fate.exit_code)
+            elif submission.attempt >= MOST_ATTEMPTS:
+                _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
+            else:
+                # Never seen or killed; its lock is free and the batch system answered: a new attempt is safe.
+                submission.attempt += 1
+                Submission.objects.filter(pk=submission.pk, state="launching").update(
+                    attempt=submission.attempt, unknown_since=None, why=_story(fate, adopted=False)
+                )
+                again.append(submission)
+    if again:
+        _start_again(launcher, again)
+
+
+def _start_again(launcher: str, submissions: Sequence[Submission]) -> None:
+    try:
+        registry.launcher(launcher).start([_as_launch(s) for s in submissions])
+    except OutsideError as error:
+        log.warning("launch.restart_unanswered", launcher=launcher, error=str(error), count=len(submissions))
+    crashpoint("launch.after_restart")
+    _look_again(submissions, "", FIRST_LOOK)
+
+
+def _story(fate: Fate, *, adopted: bool) -> str:
+    ended = {
+        "never_seen": "the script was never started",
+        "vanished": "the script was ended from outside",
+        "finished": "the script ran past its time" if fate.timed_out else f"the script ended with {fate.exit_code}",
+    }[fate.state]
+    return f"{ended}; " + (
+        "its jobs were found by uuid and adopted" if adopted else "the batch system has no job of it"
+    )
+
+
+def _unknown(submissions: Sequence[Submission], why: str) -> None:
+    """Nobody can say: ask again later, never launch again by oneself; after a while a person sees it."""
+    for submission in submissions:
+        since = submission.unknown_since or now()
+        if now() - since > UNSURE_AFTER:
+            with careful("launch", "submission", submission.pk):
+                transitions.move(
+                    submission, "unsure", expect="launching", actor=ACTOR, reason=why, why=why, look_at=None
+                )
+        else:
+            wait = min(max((now() - since) / 2, timedelta(seconds=1)), timedelta(seconds=60))
+            Submission.objects.filter(pk=submission.pk, state="launching").update(
+                unknown_since=since, why=why, look_at=now() + wait
+            )
+
+
+# --- Recording --------------------------------------------------------------------------------------------
+
+
+def _record(submission: Submission, job_ids: Sequence[str], exit_code: int | None, why: str) -> None:
+    with transaction.atomic():
+        # The batch comes first: everybody who locks both does it in this order.
+        batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
+        transitions.move(
+            submission, "submitted", expect=("launching", "unsure"), actor=ACTOR,
+            reason=f"{why} ({len(job_ids)} jobs)", job_ids=list(job_ids), exit_code=exit_code, why=why,
+            launched_at=now(), look_at=now(), unknown_since=None,
+        )  # fmt: skip
+        if batch.state == "pending":
+            transitions.move(
+                batch, "submitted", expect="pending", actor=ACTOR, reason=f"{submission.ref} was submitted"
+            )
+        crashpoint("launch.before_record_commit")
+        queue.wake("observe")
+    crashpoint("launch.after_record")
+
+
+def _fail(submission: Submission, why: str, exit_code: int | None = None) -> None:
+    with transaction.atomic():
+        Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
+        transitions.move(
+            submission, "launch_failed", expect=("launching", "unsure"), actor=ACTOR, reason=why, why=why,
+            exit_code=exit_code, ended_at=now(), look_at=None,
+        )  # fmt: skip
+        Batch.objects.filter(pk=submission.batch_id).update(due_at=now())
+        queue.wake("recover")
+
+
+def resolve_unsure(submission: Submission, *, ran: bool, actor: str, reason: str) -> None:
+    """Let a person say what became of an unsure launch: adopt its jobs, or give it up."""
+    if ran:
+        found = registry.batch(submission.system).find([str(submission.uuid)])[str(submission.uuid)]
+        if not found:
+            raise Refused("The batch system has no job of this submission; give it up instead.")
+        _record(submission, found, submission.exit_code, f"{actor} says that it ran: {reason}")
+    else:
+        _fail(submission, f"{actor} gave it up: {reason}")

@@ -1,0 +1,189 @@
+"""Loop `settle`: follow a submission to the end of its jobs, then accept what they left (T3, J1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Sum
+
+from core import queue, transitions
+from core.clock import now
+from core.crashpoints import crashpoint
+from core.loops import careful, untroubled
+from integrations import registry
+from integrations.catalogue.base import Produced
+from submissions.logic import feeding
+from submissions.models import (
+    Acceptance,
+    Batch,
+    Command,
+    JobCount,
+    Output,
+    Result,
+    StageProgress,
+    Submission,
+    SubmissionUnit,
+)  # fmt: skip
+from submissions.states import JOB_ENDED, JOB_RANK
+
+ACTOR = "loop:settle"
+A_PASS = 50
+LEASE_SECONDS = 60
+ENDED_CODES = [JOB_RANK[state] for state in JOB_ENDED]
+IDLE = JOB_RANK["idle"]
+
+
+def settle_some() -> int:
+    """Step submissions whose jobs have news; return how many."""
+    due = _claim()
+    for submission in Submission.objects.select_related("batch", "experiment").filter(pk__in=due):
+        with careful("settle", "submission", submission.pk):
+            settle(submission)
+    return len(due)
+
+
+def _claim() -> list[int]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE submissions_submission SET look_at = now() + %(lease)s * interval '1 second' WHERE id IN (
+                SELECT id FROM submissions_submission s
+                WHERE state IN ('submitted', 'running', 'jobs_completed') AND look_at <= now()
+                  AND {untroubled("settle", "submission").format(id="s.id")}
+                ORDER BY look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            RETURNING id
+            """,  # noqa: S608 - constant conditions
+            {"lease": LEASE_SECONDS, "limit": A_PASS},
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def settle(submission: Submission) -> None:
+    """Bring one submission to where the counters of its jobs say it is; at the end, accept its outputs."""
+    if submission.state in ("submitted", "running") and not _follow(submission):
+        return
+    crashpoint("settle.after_follow")
+    produced = registry.catalogue(submission.experiment).produced(submission.output_dir, str(submission.uuid))
+    refused = _declare(submission, produced)
+    crashpoint("settle.after_declare")
+    _finish(submission, produced, refused)
+    crashpoint("settle.after_commit")
+
+
+def _follow(submission: Submission) -> bool:
+    """Move submission and batch on by the job counters; tell whether all jobs have ended."""
+    with transaction.atomic():
+        batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
+        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        if locked.state not in ("submitted", "running"):
+            submission.state = locked.state
+            return locked.state == "jobs_completed"
+        counts = dict(JobCount.objects.filter(submission=submission).values_list("state_code", "n"))
+        total = sum(counts.values())
+        ended = sum(n for code, n in counts.items() if code in ENDED_CODES)
+        if total > counts.get(IDLE, 0) and locked.state == "submitted":
+            transitions.move(locked, "running", expect="submitted", actor=ACTOR, reason="its first job has started")
+            if batch.state == "submitted":
+                reason = f"jobs of {submission.ref} are running"
+                transitions.move(batch, "project_running", expect="submitted", actor=ACTOR, reason=reason)
+        if total < max(1, len(locked.job_ids)) or ended < total:
+            # Heard of again when observe touches it; the row's own date is the net below that.
+            Submission.objects.filter(pk=submission.pk).update(look_at=None)
+            return False
+        transitions.move(
+            locked, "jobs_completed", expect=("submitted", "running"), actor=ACTOR,
+            reason=f"all {total} jobs have ended", look_at=now(),
+        )  # fmt: skip
+        if batch.state in ("submitted", "project_running"):
+            transitions.move(
+                batch, "jobs_completed", expect=("submitted", "project_running"), actor=ACTOR,
+                reason=f"all {total} jobs of {submission.ref} have ended",
+            )  # fmt: skip
+        submission.state = "jobs_completed"
+        return True
+
+
+def _declare(submission: Submission, produced: Sequence[Produced]) -> dict[str, str]:
+    """Enter the outputs of units that have no result yet into the catalogue; return the refused names."""
+    accepted = set(Acceptance.objects.filter(unit__batch_id=submission.batch_id).values_list("unit__key", flat=True))
+    fresh = [output for entry in produced if not accepted & set(entry.units) for output in entry.outputs]
+    return registry.catalogue(submission.experiment).declare(fresh) if fresh else {}
+
+
+def _finish(submission: Submission, produced: Sequence[Produced], refused: dict[str, str]) -> None:
+    with transaction.atomic():
+        batch = Batch.objects.select_for_update(no_key=True).select_related(
+            "version__revision__campaign", "stage"
+        ).get(pk=submission.batch_id)  # fmt: skip
+        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        if locked.state != "jobs_completed":
+            return
+        units = {
+            entry.unit.key: entry.unit
+            for entry in SubmissionUnit.objects.filter(submission=submission).select_related("unit")
+        }
+        taken = set(Acceptance.objects.filter(unit__batch_id=batch.pk).values_list("unit__key", flat=True))
+        good: list[int] = []
+        done = events = 0
+        for entry in produced:
+            why = _objection(entry, set(units), taken, refused)
+            result, fresh = Result.objects.get_or_create(
+                submission=submission, job=entry.job,
+                defaults={"experiment_id": submission.experiment_id, "refused": why},
+            )  # fmt: skip
+            if not fresh or why:
+                continue
+            Acceptance.objects.bulk_create(Acceptance(unit=units[key], result=result) for key in entry.units)
+            Output.objects.bulk_create(
+                Output(
+                    experiment_id=submission.experiment_id, stage_id=batch.stage_id, pass_number=batch.pass_number,
+                    result=result, name=seen.name, path=seen.path, size=seen.size, checksum=seen.checksum,
+                    events=seen.events,
+                )
+                for seen in entry.outputs
+            )  # fmt: skip
+            taken |= set(entry.units)
+            good.append(result.pk)
+            done += len(entry.units)
+            events += sum(seen.events or 0 for seen in entry.outputs)
+        _close(locked, batch, done=done, expected=len(units))
+        if good:
+            batch.done += done
+            Batch.objects.filter(pk=batch.pk).update(done=F("done") + done)
+            revision_id = batch.version.revision.campaign.revision_id or batch.version.revision_id
+            feeding.pass_on(revision_id, batch.stage_id, batch.pass_number, good)
+            StageProgress.objects.filter(stage_id=batch.stage_id, pass_number=batch.pass_number).update(
+                done=F("done") + done, events_done=F("events_done") + events
+            )
+        Batch.objects.filter(pk=batch.pk).update(due_at=now())
+        crashpoint("settle.before_commit")
+        queue.wake("recover")
+
+
+def _objection(entry: Produced, units: set[str], taken: set[str], refused: dict[str, str]) -> str:
+    """Say why what a job left does not count, or nothing: all its units count together or none."""
+    strange = set(entry.units) - units
+    if strange or not entry.units:
+        return f"it names units that are not of this submission: {', '.join(sorted(strange)) or 'none'}"
+    again = set(entry.units) & taken
+    if again:
+        return f"{len(again)} of its units have a result already: {', '.join(sorted(again)[:3])}"
+    names = [f"{seen.name}: {refused[seen.name]}" for seen in entry.outputs if seen.name in refused]
+    return f"the catalogue refuses {'; '.join(names)}" if names else ""
+
+
+def _close(submission: Submission, batch: Batch, *, done: int, expected: int) -> None:
+    """End the submission: completed with every result there, removed when somebody killed it, else failed."""
+    killed = Command.objects.filter(submission=submission, verb="kill", job=None).order_by("pk").last()
+    fields: dict[str, Any] = {"ended_at": now(), "look_at": None}
+    if killed is not None and done < expected:
+        reason = f"killed by {killed.actor}: {killed.reason}"
+        transitions.move(submission, "removed", expect="jobs_completed", actor=killed.actor, reason=reason, **fields)
+        return
+    counts = JobCount.objects.filter(submission=submission).values("state_code").annotate(n=Sum("n"))
+    failed = sum(row["n"] for row in counts if row["state_code"] != JOB_RANK["succeeded"])
+    text = f"{done} of {expected} inputs have located output" + (f"; {failed} jobs did not succeed" if failed else "")
+    to = "completed" if done == expected else "failed"
+    transitions.move(submission, to, expect="jobs_completed", actor=ACTOR, reason=text, **fields)

@@ -1,0 +1,11 @@
+"""Making it happen, and the record of it."""
+
+from submissions.models.batch import Batch, Submission, SubmissionUnit
+from submissions.models.control import Command, Hold
+from submissions.models.job import Job, JobCount, Report
+from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Snapshot, StageProgress, Unit
+
+__all__ = [
+    "Acceptance", "Batch", "Command", "Hold", "Job", "JobCount", "Output", "PlanDue", "Report", "Result", "Snapshot",
+    "StageProgress", "Submission", "SubmissionUnit", "Unit",
+]  # fmt: skip

@@ -1,0 +1,115 @@
+"""Batches and submissions: a slice of a stage's input, and each attempt at it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from campaigns.models import Stage, StageVersion
+from experiments.models import Experiment
+from experiments.scoping import Scoped
+from submissions import states
+from submissions.models.ledger import Unit
+
+
+class Batch(Scoped):
+    """One slice of a stage's input, unique by why it exists."""
+
+    STATES = states.BATCH
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(StageVersion, on_delete=models.PROTECT, related_name="+")
+    pass_number = models.PositiveIntegerField(default=1)
+    number = models.PositiveIntegerField(help_text="within its stage")
+    reason_key = models.CharField(max_length=200, unique=True)
+    state = models.CharField(max_length=20, choices=states.BATCH.choices(), default="pending")
+    state_since = models.DateTimeField(db_default=Now())
+    n_units = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0, help_text="units with an accepted result")
+    rounds = models.PositiveSmallIntegerField(default=0, help_text="recoveries since the first launch or a relaunch")
+    launch_failures = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, help_text="when the recover loop should decide on it")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["stage", "pass_number", "number"], name="submissions_batch_number_uq"),
+        ]
+        indexes = [models.Index(fields=["due_at"], name="submissions_batch_due_ix", condition=Q(due_at__isnull=False))]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/b1."""
+        return f"{self.experiment.name}/b{self.pk}"
+
+
+class Submission(Scoped):
+    """One attempt at a batch, under its own uuid, which travels with the jobs."""
+
+    STATES = states.SUBMISSION
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="submissions")
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    reason_key = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=20, help_text="first, recovery or relaunch")
+    round = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=20, choices=states.SUBMISSION.choices(), default="pending")
+    state_since = models.DateTimeField(db_default=Now())
+    look_at = models.DateTimeField(null=True, db_default=Now(), help_text="when a loop should look at it next")
+    attempt = models.PositiveIntegerField(default=0, help_text="fence: an older attempt never runs again")
+    unknown_since = models.DateTimeField(null=True, help_text="since when nobody can say what became of it")
+    why = models.TextField(blank=True, help_text="the last thing worth knowing about it")
+    launcher = models.CharField(max_length=20)
+    system = models.CharField(max_length=30, help_text="the batch system that its jobs go to")
+    command = ArrayField(models.TextField(), default=list)
+    setup = models.TextField(blank=True)
+    environment = models.JSONField(default=dict)
+    jobs_file = models.JSONField(default=dict, help_text="what the script finds as jobs.json")
+    output_dir = models.TextField()
+    memory_mb = models.PositiveIntegerField()
+    wall_s = models.PositiveIntegerField()
+    job_ids = ArrayField(models.CharField(max_length=100), default=list)
+    exit_code = models.IntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    launched_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["batch"],
+                name="submissions_submission_unfinished_uq",
+                condition=Q(state__in=states.UNFINISHED),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "look_at"],
+                name="submissions_submission_look_ix",
+                condition=Q(look_at__isnull=False),
+            )
+        ]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/s1."""
+        return f"{self.experiment.name}/s{self.pk}"
+
+
+class SubmissionUnit(Scoped):
+    """A unit that an attempt covers, and in which of its jobs."""
+
+    EXPERIMENT_PATH = "submission__experiment_id"
+
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="units")
+    unit = models.ForeignKey(Unit, on_delete=models.PROTECT, related_name="+")
+    job_index = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["submission", "unit"], name="submissions_submissionunit_uq")]

@@ -1,0 +1,73 @@
+"""Holds and commands: what people and rules want to stop, and what they want done outside."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from campaigns.models import Campaign, Stage
+from experiments.models import Experiment
+from experiments.scoping import Scoped
+from submissions import states
+from submissions.models.batch import Batch, Submission
+from submissions.models.job import Job
+
+SCOPES = ("everything", "experiment", "campaign", "stage", "batch")
+
+
+class Hold(Scoped):
+    """A gate that launches do not pass while it stands."""
+
+    scope = models.CharField(max_length=12, choices=[(scope, scope) for scope in SCOPES])
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, null=True, related_name="+")
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="holds")
+    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, null=True, related_name="+")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="+")
+    reason = models.TextField()
+    actor = models.CharField(max_length=150)
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)
+    released_at = models.DateTimeField(null=True)
+    released_by = models.CharField(max_length=150, blank=True)
+    release_reason = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["scope"], name="submissions_hold_standing_ix", condition=Q(released_at__isnull=True))
+        ]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/h1."""
+        return f"{self.experiment.name if self.experiment else 'all'}/h{self.pk}"
+
+
+class Command(Scoped):
+    """What a person or rule wants done to jobs outside; the loop `act` applies it until it is observed."""
+
+    STATES = states.COMMAND
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    verb = models.CharField(max_length=12, choices=[(v, v) for v in ("kill", "hold", "release", "priority")])
+    value = models.IntegerField(default=0)
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="commands")
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, null=True, related_name="+")
+    state = models.CharField(max_length=12, choices=states.COMMAND.choices(), default="wanted")
+    state_since = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    tries = models.PositiveIntegerField(default=0)
+    actor = models.CharField(max_length=150)
+    reason = models.TextField()
+    outcome = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due_at"], name="submissions_command_due_ix", condition=Q(due_at__isnull=False))
+        ]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/x1."""
+        return f"{self.experiment.name}/x{self.pk}"

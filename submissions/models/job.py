@@ -1,0 +1,100 @@
+"""Jobs, their exact counters, and the inbox of reports about them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from experiments.models import Experiment
+from experiments.scoping import Scoped
+from integrations.models import BatchSystem
+from submissions import states
+from submissions.models.batch import Submission
+
+
+class Job(Scoped):
+    """One process of a submission on one slot. Only the merge of `observe` writes it.
+
+    The state is a number (states.JOB_STATES) and no index names it, so that a change stays a heap-only update
+    (ecosystem 5.3). (starts, event_at, state) grows with every write but for the yielding of `lost`.
+    """
+
+    STATES = states.JOB
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="jobs")
+    system = models.ForeignKey(BatchSystem, on_delete=models.PROTECT, related_name="+", db_index=False)
+    external_id = models.CharField(max_length=100)
+    index = models.IntegerField(null=True, help_text="which job of its submission")
+    state_code = models.SmallIntegerField()
+    starts = models.IntegerField(default=0)
+    event_at = models.DateTimeField()
+    state_since = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    exit_code = models.IntegerField(null=True)
+    signal = models.IntegerField(null=True)
+    code = models.CharField(max_length=60, blank=True, help_text="the batch system's own word for why")
+    reason = models.TextField(blank=True)
+    node = models.CharField(max_length=100, blank=True)
+    site = models.CharField(max_length=100, blank=True)
+    slot_type = models.CharField(max_length=40, blank=True)
+    memory_mb = models.FloatField(null=True)
+    cpu_s = models.FloatField(null=True)
+    wall_s = models.FloatField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["system", "external_id"], name="submissions_job_id_uq")]
+        indexes = [
+            models.Index(
+                fields=["submission", "id"],
+                name="submissions_job_live_ix",
+                condition=Q(ended_at__isnull=True),
+            )
+        ]
+
+    @property
+    def state(self) -> str:
+        """Return the state's word."""
+        return states.JOB_STATES[self.state_code]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/j1."""
+        return f"{self.experiment.name}/j{self.pk}"
+
+
+class JobCount(Scoped):
+    """How many jobs of a submission are in a state: exact, written in the statement that moves the jobs."""
+
+    EXPERIMENT_PATH = "submission__experiment_id"
+
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="job_counts")
+    state_code = models.SmallIntegerField()
+    n = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["submission", "state_code"], name="submissions_jobcount_uq")]
+
+    @property
+    def state(self) -> str:
+        """Return the state's word."""
+        return states.JOB_STATES[self.state_code]
+
+
+class Report(Scoped):
+    """The inbox: what somebody says of a job, in whatever order and however often; `observe` merges it."""
+
+    EXPERIMENT_PATH = "experiment_id"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, null=True, related_name="+")
+    system = models.ForeignKey(BatchSystem, on_delete=models.CASCADE, related_name="+")
+    uuid = models.UUIDField()
+    external_id = models.CharField(max_length=100)
+    state_code = models.SmallIntegerField()
+    starts = models.IntegerField(default=0)
+    event_at = models.DateTimeField()
+    facts = models.JSONField(default=dict)
+    source = models.CharField(max_length=40)
+    received_at = models.DateTimeField(db_default=Now())

@@ -1,0 +1,68 @@
+"""States of batches, submissions, jobs and commands (design 4, T6, M10). Pure."""
+
+from __future__ import annotations
+
+from core.states import table
+
+BATCH = table(
+    "batch",
+    "pending",
+    ("pending", "submitted", "submit"),
+    ("submitted", "project_running", "start"),
+    ("submitted project_running", "jobs_completed", "end_jobs"),
+    ("jobs_completed", "completed", "complete"),
+    ("jobs_completed pending", "failed", "fail"),
+    ("jobs_completed", "pending", "recover"),
+    ("failed", "pending", "relaunch", "watch"),
+    ("pending submitted project_running jobs_completed failed", "cancelled", "cancel", "operate"),
+)
+
+SUBMISSION = table(
+    "submission",
+    "pending",
+    ("pending", "launching", "launch"),
+    ("launching", "submitted", "submit"),
+    ("launching", "launch_failed", "fail_launch"),
+    ("launching", "unsure", "ask_person"),
+    ("unsure", "submitted", "adopt", "operate"),
+    ("unsure", "launch_failed", "give_up", "operate"),
+    ("submitted", "running", "start"),
+    ("submitted running", "jobs_completed", "end_jobs"),
+    ("jobs_completed", "completed", "settle"),
+    ("jobs_completed", "failed", "fail"),
+    ("pending submitted running jobs_completed", "removed", "remove", "operate"),
+)
+UNFINISHED = ("pending", "launching", "unsure", "submitted", "running", "jobs_completed")
+
+JOB = table(
+    "job",
+    "idle",
+    ("idle", "staging_in", "stage_in"),
+    ("idle staging_in", "processing", "process"),
+    ("staging_in processing", "staging_out", "stage_out"),
+    ("idle staging_in processing staging_out suspended", "held", "hold"),
+    ("held suspended", "idle", "release"),
+    ("staging_in processing", "suspended", "suspend"),
+    ("suspended", "processing", "resume"),
+    ("idle staging_in processing staging_out", "succeeded", "succeed"),
+    ("idle staging_in processing staging_out held suspended", "failed", "fail"),
+    ("idle staging_in processing staging_out held suspended", "removed", "remove"),
+    ("idle staging_in processing staging_out held suspended", "lost", "lose"),
+)
+
+# A job's state is a number in its row. The order is the rank by which, of two reports with the same start and
+# time, the later phase wins; `lost` is below all, since it yields to any report (design 5).
+JOB_STATES = (
+    "lost", "idle", "staging_in", "processing", "suspended", "held", "staging_out", "failed", "succeeded", "removed",
+)  # fmt: skip
+JOB_RANK = {name: rank for rank, name in enumerate(JOB_STATES)}
+JOB_ENDED = ("failed", "succeeded", "removed", "lost")
+JOB_STARTED = ("staging_in", "processing", "staging_out", "suspended")
+
+COMMAND = table(
+    "command",
+    "wanted",
+    ("wanted", "asked", "ask"),
+    ("wanted asked", "done", "observe"),
+    ("wanted asked", "refused", "refuse"),
+)

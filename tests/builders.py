@@ -1,0 +1,49 @@
+"""Plain functions that build what tests need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from approvals.logic import deciding, filing
+from approvals.models import Request
+from campaigns.models import Campaign, LoginSetup
+from tests.cast import Cast
+
+TINY_SUBMIT = Path(__file__).with_name("scripts") / "tiny_submit"
+
+
+def definition(*, stages: str = "", campaign: str = "tiny", extra: str = "") -> str:
+    """Return a definition whose stages run the tiny script; by default gen (4 events in 2 batches) → sum."""
+    body = stages or (
+        "[campaign_stage gen]\nstage_type=generator\nevents=4\nevents_per_job=1\ncs_split_type=nevents(2)\nseed=7\n"
+        "[campaign_stage sum]\ndataset_or_split_data=from_parent\ncs_split_type=None\nfiles_per_job=100\n"
+        "[dependencies sum]\ncampaign_stage_1=gen\n"
+    )
+    return (
+        f"[campaign]\nexperiment=demo\nname={campaign}\npoms_role=production\n"
+        "[campaign_defaults]\njob_type=tiny\nlogin_setup=local\ncompletion_pct=100\nmemory_mb=200\nwall_s=60\n"
+        f"{body}{extra}"
+        f"[job_type tiny]\nlaunch_script={json.dumps(str(TINY_SUBMIT))}\noutput_file_patterns=%.txt\n"
+    )
+
+
+def login_setup(cast: Cast, name: str = "local", **values: Any) -> LoginSetup:
+    """Make a login set-up of the experiment."""
+    made, _ = LoginSetup.objects.get_or_create(experiment=cast.experiment, name=name, defaults=values)
+    return made
+
+
+def request(cast: Cast, text: str = "", **values: Any) -> Request:
+    """Make a draft request of the experimenter."""
+    login_setup(cast)
+    given = {"title": "tiny", "production_stage": "mc", "definition": text or definition(), **values}
+    return filing.draft(cast.experiment, requester=cast.experimenter, **given)
+
+
+def approved_campaign(cast: Cast, text: str = "", **values: Any) -> Campaign:
+    """Take a request all the way to an approved campaign."""
+    filed = filing.file(request(cast, text, **values), by=cast.experimenter)
+    deciding.approve(filed, by=cast.approver, reason="looks right")
+    return Campaign.objects.get(pk=filed.campaign_id)

@@ -1,0 +1,91 @@
+"""Fixtures of all tests: the cast, the local systems with a real batch daemon, and loops run by hand."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from integrations.batch.local import DAEMON
+from integrations.models import BatchSystem
+from tests.cast import Cast, assemble
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Everybody in the database of a test that is rolled back."""
+    return assemble()
+
+
+@pytest.fixture
+def real_cast(transactional_db: None) -> Cast:
+    """Everybody in a database with real commits, for tests with processes and threads."""
+    return assemble()
+
+
+class Local:
+    """The local systems of a test below one folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.spool = home / "batch"
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self, slots: int = 8) -> None:
+        """Start the daemon and wait until it answers."""
+        self.daemon = subprocess.Popen(
+            [sys.executable, str(DAEMON), "serve", "--spool", str(self.spool), "--slots", str(slots), "--end-jobs"],
+            stdout=subprocess.DEVNULL, stderr=(self.home / "daemon.log").open("ab"),
+        )  # fmt: skip
+        deadline = time.monotonic() + 10
+        while not (self.spool / "daemon.json").exists():
+            assert time.monotonic() < deadline, (self.home / "daemon.log").read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the daemon and its jobs."""
+        if self.daemon is not None:
+            self.daemon.send_signal(signal.SIGTERM)
+            self.daemon.wait(20)
+            self.daemon = None
+
+
+@pytest.fixture
+def local(settings) -> Iterator[Local]:
+    """A running local batch system, launcher and file store in a folder whose name has a blank."""
+    home = Path(tempfile.mkdtemp(prefix="poms test "))
+    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES, settings.LOCAL_FILES = home / "batch", home / "launches", home / "files"
+    systems = Local(home)
+    systems.start()
+    yield systems
+    systems.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def local_system(real_cast: Cast, local: Local) -> BatchSystem:
+    """The row of the local batch system."""
+    return BatchSystem.objects.create(name="local", backend="local")
+
+
+@pytest.fixture
+def drive() -> Callable[..., None]:
+    """Run the loops by hand, with no queue, until something holds."""
+    from core import loops
+
+    def run(until: Callable[[], bool], seconds: float = 30, names: tuple[str, ...] = ()) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, "it did not come about in time"
+            for name in names or ("plan", "launch", "observe", "settle", "recover", "act"):
+                loops.run(name)
+            time.sleep(0.05)
+
+    return run
