@@ -6,8 +6,12 @@ import sys
 
 
 def main() -> None:
-    """Run a management command."""
+    """Run a management command; `demo` and `up` bring the embedded database with them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "poms_site.settings")
+    if len(sys.argv) > 1 and sys.argv[1] in ("demo", "up") and not {"-h", "--help"} & set(sys.argv):
+        from poms_site import laptop  # noqa: PLC0415 - before the settings are read
+
+        laptop.prepare(sys.argv[1])
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - after the settings are named
 
     execute_from_command_line(sys.argv)

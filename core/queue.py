@@ -6,6 +6,7 @@ import time
 
 from django.conf import settings
 from django.db import transaction
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 TICK = "core.loops.tick"
@@ -19,3 +20,8 @@ def wake(loop: str) -> None:
     if settings.POMS_BELL:
         with transaction.atomic():
             async_task(TICK, loop, time.time())
+
+
+def waiting() -> int:
+    """Return how many bells hang that nobody has answered."""
+    return OrmQ.objects.count()

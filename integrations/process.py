@@ -50,6 +50,11 @@ def run(
         return Finished(code, out.read(cap), err.read(64 * 1024))
 
 
+def attend(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Run a program on our own terminal to its end; return its exit code."""
+    return subprocess.run(argv, env=env, check=False).returncode
+
+
 class Resident:
     """A program that we keep running beside us, with its output in a file."""
 

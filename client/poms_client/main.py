@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import io
 import os
@@ -95,10 +96,10 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    codecs.register_error("poms", _in_letters)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A mark that the terminal cannot show must not end the command.
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="poms")
     try:
         code = get_command(_app())(
             list(sys.argv[1:] if arguments is None else arguments), prog_name="poms", standalone_mode=False
@@ -120,6 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     return code if isinstance(code, int) else 0
+
+
+def _in_letters(error: UnicodeError) -> tuple[str, int]:
+    """Write what the terminal has no sign for in letters: a mark must not end the command."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = {"\u202f": " ", "·": "-", "→": "->", "…": "..."}
+    return "".join(letters.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def _explain(error: Any) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Columns = Sequence[str]
 
+WIDEST = 40  # cells of a column before it is wrapped
 SCREENFUL = 200  # what people get of a list unless they ask for more
 
 
@@ -79,11 +80,13 @@ class Output:
             print("\t".join(formatting.plain(column, item.get(column)) for column in columns))
 
     def table(self, items: Sequence[Record], columns: Columns, title: str = "") -> None:
-        """Write a table for people, without the columns in which nothing stands."""
+        """Write a table for people, without empty columns and without those that a narrow terminal has no room for."""
         from rich.table import Table
         from rich.text import Text
 
-        shown = [name for name in columns if any(item.get(name) not in (None, "", [], {}) for item in items)]
+        filled = [name for name in columns if any(item.get(name) not in (None, "", [], {}) for item in items)]
+        rows = [{name: self.cell(name, item.get(name), brief=True) for name in filled} for item in items]
+        shown = self._that_fit(filled, rows)
         table = Table(
             box=None,
             pad_edge=False,
@@ -92,7 +95,7 @@ class Output:
             title=Text(title, style="bold") if title else None,
             title_justify="left",
         )
-        for name in shown or columns:
+        for name in shown:
             is_number = name in formatting.QUANTITIES
             table.add_column(
                 formatting.title(name),
@@ -100,10 +103,22 @@ class Output:
                 no_wrap=name in ("ref", "id", "state") or is_number,
                 overflow="fold" if name in ("ref", "id") else "ellipsis",
             )
-        for item in items:
-            cells = (self.cell(name, item.get(name), brief=True) for name in shown or columns)
-            table.add_row(*cells)
+        for row in rows:
+            table.add_row(*(row[name] for name in shown))
         self.console.print(table)
+        if len(shown) < len(filled):
+            left_out = ", ".join(formatting.title(name) for name in filled[len(shown) :])
+            self.console.print(f"a wider terminal also shows {left_out}", style="dim")
+
+    def _that_fit(self, names: Columns, rows: Sequence[dict[str, Text]]) -> Columns:
+        """Return the first columns that fit beside each other, but at least the first three."""
+        used = 0
+        for index, name in enumerate(names):
+            widest = max(row[name].cell_len for row in rows)
+            used += max(len(formatting.title(name)), min(widest, WIDEST)) + 2
+            if used - 2 > self.console.width and index >= 3:
+                return names[:index]
+        return names
 
     def cell(self, key: str, value: Any, *, brief: bool = False) -> Text:
         """Return a value for people as text that nothing in it can turn into markup or escapes."""

@@ -61,6 +61,11 @@ def test_people_see_marks_words_colours_and_units(service, poms):
     assert "14 of 12\u202f041 · 1 failed" in shown
     assert " d " in shown and " ago" in shown
 
+    narrow = poms.at_terminal("campaign", "list", COLUMNS="60", PYTHONIOENCODING="ascii").out
+    assert "14 of 12 041 - 1 failed" in narrow
+    assert "~ running" in narrow
+    assert "a wider terminal also shows owner, started" in narrow
+
     grey = poms.at_terminal("campaign", "list", NO_COLOR="1").out
     assert "◐ running" in grey
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", grey)
@@ -91,14 +96,6 @@ def test_several_objects_are_done_one_by_one_and_the_worst_code_remains(service,
     assert service.asked[-1].body == {"reason": "full"}
 
 
-@pytest.mark.parametrize(("status", "code"), [(422, 1), (403, 3), (404, 4), (503, 5)])
-def test_each_kind_of_failure_has_its_exit_code(service, poms, status, code):
-    service.on("POST", "jobs/demo/j1/kill/", service.problem(status, "No", "because \x1b[2J"))
-    done = poms("job", "kill", "demo/j1", "--reason", "stuck", "--json")
-    assert (done.code, done.out) == (code, "")
-    assert "No: because \\x1b[2J" in done.err
-
-
 def test_a_service_that_is_down_is_5_and_named(service, poms):
     service.stop()
     done = poms("campaign", "list")
@@ -112,6 +109,7 @@ def known(service, monkeypatch):
     """Settings and no terminal, for running it inside the test."""
     monkeypatch.setenv("POMS_URL", service.url)
     monkeypatch.setenv("POMS_TOKEN", service.token)
+    monkeypatch.setenv("POMS_RETRY_SECONDS", "0")
     monkeypatch.setattr("sys.stdin", io.StringIO())
 
 
@@ -149,6 +147,15 @@ def test_wrong_use_of_the_process_is_64_too(service, poms):
     assert (done.code, done.out) == (64, "")
     assert "No such option" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(("status", "code"), [(422, 1), (403, 3), (404, 4), (503, 5)])
+def test_each_kind_of_failure_has_its_exit_code(service, known, capsys, status, code):
+    service.on("POST", "jobs/demo/j1/kill/", service.problem(status, "No", "because \x1b[2J"))
+    assert main(["job", "kill", "demo/j1", "--reason", "stuck", "--json"]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "No: because \\x1b[2J" in told.err
 
 
 def test_without_settings_it_says_how_to_log_in(poms):

@@ -1,0 +1,56 @@
+"""`manage.py up` (`make run`): the site and its workers on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from poms_site import seeding
+from poms_site.checks import explain_database
+from poms_site.residents import ResidentError, Residents, marked
+
+
+class Command(BaseCommand):
+    """Serve until stopped."""
+
+    help = "Serve the site with clock, workers and the local batch system."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--slots", type=int, default=2, help="slots of the local batch system")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make the database ready, start everything, say where and who, and wait."""
+        if trouble := explain_database():
+            raise CommandError(" ".join(trouble))
+        call_command("migrate", verbosity=0)
+        accounts = seeding.seed()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with marked(), Residents(port=options["port"], slots=options["slots"]) as residents:
+                self._say(residents.url, accounts)
+                while True:
+                    residents.check()
+                    time.sleep(1)
+        except ResidentError as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stdout.write("stopped")
+
+    def _say(self, url: str, accounts: dict[str, seeding.Account]) -> None:
+        document = {"url": url, "users": {role: asdict(account) for role, account in accounts.items()}}
+        path = settings.STATE_DIR.parent / "demo.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(document, indent=1))
+        self.stdout.write(f"POMS serves {url}/api/v1/browse/; accounts and tokens of every role are in {path}")
+        self.stdout.write(f"  export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
+        self.stdout.write("Ctrl-C stops it.")

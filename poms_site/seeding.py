@@ -1,0 +1,60 @@
+"""What a fresh installation on one machine begins with: two experiments, one account per role, the local systems."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+
+from campaigns.models import LoginSetup
+from experiments.logic import membership, tokens
+from experiments.models import Experiment, User
+from experiments.roles import EVERYWHERE, ROLES
+from integrations.models import BatchSystem
+
+PRODUCTION_STAGES = ("mc", "reco")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A demo account; password and token are made anew each time."""
+
+    username: str
+    password: str
+    token: str
+
+
+@transaction.atomic
+def seed() -> dict[str, Account]:
+    """Make what is missing and return one account per role, and `stranger`, an experimenter of `other`."""
+    demo, other = _experiment("demo", "Demonstration"), _experiment("other", "Another experiment")
+    accounts = {}
+    for role in ROLES:
+        accounts[role] = _account(role, role, None if role in EVERYWHERE else demo)
+    accounts["stranger"] = _account("stranger", "experimenter", other)
+    for stage in PRODUCTION_STAGES:
+        membership.register_approver(User.objects.get(username="approver"), demo, stage)
+    BatchSystem.objects.get_or_create(name="local", defaults={"backend": "local"})
+    setup = settings.BASE_DIR / "examples" / "dimuon" / "setup.sh"
+    LoginSetup.objects.update_or_create(
+        experiment=demo, name="local", defaults={"setup": f"source {shlex.quote(str(setup))}"}
+    )
+    return accounts
+
+
+def _experiment(name: str, title: str) -> Experiment:
+    return Experiment.objects.filter(name=name).first() or membership.found(name, title=title)
+
+
+def _account(username: str, role: str, experiment: Experiment | None) -> Account:
+    user, _ = User.objects.get_or_create(username=username)
+    password = secrets.token_urlsafe(12)
+    user.set_password(password)
+    user.save()
+    membership.join(user, role, experiment)
+    user.tokens.filter(name="demo").delete()
+    _, secret = tokens.issue(user, "demo", days=30)
+    return Account(username, password, secret)
