@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .PHONY: demo run test live e2e faults bench bench-scale long lint types fast docs clean lock setup
 .DEFAULT_GOAL := help

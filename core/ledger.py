@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,9 +15,12 @@ from core.models import Seal, Transition, TransitionQuerySet
 GENESIS = "0" * 64
 
 
-def history(kind: str, thing_ids: Iterable[int]) -> TransitionQuerySet:
-    """Return the transitions of things of one kind, oldest first."""
-    return Transition.objects.filter(kind=kind, thing_id__in=list(thing_ids)).order_by("txid", "id")
+def history(things: Mapping[str, Iterable[int]]) -> TransitionQuerySet:
+    """Return the transitions of things, given by kind, newest first."""
+    wanted = Q(pk__in=[])
+    for kind, ids in things.items():
+        wanted |= Q(kind=kind, thing_id__in=list(ids))
+    return Transition.objects.filter(wanted).order_by("-txid", "-id")
 
 
 def oldest_running() -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import F
 from django.utils.module_loading import import_string
 
@@ -21,6 +21,7 @@ from core.models import Heartbeat, Trouble
 log = structlog.get_logger()
 
 PARKED_AFTER = 5
+LONGEST_WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,27 @@ def tick(name: str, rung: float) -> int:
 def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
     """Step one row; an error is written down with a date for the next try and stops no other row (F8).
 
-    The step opens its own transactions, so that it may call outside between them.
+    The step opens its own transactions, so that it may call outside between them. Errors that pass by
+    themselves (the database's, or an outside system's that says `transient`) never park a row.
     """
+    rows = Trouble.objects.filter(loop=loop, kind=kind, thing_id=thing_id)
     try:
         yield
     except Exception as error:
         log.exception("loop.step_failed", loop=loop, kind=kind, thing=thing_id)
         connection.close_if_unusable_or_obsolete()
-        trouble, _ = Trouble.objects.get_or_create(
-            loop=loop, kind=kind, thing_id=thing_id, defaults={"error": repr(error)}
-        )
-        trouble.tries += 1
-        trouble.error = repr(error)
-        trouble.updated_at = now()
-        trouble.next_at = None if trouble.tries >= PARKED_AFTER else now() + timedelta(seconds=2**trouble.tries)
-        trouble.save()
+        passing = isinstance(error, OperationalError) or getattr(error, "transient", False)
+        tries = (rows.values_list("tries", flat=True).first() or 0) + 1
+        wait = timedelta(seconds=min(2**tries, LONGEST_WAIT_SECONDS))
+        Trouble.objects.update_or_create(
+            loop=loop, kind=kind, thing_id=thing_id,
+            defaults={
+                "tries": tries, "error": f"{type(error).__name__}: {error}", "updated_at": now(),
+                "next_at": None if tries >= PARKED_AFTER and not passing else now() + wait,
+            },
+        )  # fmt: skip
+    else:
+        rows.delete()
 
 
 def untroubled(loop: str, kind: str) -> str:

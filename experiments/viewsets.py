@@ -38,6 +38,12 @@ class KeysetPage(CursorPagination):
         return Response({"results": data, "next": found[1] if found else None})
 
 
+class NewestFirst(KeysetPage):
+    """Pages of the ledger."""
+
+    ordering = ("-txid", "-id")
+
+
 class ReasonInput(serializers.Serializer[Any]):
     """The body of a verb."""
 
@@ -161,10 +167,16 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         return Response(self.document(self.find(ref)))
 
     def history(self, request: Request, ref: str) -> Response:
-        """Return the transitions of one object, oldest first (M8)."""
+        """Return a page of the transitions of one object, newest first (M8)."""
         row = self.find(ref)
-        steps = ledger.history(row.STATES.kind, [row.pk])[:1000]
-        return Response({"results": [transition_document(step, ref) for step in steps]})
+        return self.history_page(ledger.history({row.STATES.kind: [row.pk]}), {(row.STATES.kind, row.pk): ref})
+
+    def history_page(self, steps: Any, refs: dict[tuple[str, int], str]) -> Response:
+        """Return a page of transitions; `refs` names the things that they are of."""
+        pages = NewestFirst()
+        page = pages.paginate_queryset(steps, self.request, view=self) or []
+        shown = [transition_document(s, refs.get((s.kind, s.thing_id), f"{s.kind}/{s.thing_id}")) for s in page]
+        return pages.get_paginated_response(shown)
 
 
 def transition_document(step: Any, ref: str) -> Document:

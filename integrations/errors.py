@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class OutsideError(Exception):
-    """Something outside did not do what was asked."""
+    """Something outside did not do what was asked; `transient` says whether it may go by itself."""
+
+    transient = False
 
 
 class Refused(OutsideError):
@@ -14,6 +16,8 @@ class Refused(OutsideError):
 class Unavailable(OutsideError):
     """It does not answer now; nothing was done. Try again after `retry_after` seconds."""
 
+    transient = True
+
     def __init__(self, message: str, retry_after: float = 30.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
@@ -21,3 +25,5 @@ class Unavailable(OutsideError):
 
 class Unsure(OutsideError):
     """It may have been done: ask by the uuid before anything else."""
+
+    transient = True

@@ -57,8 +57,9 @@ class Residents:
         spool = settings.LOCAL_SPOOL
         serve = ["serve", "--spool", str(spool), "--slots", str(self.slots), "--end-jobs"]
         self._run("batch", [python, "-S", "-E", "-s", str(DAEMON), *serve])
-        web = ["gunicorn", "poms_site.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "4"]
-        self._run("web", [python, "-m", *web, "--worker-tmp-dir", str(settings.STATE_DIR), "--no-control-socket"])
+        web = [python, "-m", "gunicorn", "poms_site.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "4"]
+        web += ["--keep-alive", "30", "--worker-tmp-dir", str(settings.STATE_DIR), "--no-control-socket"]
+        self._run("web", web)
         self._run("workers", [python, manage, "qcluster"])
         self._run("clock", [python, manage, "clock"])
         self._await((spool / "daemon.json").exists)

@@ -61,7 +61,8 @@ class Local:
 def local(settings) -> Iterator[Local]:
     """A running local batch system, launcher and file store in a folder whose name has a blank."""
     home = Path(tempfile.mkdtemp(prefix="poms test "))
-    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES, settings.LOCAL_FILES = home / "batch", home / "launches", home / "files"
+    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = home / "batch", home / "launches"
+    settings.LOCAL_FILES = home / "files"
     systems = Local(home)
     systems.start()
     yield systems

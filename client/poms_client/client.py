@@ -69,7 +69,7 @@ class Client:
 
     def text(self, path: str | Sequence[str], **query: Any) -> str:
         """Return the plain text at a path, for example a campaign's definition."""
-        response = self._send("GET", path, query=query, accept="text/plain")
+        response = self._send("GET", path, query=query, accept="text/plain, */*;q=0.5")
         response.encoding = response.encoding or "utf-8"
         if "charset" not in response.headers.get("Content-Type", ""):
             response.encoding = "utf-8"

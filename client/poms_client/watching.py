@@ -243,9 +243,11 @@ class _Live:
 
     def show(self, view: View) -> None:
         self.view, self.problem = view, None
+        self.live.refresh()
 
     def silence(self, problem: Unavailable) -> None:
         self.problem = problem
+        self.live.refresh()
 
     def close(self) -> None:
         self.live.stop()

@@ -9,10 +9,15 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Launch:
-    """One script to be started: everything that the shim needs."""
+    """One script to be started: everything that the shim needs.
+
+    `after` is the attempt that the last status saw on record (0: none). If another has been recorded since,
+    the shim refuses: what was concluded from that look, that nothing was submitted, may hold no more.
+    """
 
     uuid: str
     attempt: int
+    after: int
     argv: Sequence[str]
     setup: str = ""
     env: dict[str, str] = field(default_factory=dict)
@@ -34,7 +39,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of a launch: never_seen, running, finished or vanished (killed without a result)."""
+    """What became of a launch: never_seen, running, finished, vanished (killed without a result) or unknown."""
 
     state: str
     attempt: int | None = None

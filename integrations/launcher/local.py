@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from integrations.errors import Refused, Unsure
 from integrations.launcher.base import Fate, Launch, Started
 
 SHIM = Path(__file__).with_name("shim.py")
+# What scripts may know of our own environment: never the database's address or a key.
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "KRB5CCNAME")
+PASSED_ON_TO_SHIM = ("POMS_SHIM_NOSYNC", "POMS_CRASHPOINT", "POMS_CRASH_SEED")
 
 
 class LocalLauncher:
@@ -47,7 +51,8 @@ class LocalLauncher:
     def _call(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         argv = [sys.executable, "-S", "-E", "-s", "-B", str(SHIM), verb]
         document = json.dumps({"home": str(self.home), **question}).encode()
-        ended = process.run(argv, stdin=document, seconds=self.seconds)
+        environment = {name: os.environ[name] for name in (*PASSED_ON, *PASSED_ON_TO_SHIM) if name in os.environ}
+        ended = process.run(argv, stdin=document, seconds=self.seconds, env=environment)
         if ended.exit_code == 2:
             raise Refused(f"the launch shim refuses: {ended.stderr.decode(errors='replace').strip()}")
         if ended.exit_code != 0:

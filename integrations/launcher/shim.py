@@ -7,7 +7,8 @@ when the document is unusable, or 1 when it could not be answered (which is *unk
 What it promises and how (reliability.md 1b, F17-F19):
 
 * A launch never runs twice. A script is started only by a process which holds the exclusive flock on `lock`,
-  found no `result.json`, found a smaller number in `attempt`, found no living process of an earlier script's
+  found no `result.json`, found a smaller number in `attempt` (the very one, `after`, that the caller's last
+  `status` saw, if it says so), found no living process of an earlier script's
   session, and has put the new number durably into `attempt`. The script and whatever it starts inherit the
   lock, so it is held as long as anything lives that could still submit; the supervisor holds it too, until
   `result.json` is in place, because sudo and Python's subprocess close inherited descriptors. A result is
@@ -49,7 +50,6 @@ PAGE_BYTES = 65536
 DRAIN_BYTES = 16 << 20
 JOB_IDS_BYTES = 16 << 20
 
-BATCH = 50
 LOCK_PAUSES = (0.0, 0.02, 0.03, 0.05, 0.1)
 GRACE_SECONDS = 5.0
 # Scripts use the low descriptors themselves (`exec 3>log`) and would close the lock unawares.
@@ -531,6 +531,9 @@ class Launch:
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
             raise Settled("refused", "attempt must be a whole number from 1")
         self.attempt = attempt
+        self.after = item.get("after")
+        if self.after is not None and (not isinstance(self.after, int) or isinstance(self.after, bool)):
+            raise Settled("refused", "after must be the number of an attempt, 0 for none")
         argv = item.get("argv")
         if not isinstance(argv, list) or not argv or not argv[0]:
             raise Settled("refused", "argv must be a list that begins with the script")
@@ -654,8 +657,25 @@ class Watch:
             self.next_signal = time.monotonic() + GRACE_SECONDS
 
 
+def set_fence(launch: Launch) -> None:
+    """Put the attempt's number on record, durably: from here on it never runs again.
+
+    Each supervisor does this for itself, because a disk serves a hundred waiting for it as fast as one.
+    """
+    folder = launch.folder
+    sync(launch.fence)
+    os.close(launch.fence)
+    launch.fence = -1
+    os.rename(folder + b"/attempt.tmp", folder + b"/attempt")
+    shelf = os.path.dirname(folder)
+    for place in (folder, shelf, os.path.dirname(shelf)):
+        sync_folder(place)
+    crashpoint("shim.after_attempt")
+
+
 def supervise(launch: Launch) -> None:
-    """Run the script of a launch whose lock is held, and record its result."""
+    """Set the fence of a launch whose lock is held, run its script and record the result."""
+    set_fence(launch)
     folder = launch.folder
     pipe = os.open(folder + b"/output.pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     both = os.open(folder + b"/output.pipe", os.O_RDWR | os.O_CLOEXEC)
@@ -674,6 +694,7 @@ def supervise(launch: Launch) -> None:
         "deadline": time.time() + launch.wall_s,
     }
     started = time.time()
+    crashpoint("shim.after_fork")
     child = os.fork()
     if child == 0:
         become_script(launch, record, both)
@@ -771,12 +792,14 @@ def execute(argv: "list[bytes]", env: "dict[bytes, bytes]") -> None:
         os.execve(argv[0], argv, env)  # noqa: S606 - argv as it is, no shell
     failure = FileNotFoundError(errno.ENOENT, "not found on PATH")  # type: OSError
     for place in env.get(b"PATH", b"/bin:/usr/bin").split(b":"):
+        path = os.path.join(place or b".", argv[0])
         try:
-            os.execve(os.path.join(place or b".", argv[0]), argv, env)  # noqa: S606 - argv as it is, no shell
+            os.execve(path, argv, env)  # noqa: S606 - argv as it is, no shell
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
-            failure = error
+            # A folder of the PATH that we may not enter says nothing about the program.
+            failure = error if os.path.exists(path) else failure
     raise failure
 
 
@@ -898,8 +921,7 @@ def start(request: dict) -> dict:
     for pause in LOCK_PAUSES:
         if left:
             time.sleep(pause)
-            groups = [left[at : at + BATCH] for at in range(0, len(left), BATCH)]
-            left = [launch for group in groups for launch in start_group(group, home, outcomes)]
+            left = [launch for launch in left if not start_one(launch, outcomes)]
     for launch in left:
         try:
             settle(outcomes, launch.uuid, held(launch.folder))
@@ -925,44 +947,22 @@ def held(folder: bytes) -> Settled:
     return Settled("running", "its script or supervisor is alive", read_attempt(folder))
 
 
-def start_group(group: "list[Launch]", home: bytes, outcomes: "dict[str, dict]") -> "list[Launch]":
-    """Start some launches, waiting for the disk together; return those whose lock is held."""
-    busy = []  # type: list[Launch]
-
-    def each(launches: "list[Launch]", step: "object") -> "list[Launch]":
-        done = []
-        for launch in launches:
-            try:
-                step(launch)  # type: ignore[operator]
-            except Settled as reason:
-                launch.release()
-                if reason.outcome == "held":
-                    busy.append(launch)
-                else:
-                    settle(outcomes, launch.uuid, reason)
-            except (OSError, Damaged) as error:
-                launch.release()
-                settle(outcomes, launch.uuid, Settled("refused", "%s" % error))
-            else:
-                done.append(launch)
-        return done
-
-    ready = each(each(group, claim), prepare)
-    ready = each(ready, lambda launch: sync(launch.fence))
-    ready = each(ready, set_fence)
-    synced = set()  # type: set[bytes]
-
-    def sync_names(launch: Launch) -> None:
-        for folder in (launch.folder, os.path.dirname(launch.folder), home):
-            if folder not in synced:
-                sync_folder(folder)
-                synced.add(folder)
-
-    ready = each(ready, sync_names)
-    each(ready, lambda launch: crashpoint("shim.after_attempt"))
-    for launch in each(ready, lambda launch: fork_supervisor(launch, ready)):
+def start_one(launch: Launch, outcomes: "dict[str, dict]") -> bool:
+    """Start a launch and note the outcome; tell whether there is one (none yet if the lock is held)."""
+    try:
+        claim(launch)
+        prepare(launch)
+        fork_supervisor(launch)
         settle(outcomes, launch.uuid, Settled("started", "", launch.attempt))
-    return busy
+    except Settled as reason:
+        if reason.outcome == "held":
+            return False
+        settle(outcomes, launch.uuid, reason)
+    except (OSError, Damaged) as error:
+        settle(outcomes, launch.uuid, Settled("refused", str(error)))
+    finally:
+        launch.release()
+    return True
 
 
 def make_folder(folder: bytes) -> None:
@@ -1000,6 +1000,9 @@ def claim(launch: Launch) -> None:
     if result is not None:
         raise Settled("finished", "it has a result", result.get("attempt"))
     recorded = read_attempt(folder)
+    if launch.after is not None and (recorded or 0) != launch.after:
+        # Something ran since the caller looked: what it concluded from that look holds no more.
+        raise Settled("stale", "attempt %s is on record, not %d" % (recorded or 0, launch.after), recorded)
     if recorded is None:
         return
     record = read_process(folder)
@@ -1033,25 +1036,13 @@ def prepare(launch: Launch) -> None:
     write_all(launch.fence, json.dumps(fence).encode("ascii"))
 
 
-def set_fence(launch: Launch) -> None:
-    """Put the attempt's number on record: from here on it never runs again."""
-    os.close(launch.fence)
-    launch.fence = -1
-    os.rename(launch.folder + b"/attempt.tmp", launch.folder + b"/attempt")
-
-
-def fork_supervisor(launch: Launch, others: "list[Launch]") -> None:
+def fork_supervisor(launch: Launch) -> None:
     """Fork the supervisor, which keeps the lock; its parent ends soon, so one fork and setsid detach it."""
     if os.fork():
-        launch.release()
         return
     code = 1
     try:
-        for other in others:
-            if other is not launch:
-                other.release()
         detach()
-        crashpoint("shim.after_fork")
         supervise(launch)
         code = 0
     except BaseException as error:  # noqa: BLE001 - a forked process must end here, and says why
@@ -1120,7 +1111,7 @@ def look(folder: bytes) -> dict:
         if fd >= 0:
             os.close(fd)
     answer["job_ids"] = read_job_ids(folder, complete=answer["state"] != "running")
-    if answer["state"] == "vanished":
+    if answer["state"] in ("vanished", "never_seen"):
         failure = read_bytes(folder + b"/shim.error", 4000)
         if failure:
             answer["detail"] = failure.decode("utf-8", "replace")
@@ -1158,7 +1149,7 @@ def stop(request: dict) -> dict:
 
 def running_script(folder: bytes) -> "dict | None":
     """Return the process record of a launch that runs; one just being started gets a moment to show it."""
-    end = time.monotonic() + 2.0
+    end = time.monotonic() + 10.0
     while True:
         state = look(folder)
         if state["state"] in ("never_seen", "finished"):

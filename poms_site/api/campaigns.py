@@ -84,6 +84,17 @@ class CampaignView(ScopedViewSet):
             "gates": queries.gates(row),
         }  # fmt: skip
 
+    def history(self, request: Request, ref: str) -> Response:
+        """Return a page of what happened to the campaign, its batches and submissions, newest first (M5)."""
+        row = self.find(ref)
+        name = row.experiment.name
+        batches = list(Batch.objects.filter(stage__campaign=row).values_list("pk", flat=True))
+        attempts = list(Submission.objects.filter(batch__stage__campaign=row).values_list("pk", flat=True))
+        refs = {("campaign", row.pk): ref} | {("batch", pk): f"{name}/b{pk}" for pk in batches}
+        refs |= {("submission", pk): f"{name}/s{pk}" for pk in attempts}
+        things = {"campaign": [row.pk], "batch": batches, "submission": attempts}
+        return self.history_page(ledger.history(things), refs)
+
     def text(self, request: Request, ref: str) -> HttpResponse:
         """Return the canonical definition text."""
         row = self.find_permitted(ref)

@@ -34,7 +34,7 @@ ACTOR = "loop:launch"
 A_LIST = 100
 MOST_ATTEMPTS = 20
 FIRST_LOOK = timedelta(seconds=0.3)
-LEASE = timedelta(seconds=15)
+LEASE = timedelta(seconds=5)
 UNSURE_AFTER = timedelta(minutes=10)
 
 
@@ -97,7 +97,7 @@ def _start(launcher: str, submissions: Sequence[Submission]) -> None:
         if not mine:
             return
         try:
-            outcomes = registry.launcher(launcher).start([_as_launch(s) for s in mine])
+            outcomes = registry.launcher(launcher).start([_as_launch(s, after=0) for s in mine])
         except OutsideError as error:
             # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
             log.warning("launch.start_unanswered", launcher=launcher, error=str(error), count=len(mine))
@@ -116,11 +116,12 @@ def _lock(submission: Submission) -> str:
     return f"launch:{submission.uuid}"
 
 
-def _as_launch(submission: Submission) -> Launch:
+def _as_launch(submission: Submission, *, after: int) -> Launch:
     environment = {**registry.batch(submission.system).environment(), **submission.environment}
     return Launch(
-        uuid=str(submission.uuid), attempt=submission.attempt, argv=submission.command, setup=submission.setup,
-        env=environment, files={"jobs.json": json.dumps(submission.jobs_file)}, wall_s=settings.LAUNCH_WALL_SECONDS,
+        uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
+        setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
+        wall_s=settings.LAUNCH_WALL_SECONDS,
     )  # fmt: skip
 
 
@@ -176,6 +177,8 @@ def _look(launcher: str, submissions: Sequence[Submission]) -> None:
         if fate.state == "running":
             waited = now() - submission.state_since
             _look_again([submission], "", min(max(waited / 4, FIRST_LOOK), timedelta(seconds=5)))
+        elif fate.state == "unknown":
+            _unknown([submission], "the launcher cannot read what became of it")
         elif fate.state == "finished" and fate.exit_code == 0 and fate.job_ids:
             with careful("launch", "submission", submission.pk):
                 _record(submission, fate.job_ids, fate.exit_code, "the script reported its jobs")
@@ -202,6 +205,8 @@ def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, F
                 _record(submission, present, fate.exit_code, why)
             elif fate.state == "finished":
                 _fail(submission, _story(fate, adopted=False), fate.exit_code)
+            elif fate.job_ids:
+                _unknown([submission], f"it reported {fate.job_ids[0]}, of which the batch system knows nothing")
             elif submission.attempt >= MOST_ATTEMPTS:
                 _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
             else:
@@ -210,14 +215,15 @@ def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, F
                 Submission.objects.filter(pk=submission.pk, state="launching").update(
                     attempt=submission.attempt, unknown_since=None, why=_story(fate, adopted=False)
                 )
-                again.append(submission)
+                again.append((submission, fate.attempt or 0))
     if again:
         _start_again(launcher, again)
 
 
-def _start_again(launcher: str, submissions: Sequence[Submission]) -> None:
+def _start_again(launcher: str, entries: Sequence[tuple[Submission, int]]) -> None:
+    submissions = [submission for submission, _ in entries]
     try:
-        registry.launcher(launcher).start([_as_launch(s) for s in submissions])
+        registry.launcher(launcher).start([_as_launch(s, after=after) for s, after in entries])
     except OutsideError as error:
         log.warning("launch.restart_unanswered", launcher=launcher, error=str(error), count=len(submissions))
     crashpoint("launch.after_restart")

@@ -30,7 +30,7 @@ from submissions.states import JOB_ENDED, JOB_RANK
 
 ACTOR = "loop:settle"
 A_PASS = 50
-LEASE_SECONDS = 60
+LEASE_SECONDS = 15
 ENDED_CODES = [JOB_RANK[state] for state in JOB_ENDED]
 IDLE = JOB_RANK["idle"]
 

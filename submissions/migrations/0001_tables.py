@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('released_by', models.CharField(blank=True, max_length=150)),
                 ('release_reason', models.TextField(blank=True)),
                 ('batch', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='submissions.batch')),
-                ('campaign', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='holds', to='campaigns.campaign')),
+                ('campaign', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.campaign')),
                 ('experiment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='experiments.experiment')),
                 ('stage', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.stage')),
             ],
@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
                 ('done', models.BigIntegerField(default=0)),
                 ('events_done', models.BigIntegerField(default=0)),
                 ('closed', models.BooleanField(default=False, help_text='no more units will come')),
-                ('stage', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='progress', to='campaigns.stage')),
+                ('stage', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.stage')),
             ],
         ),
         migrations.CreateModel(

@@ -21,7 +21,7 @@ class Hold(Scoped):
 
     scope = models.CharField(max_length=12, choices=[(scope, scope) for scope in SCOPES])
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, null=True, related_name="+")
-    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="holds")
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="+")
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, null=True, related_name="+")
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="+")
     reason = models.TextField()

@@ -101,7 +101,7 @@ class StageProgress(Scoped):
 
     EXPERIMENT_PATH = "stage__campaign__experiment_id"
 
-    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="progress")
+    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="+")
     pass_number = models.PositiveIntegerField(default=1)
     units = models.BigIntegerField(default=0)
     taken = models.BigIntegerField(default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -135,6 +136,11 @@ class Service:
             body = {"results": body["pages"][number], "next": following}
         content = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # A test of impatience has left.
+            self.send(request, answer, data, content)
+
+    @staticmethod
+    def send(request: http.server.BaseHTTPRequestHandler, answer: Answer, data: bytes, content: str) -> None:
         request.send_response(answer.status)
         for name, value in {"Content-Type": content, **answer.headers}.items():
             request.send_header(name.replace("_", "-"), value)
@@ -189,7 +195,7 @@ class Poms:
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
             text=True,
             encoding="utf-8",
         )
@@ -230,7 +236,7 @@ class Poms:
                 break
             shown += piece
         os.close(ours)
-        return Result(process.wait(30), shown.decode("utf-8", "replace").replace("\r\n", "\n"), "")
+        return Result(process.wait(60), shown.decode("utf-8", "replace").replace("\r\n", "\n"), "")
 
     def _env(self, changes: dict[str, str | None]) -> dict[str, str]:
         return {name: value for name, value in {**self.env, **changes}.items() if value is not None}

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -368,16 +369,16 @@ def test_a_reader_that_leaves_is_no_error_message(service, poms):
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
-    process.wait(30)
+    process.wait(60)
 
 
 def test_an_interrupt_ends_quietly(service, poms):
     service.on("GET", "me/", service.Answer({}, delay=5))
     process = poms.start("whoami")
     while not service.asked and process.poll() is None:
-        pass
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
 
@@ -391,7 +392,7 @@ def test_completion_for_the_shells_is_there(poms):
 
 def test_it_needs_nothing_of_the_server(poms):
     process = poms.start("campaign", "list", PYTHONVERBOSE="1")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     imported = set(re.findall(r"^import '?([a-z_]+)", err, re.MULTILINE))
     assert "poms_client" in imported
     assert not imported & {"django", "rest_framework", "core", "experiments", "campaigns", "poms_site"}

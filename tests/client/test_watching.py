@@ -119,7 +119,7 @@ def test_a_service_that_stays_away_is_5(service, poms):
     done = poms("campaign", "watch", "demo/c1", *QUICK, POMS_RETRY_SECONDS="0.3")
     assert done.code == 5
     assert "demo/c1: Down" in done.err
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
 
 
 def test_a_campaign_that_is_not_there_is_4(service, poms):
@@ -139,7 +139,7 @@ def test_people_see_a_picture(service, poms):
     service.pages(HISTORY, [event(2, "failed"), event(1, "submitted")])
     running = moment("running", 7, 1, gates=(HOLD,))
     service.on("GET", CAMPAIGN, running, service.problem(503, "Restarting"), running, moment("succeeded", 18))
-    done = poms.at_terminal("campaign", "watch", "demo/c1", "--every", "0.8", POMS_RETRY_SECONDS="20")
+    done = poms.at_terminal("campaign", "watch", "demo/c1", *QUICK, POMS_RETRY_SECONDS="20")
     assert done.code == 0
     for shown in ("◐ running", "✔ succeeded", "█", "╳", "░", "1 failed", "no units yet", "2 processing"):
         assert shown in done.out, shown

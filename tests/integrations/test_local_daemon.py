@@ -214,7 +214,7 @@ def test_a_job_gets_its_inputs_and_leaves_outputs_and_a_manifest(box: Box, tmp_p
     source.write_bytes(b"12345")
     script = (
         'cat in.root in.root > twice.root; echo x > other.txt; echo "$POMS_JOB_ID $POMS_JOB_INDEX '
-        '$POMS_STARTS $POMS_SUBMISSION_ID $POMS_MEMORY_MB $POMS_NODE $COLOUR"; echo oh >&2; '
+        '$POMS_STARTS $POMS_SUBMISSION_ID $POMS_MEMORY_MB $POMS_NODE $COLOUR${POMS_CRASHPOINT-}"; echo oh >&2; '
         'echo \'[{"name": "twice.root", "events": 7, "metadata": {"a": 1}, "parents": ["in.root"]}]\' '
         "> outputs.json"
     )
@@ -710,6 +710,55 @@ def test_a_runner_that_dies_after_an_event_ends_its_job_once(box: Box, event: st
     assert (job["state"], job["code"]) == ("failed", "runner_vanished")
 
 
+def late_runner(box: Box, position: int) -> subprocess.Popen[str]:
+    """Start a runner of job 1.0 whose daemon knew the log up to `position` and died right after the fork."""
+    document = next(event for event in read_log(box.spool) if event["event"] == "submit")
+    code = (
+        "import json, signal, sys; from integrations.batch.local_daemon import runner as r; "
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {r.NUDGE}); told = json.load(sys.stdin); "
+        "sys.exit(r.Runner(r.Start(**told)).run())"
+    )
+    told = {"spool": str(box.spool), "job_id": "1.0@local", "document": document, "proc": 0, "starts": 1}
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, text=True, cwd=Path(ENTRY).parents[3]
+    )
+    assert runner.stdin is not None
+    runner.stdin.write(json.dumps({**told, "node": "local-01", "position": position}))
+    runner.stdin.close()
+    return runner
+
+
+def test_a_runner_that_comes_too_late_runs_nothing(box: Box, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    job_id = box.submit(sh(f"echo x >> '{ran}'"))[0]
+    position = (box.spool / "log.jsonl").stat().st_size
+    box.up()
+    box.until(job_id, "succeeded")
+    before = box.events()
+    assert late_runner(box, position).wait(10) == 0
+    assert box.events() == before
+    assert ran.read_text() == "x\n"
+
+
+def test_a_runner_obeys_what_is_written_while_it_waits_to_begin(box: Box, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    job_id = box.submit(sh(f"echo x >> '{ran}'"))[0]
+    log = Log(str(box.spool))
+    with log:
+        runner = late_runner(box, log.end)
+        # It stands before the lock that we hold, having seen nothing against it.
+        wait_for(lambda: waits_for_lock(runner.pid))
+        log.append("remove", {"job": job_id, "reason": "no"})
+    assert runner.wait(10) == 0
+    assert [event["event"] for event in box.events()] == ["submit", "remove"]
+    assert not ran.exists()
+
+
+def waits_for_lock(pid: int) -> bool:
+    """Say whether a process waits for a file lock that another one holds."""
+    return any("->" in line and line.split()[5] == str(pid) for line in Path("/proc/locks").read_text().splitlines())
+
+
 def test_fifty_running_jobs_outlive_a_killed_daemon_and_end_exactly_once(box: Box, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     box.up(50)
@@ -876,7 +925,7 @@ def test_increments_of_the_snapshot_add_up_to_the_whole(box: Box) -> None:
         ids = box.submit(*[sh("sleep 0.05")] * 10, uuid=f"u-{round_}")
         box.ask("hold", ids=ids[:2])
         box.ask("remove", ids=ids[2:3])
-        answer = box.ask("snapshot", since=seq, limit=7)
+        answer = box.ask("snapshot", since=seq, limit=3)
         assert answer["seq"] > seq
         seq = answer["seq"]
         asked += len(answer["jobs"])
@@ -884,7 +933,7 @@ def test_increments_of_the_snapshot_add_up_to_the_whole(box: Box) -> None:
     box.ask("remove", uuids=[f"u-{round_}" for round_ in range(8)])
     box.until_all_ended()
     wait_for(lambda: box.processes() == [box.daemons[-1].pid])
-    while (answer := box.ask("snapshot", since=seq, limit=7))["jobs"]:
+    while (answer := box.ask("snapshot", since=seq, limit=3))["jobs"]:
         assert [job["n"] for job in answer["jobs"]] == sorted(job["n"] for job in answer["jobs"])
         seq = answer["seq"]
         view |= {job["id"]: job for job in answer["jobs"]}

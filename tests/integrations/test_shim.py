@@ -44,13 +44,14 @@ def until(seen: Callable[[], Any], seconds: float = 15.0) -> Any:
         time.sleep(0.01)
 
 
-def processes_with(mark: bytes) -> list[int]:
-    """Return the living processes with a text in their environment."""
+def processes_with(mark: bytes, without: bytes = b"\0\0\0") -> list[int]:
+    """Return the living processes with a text in their environment, and without another."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):
-                if mark in Path("/proc", name, "environ").read_bytes():
+                env = Path("/proc", name, "environ").read_bytes()
+                if mark in env and without not in env:
                     found.append(int(name))
     return found
 
@@ -455,6 +456,25 @@ def test_a_half_written_job_id_counts_only_when_nobody_writes(host: Host) -> Non
     assert host.status(launch)["result"]["job_ids"] == ["1.0@x", "2.0@x", "3.0"]
 
 
+@pytest.mark.parametrize(("name", "outcome"), [("result.json", "finished"), ("attempt", "stale")])
+def test_what_another_start_did_before_the_lock_came_free_counts(
+    host: Host, monkeypatch: pytest.MonkeyPatch, name: str, outcome: str
+) -> None:
+    launch = shim.Launch(host.counted(), os.fsencode(host.home))
+    real = shim.take_lock
+
+    def another_came_first(path: bytes) -> int:
+        Path(os.fsdecode(launch.folder), name).write_text('{"attempt": 1}')
+        return real(path)
+
+    Path(os.fsdecode(launch.folder)).mkdir(parents=True)
+    monkeypatch.setattr(shim, "take_lock", another_came_first)
+    with pytest.raises(shim.Settled) as settled:
+        shim.claim(launch)
+    launch.release()
+    assert settled.value.outcome == outcome
+
+
 def test_two_starts_at_once_run_the_script_once(host: Host) -> None:
     for turn in range(50):
         launch = host.counted(after="sleep 0.05" if turn % 2 else "")
@@ -508,7 +528,7 @@ CRASHES = {
     # point: (exit code of start, state afterwards, runs so far)
     "shim.before_lock": (-9, "never_seen", 0),
     "shim.after_lock": (-9, "never_seen", 0),
-    "shim.after_attempt": (-9, "vanished", 0),
+    "shim.after_attempt": (0, "vanished", 0),
     "shim.after_fork": (0, "vanished", 0),
     "shim.after_script": (0, "vanished", 1),
     "shim.before_result_rename": (0, "vanished", 1),
@@ -682,11 +702,10 @@ def test_the_fence_is_on_disk_before_anything_is_started(host: Host, tmp_path: P
             assert not [call for call in calls if call.startswith("fsync")]
         else:
             # The first call makes the home, whose own name must be durable, too.
-            inside = [call for call in start if call not in (f"fsync {host.home.name}", f"fsync {tmp_path.name}")]
-            place = f"fsync {launch['uuid']}"
-            shelf = f"fsync {launch['uuid'][:2]}"
-            assert inside == ["fsync attempt.tmp", "rename attempt", place, shelf, "fork "]
-            assert f"fsync {host.home.name}" in start
+            assert start[0] == f"fsync {tmp_path.name}"
+            place, shelf, home = f"fsync {launch['uuid']}", f"fsync {launch['uuid'][:2]}", f"fsync {host.home.name}"
+            fence = ["fsync attempt.tmp", "rename attempt", place, shelf, home]
+            assert calls[calls.index("fsync attempt.tmp") - 1 :][:7] == ["fork ", *fence, "fork "]
             after = calls[calls.index("fsync result.json.tmp") :]
             assert after == ["fsync result.json.tmp", "rename result.json", place]
         launch = host.counted()
@@ -746,12 +765,15 @@ def test_killed_replacement_supervisors_are_replaced(host: Host) -> None:
     launch = host.launch("/bin/sh", "-c", "seq 1 500000; exec sleep 60")
     host.start(launch)
     kill(host.process(launch)["supervisor"])
-    scripts = launch["uuid"].encode()
+
+    def supervisors() -> list[int]:
+        return processes_with(host.mark.encode(), without=launch["uuid"].encode())
+
     for _ in range(3):
         host.status(launch)
-        for pid in until(lambda: set(host.left()) - set(processes_with(scripts))):
+        for pid in until(supervisors):
             kill(pid)
-        until(lambda: not set(host.left()) - set(processes_with(scripts)))
+        until(lambda: not supervisors())
     host.status(launch)
     until(lambda: host.text(launch, "tail").endswith("\n500000\n"))
     assert host.ask("stop", uuids=[launch["uuid"]])["outcomes"] == {launch["uuid"]: "stopped"}
@@ -777,6 +799,7 @@ def test_a_script_that_uses_low_descriptors_keeps_the_lock(host: Host, closing: 
     host.start(launch)
     until(lambda: host.runs(launch))
     kill(host.process(launch)["supervisor"])
+    until(lambda: len(host.left()) == 1)
     assert host.glance(launch)["state"] == "running"
     os.killpg(host.process(launch)["pid"], signal.SIGKILL)
     assert host.settled(launch)["state"] == "vanished"

@@ -1,0 +1,108 @@
+"""How states, numbers, times and sizes are written for people (interface, "States look the same everywhere"). Pure."""
+
+from __future__ import annotations
+
+import re
+import signal
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+NARROW_SPACE = "\u202f"
+# Controls but line ends and tabs, what turns the direction of writing, and halves of characters.
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Look(NamedTuple):
+    """How a state looks: the name of its mark and colour, and what it means."""
+
+    mark: str
+    meaning: str
+
+
+WAITING = Look("wait", "waiting")
+PERSON = Look("person", "needs a person")
+MOVING = Look("moving", "moving")
+DONE = Look("done", "done")
+FAILED = Look("failed", "failed")
+ENDED = Look("ended", "ended by someone")
+
+_TABLE = {
+    WAITING: "draft new pending idle suspended not_checked wanted proposed",
+    PERSON: "pending_approval returned unsure held standing warn return",
+    MOVING: "launching submitted running staging_in processing staging_out project_running asked",
+    DONE: "jobs_completed completed succeeded approved approve pass done released",
+    FAILED: "failed launch_failed lost rejected reject fail refused",
+    ENDED: "cancelled removed withdrawn superseded",
+}
+LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
+
+
+def look(state: str) -> Look:
+    """Return how a state looks; raise KeyError for a word that no state table has."""
+    return LOOKS[state]
+
+
+def words(state: str) -> str:
+    """Return a state as people read it: pending approval."""
+    return state.replace("_", " ")
+
+
+def printable(text: str) -> str:
+    """Return text in which nothing hides: controls and turns of direction appear as replacement characters."""
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def number(value: float) -> str:
+    """Return a number with narrow spaces between thousands."""
+    return f"{value:,}".replace(",", NARROW_SPACE)
+
+
+def count(value: int, noun: str) -> str:
+    """Return a number of things: 1 job, 20 jobs, 3 batches."""
+    plural = noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+    return f"{number(value)} {noun if value == 1 else plural}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in at most two units: 0.4 s, 4 min 5 s, 2 h 5 min, 3 d 4 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
+    whole = int(seconds)
+    for size, unit, below, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{number(whole // size)} {unit} {rest} {part}" if rest else f"{number(whole // size)} {unit}"
+    return f"{whole} s"
+
+
+def moment(at: datetime) -> str:
+    """Return an exact time with its zone: 2026-11-22 00:50:19 UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def memory(megabytes: float) -> str:
+    """Return an amount of memory: 302 MB, 1.5 GB."""
+    return f"{megabytes / 1000:.3g} GB" if megabytes >= 10_000 else f"{number(round(megabytes))} MB"
+
+
+def measured(value: float, error: float | None, unit: str) -> str:
+    """Return a measured value with its error, which is given to two digits: 91.186 ± 0.033 GeV."""
+    if error is None or error <= 0:
+        return f"{value:g} {unit}".strip()
+    digits = 0
+    while error * 10**digits < 9.5 and digits < 12:
+        digits += 1
+    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".strip()
+
+
+def signal_name(number_of_signal: int) -> str:
+    """Return the name of a signal: SIGSEGV."""
+    try:
+        return signal.Signals(number_of_signal).name
+    except ValueError:
+        return f"signal {number_of_signal}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text of at most so many characters, with an ellipsis where it was cut."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

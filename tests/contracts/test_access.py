@@ -1,0 +1,442 @@
+"""Access (design 9): every route declares a rule, and every route answers every role as the tables here say.
+
+The two tables are written out on purpose: whoever changes who may do what changes it in the code and here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.urls import get_resolver, path, reverse
+from django.views import View
+from rest_framework.permissions import AllowAny
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from experiments.logic import tokens
+from experiments.models import Experiment
+from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
+from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
+from experiments.viewsets import ScopedViewSet
+from submissions.api import report_token
+from tests.cast import Cast
+from tests.contracts import checks
+from tests.contracts.world import MISSING, Corner, World, populate
+
+# --- What people review -------------------------------------------------------------------------------------
+
+# permission -> the roles that carry it (requirements.md "Who uses it").
+WHO = {
+    "view_overview": "experimenter approver operator shifter analyser reviewer service_provider supervisor guest"
+    " administrator",
+    "view": "experimenter approver operator shifter analyser reviewer supervisor administrator",
+    "file_request": "experimenter approver operator analyser",
+    "check_request": "operator",
+    "decide_request": "approver",
+    "define": "operator",
+    "define_own": "analyser",
+    "operate": "operator",
+    "watch": "operator shifter",
+    "sign_off": "reviewer",
+    "administer": "administrator",
+}
+
+# route and method -> rule · what the route is about · the status for somebody who may.
+# About: `list` rows filtered by ?experiment=, `made` in the experiment that the body names, an object of the
+# world by its name (`+mine`: only its owner, or who may check requests), or a special case below.
+TABLE = """
+me GET                    signed_in       me              200
+experiments-list GET      view_overview   experiments     200
+tokens-list GET           signed_in       me              200
+tokens-list POST          signed_in       me              201
+tokens-revoke POST        signed_in       token           200
+requests-list GET         view            list            200
+requests-list POST        file_request    made            201
+requests-detail GET       view            draft           200
+requests-detail PATCH     file_request    draft+mine      200
+requests-history GET      view            draft           200
+requests-check POST       file_request    draft           200
+requests-file POST        file_request    draft+mine      200
+requests-withdraw POST    file_request    draft+mine      200
+requests-approve POST     decide_request  pending         200
+requests-return POST      decide_request  pending         200
+requests-reject POST      decide_request  pending         200
+campaigns-list GET        view            list            200
+campaigns-detail GET      view            campaign        200
+campaigns-history GET     view            campaign        200
+campaigns-text GET        view            campaign        200
+campaigns-hold POST       watch           campaign        200
+campaigns-release POST    watch           campaign        200
+campaigns-relaunch POST   watch           campaign        200
+campaigns-cancel POST     operate         campaign        200
+campaigns-prioritise POST operate         campaign        200
+stages-list GET           view            list            200
+stages-detail GET         view            stage           200
+holds-list GET            view            list            200
+holds-detail GET          view            hold            200
+holds-release POST        watch           hold            200
+overview GET              view_overview   overview        200
+events-list GET           view            events          200
+batches-list GET          view            list            200
+batches-detail GET        view            live            200
+batches-history GET       view            live            200
+batches-relaunch POST     watch           broken          200
+batches-recover POST      operate         broken          200
+submissions-list GET      view            list            200
+submissions-detail GET    view            running         200
+submissions-history GET   view            running         200
+submissions-log GET       view            running         503
+submissions-kill POST     operate         running         202
+submissions-hold POST     watch           running         202
+submissions-release POST  watch           running         202
+submissions-adopt POST    operate         unsure          503
+submissions-give_up POST  operate         unsure          200
+jobs-list GET             view            list            200
+jobs-detail GET           view            job             200
+jobs-history GET          view            job             200
+jobs-log GET              view            job             503
+jobs-kill POST            operate         job             202
+jobs-hold POST            watch           job             202
+jobs-release POST         watch           job             202
+commands-list GET         view            list            200
+commands-detail GET       view            command         200
+commands-history GET      view            command         200
+reports-create POST       own_token       report          202
+jobtypes-list GET         view            list            200
+jobtypes-list POST        define          made            201
+setups-list GET           view            list            200
+setups-list POST          define          made            201
+files-list GET            view            list            200
+schema GET                public          public          200
+browse GET                public          public          200
+nowhere GET               signed_in       nowhere         404
+nowhere POST              signed_in       nowhere         404
+nowhere PUT               signed_in       nowhere         404
+nowhere PATCH             signed_in       nowhere         404
+nowhere DELETE            signed_in       nowhere         404
+"""
+
+# What each POST or PATCH sends; verbs that are not here send a reason.
+BODIES: dict[str, dict[str, Any]] = {
+    "tokens-list": {"name": "mine", "days": 1},
+    "tokens-revoke": {},
+    "requests-list": {"title": "new", "production_stage": "mc"},
+    "requests-detail": {"title": "another title"},
+    "requests-check": {},
+    "campaigns-prioritise": {"rank": 60, "reason": "it is urgent"},
+    "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
+    "setups-list": {"name": "new"},
+}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One line of the table."""
+
+    route: str
+    method: str
+    rule: str
+    about: str
+    status: int
+
+
+def expectations() -> dict[tuple[str, str], Expected]:
+    """Return the table by route and method."""
+    found = {}
+    for line in TABLE.strip().splitlines():
+        route, method, rule, about, status = line.split()
+        assert (route, method) not in found, f"{route} {method} stands twice in the table"
+        found[route, method] = Expected(route, method, rule, about, int(status))
+    return found
+
+
+# --- Every route declares its rule ----------------------------------------------------------------------------
+
+
+def test_every_route_declares_a_rule():
+    assert checks.undeclared_routes(get_resolver().url_patterns) == []
+
+
+def test_every_admin_model_declares_a_rule():
+    if not apps.is_installed("django.contrib.admin"):
+        assert not any("admin" in address for address, _ in checks.routes(get_resolver().url_patterns))
+        return
+    from django.contrib.admin.sites import all_sites
+
+    assert checks.undeclared_admin(all_sites) == []
+
+
+def test_routes_without_a_rule_are_found():
+    class Undeclared(ScopedViewSet):
+        rules = {"list": "view"}
+
+    class Open(APIView):
+        rules = {"get": "view"}
+        permission_classes = [AllowAny]
+
+        def get(self, request): ...
+
+    class Plain(View):
+        def get(self, request): ...
+
+    class Invented(APIView):
+        rules = {"get": "whoever"}
+
+        def get(self, request): ...
+
+    def function(request): ...
+
+    planted = [
+        path("undeclared/", Undeclared.as_view({"get": "list", "post": "create"})),
+        path("open/", Open.as_view()),
+        path("plain/", Plain.as_view()),
+        path("invented/", Invented.as_view()),
+        path("function/", function),
+    ]
+    wrong = checks.undeclared_routes(planted)
+    assert len(wrong) == 5
+    assert wrong[0] == "undeclared/: Undeclared declares no rule for POST (create)"
+    assert "nothing enforces it" in wrong[1]
+    assert "Plain declares no rule for GET" in wrong[2]
+    assert "Invented declares no rule for GET" in wrong[3]
+    assert wrong[4] == "function/: a function view declares no rule"
+
+
+def test_an_admin_model_without_a_rule_is_found():
+    class PlantedAdmin:
+        rules = {"view": "view", "add": "administer", "change": "administer"}
+
+    class Site:
+        _registry = {Experiment: PlantedAdmin()}
+
+    wrong = checks.undeclared_admin([Site()])
+    assert wrong == ["experiments.Experiment: PlantedAdmin declares no rule for delete"]
+
+
+# --- Every route, every method, every role, every object ---------------------------------------------------------
+
+
+def test_the_tables_name_every_permission_and_every_role():
+    assert set(WHO) == set(PERMISSIONS)
+    for permission, roles in WHO.items():
+        assert set(roles.split()) == {role for role, granted in ROLES.items() if permission in granted}, permission
+    assert set(EVERYWHERE) == {"supervisor", "guest", "administrator"}
+
+
+def test_the_table_has_every_route_with_its_rule():
+    declared = {}
+    for address, pattern in checks.routes(get_resolver().url_patterns):
+        assert pattern.name, f"{address} has no name, so no line of the table can name it"
+        for method, action in checks.served(pattern.callback).items():
+            declared[pattern.name, method] = rule_of(checks.view_class(pattern.callback), action)
+    assert declared == {key: line.rule for key, line in expectations().items()}
+
+
+@dataclass
+class Matrix:
+    """One pass over all cells: asks, compares, gathers what differs."""
+
+    cast: Cast
+    world: World
+    wrong: list[str]
+    cells: int = 0
+
+    def people(self) -> Iterator[tuple[str, Any]]:
+        yield from self.cast.people.items()
+        yield "anonymous", AnonymousUser()
+
+    def holds(self, who: str, permission: str, corner: str) -> bool:
+        """Tell whether a person of the cast holds a permission in the own or the other experiment."""
+        if who == "stranger":
+            return corner == "other" and "experimenter" in WHO[permission].split()
+        if who in ("anonymous", "nobody") or who not in WHO[permission].split():
+            return False
+        if who == "guest":
+            return corner == "own"  # the other experiment is restricted
+        return corner == "own" or who in EVERYWHERE
+
+    def ask(self, line: Expected, user: Any, url: str, body: dict[str, Any] | None, **headers: str) -> Any:
+        """Make one request and take back all that it changed."""
+        client = APIClient(raise_request_exception=False)
+        if user.is_authenticated:
+            client.force_authenticate(user)
+        with transaction.atomic():
+            answer = client.generic(
+                line.method, url, *([_json(body), "application/json"] if body is not None else []), headers=headers
+            )
+            transaction.set_rollback(True)
+        self.cells += 1
+        return answer
+
+    def judge(self, line: Expected, who: str, what: str, answer: Any, status: int, says: tuple[str, ...] = ()) -> None:
+        """Note a cell that is not as expected."""
+        text = answer.content.decode()
+        where = f"{line.route} {line.method} by {who} on {what}"
+        if answer.status_code != status:
+            self.wrong.append(f"{where}: {answer.status_code} instead of {status}: {text[:200]}")
+        elif status >= 400 and answer.headers["Content-Type"] != "application/problem+json":
+            self.wrong.append(f"{where}: the {status} is no problem document: {text[:200]}")
+        else:
+            self.wrong += [f"{where}: the {status} does not say {word!r}: {text}" for word in says if word not in text]
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    import json
+
+    return json.dumps(body).encode()
+
+
+@pytest.mark.django_db
+def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path):
+    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
+    matrix = Matrix(cast, populate(cast), [])
+    for line in expectations().values():
+        ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
+            "list": _list, "made": _made, "experiments": _experiments, "overview": _overview, "me": _anybody,
+            "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
+        }  # fmt: skip
+        for who, user in matrix.people():
+            ways.get(line.about, _object)(matrix, line, who, user)
+    assert not matrix.wrong, f"{len(matrix.wrong)} of {matrix.cells} cells:\n" + "\n".join(matrix.wrong)
+    assert matrix.cells > 2000
+
+
+def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """A route with a reference in its path: own, the other experiment's, and one that is missing."""
+    name, _, owned = line.about.partition("+")
+    body = None if line.method == "GET" else BODIES.get(line.route, {"reason": "to see who may"})
+    corners: dict[str, Corner] = {"own": matrix.world.own, "other": matrix.world.other}
+    for what in ("own", "other", "missing"):
+        corner = corners.get(what, matrix.world.own)
+        url = _address(line.route, corner, name, missing=what == "missing")
+        answer = matrix.ask(line, user, url, body)
+        if who == "anonymous":
+            matrix.judge(line, who, what, answer, 401, ("Sign in",))
+        elif what == "missing" or not matrix.holds(who, "view", what):
+            matrix.judge(line, who, what, answer, 404, ("or you may not see it",))
+        elif not matrix.holds(who, line.rule, what):
+            words = tuple(role.replace("_", " ") for role in WHO[line.rule].split())
+            matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
+        elif owned and user != corner.owner and not matrix.holds(who, "check_request", what):
+            says = (f"{corner.owner.username}'s", "operator", corner.experiment.name)
+            matrix.judge(line, who, what, answer, 403, says)
+        else:
+            matrix.judge(line, who, what, answer, line.status)
+
+
+def _address(route: str, corner: Corner, name: str, *, missing: bool) -> str:
+    ref = corner.ref(name)
+    more = {}
+    if route == "stages-detail":
+        ref, _, more["stage"] = ref.rpartition("/")
+    if missing:
+        ref = ref.rstrip("0123456789") + str(MISSING)
+    return reverse(route, kwargs={"ref": ref, **more})
+
+
+def _list(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """A list is everybody's who is signed in; what is in it is what they may see, filtered or not."""
+    names = {"own": "demo", "other": "other", "missing": "nowhere"}
+    for what, experiment in names.items():
+        answer = matrix.ask(line, user, f"{reverse(line.route)}?experiment={experiment}", None)
+        if who == "anonymous":
+            matrix.judge(line, who, what, answer, 401)
+            continue
+        matrix.judge(line, who, what, answer, 200)
+        seen = what != "missing" and matrix.holds(who, line.rule, what)
+        if bool(answer.json()["results"]) != seen:
+            matrix.wrong.append(f"{line.route} shows {who} {'nothing' if seen else 'rows'} of {what}")
+    if who != "anonymous":
+        whole = matrix.ask(line, user, reverse(line.route), None).content.decode()
+        for what in ("own", "other"):
+            name = names[what]
+            shown = f'"{name}/' in whole or f'"experiment":"{name}"' in whole
+            if shown != matrix.holds(who, line.rule, what):
+                matrix.wrong.append(f"{line.route} unfiltered: {who} {'sees' if shown else 'does not see'} {name}")
+
+
+def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """A body names the experiment: one that is not visible is unknown, and no answer tells them apart."""
+    for what, corner in (("own", matrix.world.own), ("other", matrix.world.other), ("missing", None)):
+        body = {**BODIES[line.route], "experiment": corner.experiment.name if corner else "nowhere"}
+        if line.route == "requests-list":
+            body["definition"] = (corner or matrix.world.own).definition
+        answer = matrix.ask(line, user, reverse(line.route), body)
+        if who == "anonymous":
+            matrix.judge(line, who, what, answer, 401)
+        elif corner is None or not matrix.holds(who, "view_overview", what):
+            matrix.judge(line, who, what, answer, 422, (f"unknown: {body['experiment']}",))
+        elif not matrix.holds(who, line.rule, what):
+            words = tuple(role.replace("_", " ") for role in WHO[line.rule].split())
+            matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
+        else:
+            matrix.judge(line, who, what, answer, line.status)
+
+
+def _anybody(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """Who is signed in, about themselves or about what they may see (the content: test_tokens, test_events)."""
+    body = BODIES[line.route] if line.method == "POST" else None
+    answer = matrix.ask(line, user, reverse(line.route), body)
+    matrix.judge(line, who, "self", answer, 401 if who == "anonymous" else line.status)
+
+
+def _experiments(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    answer = matrix.ask(line, user, reverse(line.route), None)
+    matrix.judge(line, who, "all", answer, 401 if who == "anonymous" else 200)
+    if who != "anonymous":
+        _same_names(matrix, line, who, {entry["name"] for entry in answer.json()["results"]})
+
+
+def _overview(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    answer = matrix.ask(line, user, reverse(line.route), None)
+    matrix.judge(line, who, "all", answer, 401 if who == "anonymous" else 200)
+    if who != "anonymous":
+        _same_names(matrix, line, who, set(answer.json()["experiments"]))
+
+
+def _same_names(matrix: Matrix, line: Expected, who: str, names: set[str]) -> None:
+    wanted = {n for n, what in (("demo", "own"), ("other", "other")) if matrix.holds(who, "view_overview", what)}
+    if names != wanted:
+        matrix.wrong.append(f"{line.route} shows {who} {sorted(names)} instead of {sorted(wanted)}")
+
+
+def _public(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    if who in ("anonymous", "nobody"):  # one answer for all, and the schema takes its time
+        matrix.judge(line, who, "all", matrix.ask(line, user, reverse(line.route), None), 200)
+
+
+def _nowhere(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    answer = matrix.ask(line, user, "/api/v1/no/such/address/", {} if line.method != "GET" else None)
+    matrix.judge(line, who, "nothing", answer, 401 if who == "anonymous" else 404)
+
+
+def _token(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """One's own token; somebody else's does not exist, not even for an administrator."""
+    stranger, _ = tokens.issue(matrix.cast.people["stranger" if who != "stranger" else "operator"], "theirs")
+    own = tokens.issue(user, "mine")[0].pk if who != "anonymous" else stranger.pk
+    for what, pk in (("own", own), ("other", stranger.pk), ("missing", MISSING)):
+        answer = matrix.ask(line, user, reverse(line.route, kwargs={"pk": pk}), {})
+        matrix.judge(line, who, what, answer, 401 if who == "anonymous" else 200 if what == "own" else 404)
+
+
+def _report(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """Whoever has a submission's token may report of its jobs, and nobody else, whatever their role."""
+    mine, theirs = (str(c.objects["running"].uuid) for c in (matrix.world.own, matrix.world.other))
+    missing = "00000000-0000-4000-8000-000000000000"
+    for what, uuid, token in (
+        ("own", mine, report_token(mine)), ("other", theirs, report_token(mine)), ("none", mine, ""),
+        ("missing", missing, report_token(mine)),
+    ):  # fmt: skip
+        body = {"uuid": uuid, "job": "1.0@local", "state": "processing", "at": 1.7e9}
+        answer = matrix.ask(line, user, reverse(line.route), body, **{"X-Poms-Submission-Token": token})
+        matrix.judge(line, who, what, answer, 202 if what == "own" else 404)
+
+
+def test_the_rules_have_names_of_their_own():
+    assert {PUBLIC, SIGNED_IN, OWN_TOKEN}.isdisjoint(PERMISSIONS)

@@ -1,0 +1,106 @@
+"""Two experiments with one of everything in each, so that every route of the API has something to act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from approvals.logic import filing
+from approvals.models import Request
+from campaigns.models import Campaign, JobType
+from core import transitions
+from experiments.logic import membership
+from experiments.models import Experiment, User
+from integrations.models import BatchSystem, File
+from submissions.logic import holding, planning
+from submissions.models import Batch, Command, Job, JobCount, Submission
+from submissions.states import JOB_RANK
+from tests import builders
+from tests.cast import Cast
+
+THREE_BATCHES = (
+    "[campaign_stage gen]\nstage_type=generator\nevents=3\nevents_per_job=1\ncs_split_type=nevents(1)\nseed=7\n"
+    "[campaign_stage sum]\ndataset_or_split_data=from_parent\ncs_split_type=None\n"
+    "[dependencies sum]\ncampaign_stage_1=gen\n"
+)
+MISSING = 999_999_999
+
+
+@dataclass
+class Corner:
+    """One experiment's objects, by what they are there for."""
+
+    experiment: Experiment
+    owner: User
+    definition: str
+    objects: dict[str, Any] = field(default_factory=dict)
+
+    def ref(self, name: str) -> str:
+        """Return the reference of an object."""
+        return str(self.objects[name].ref)
+
+
+@dataclass
+class World:
+    """Both corners, seen from `demo`: what is own, and what is another experiment's."""
+
+    own: Corner
+    other: Corner
+
+
+def populate(cast: Cast) -> World:
+    """Fill both experiments in the caller's transaction."""
+    system = BatchSystem.objects.create(name="local", backend="local")
+    judge = User.objects.create_user(username="judge", password="x")
+    membership.join(judge, "approver", cast.other)
+    membership.register_approver(judge, cast.other, "mc")
+    abroad = Cast(cast.other, cast.experiment, {"experimenter": cast.stranger, "approver": judge})
+    return World(_corner(cast, system), _corner(abroad, system))
+
+
+def _corner(cast: Cast, system: BatchSystem) -> Corner:
+    def text(name: str) -> str:
+        found = builders.definition(stages=THREE_BATCHES, campaign=name)
+        return found.replace("experiment=demo", f"experiment={cast.experiment.name}")
+
+    corner = Corner(cast.experiment, cast.experimenter, text("made"))
+    things = corner.objects
+    things["draft"] = builders.request(cast, text("first"))
+    things["pending"] = filing.file(builders.request(cast, text("second")), by=cast.experimenter)
+    campaign = things["campaign"] = builders.approved_campaign(cast, text("third"))
+    things["done"] = Request.objects.get(campaign=campaign)
+    stage = things["stage"] = campaign.stages.get(name="gen")
+    planning.plan(stage.pk)
+    assert Campaign.objects.get(pk=campaign.pk).state == "running"
+    broken, live, doubtful = Batch.objects.filter(stage=stage).order_by("pk")
+    things["broken"], things["live"], things["doubtful"] = broken, live, doubtful
+    _set(broken, "failed")
+    _set(broken.submissions.get(), "launch_failed")
+    _set(live, "project_running")
+    _set(doubtful.submissions.get(), "unsure")
+    running = things["running"] = _set(live.submissions.get(), "running")
+    things["unsure"] = doubtful.submissions.get()
+    at = timezone.now()
+    things["job"] = Job.objects.create(
+        experiment=cast.experiment, submission=running, system=system, external_id=f"1.{running.pk}@local", index=0,
+        state_code=JOB_RANK["processing"], starts=1, event_at=at, state_since=at, started_at=at, node="local-01",
+    )  # fmt: skip
+    JobCount.objects.create(submission=running, state_code=JOB_RANK["processing"], n=1)
+    actor, reason = f"user:{cast.experimenter.username}", "to have one"
+    things["hold"] = holding.hold("campaign", campaign, actor=actor, reason=reason)
+    things["command"] = Command.objects.create(
+        experiment=cast.experiment, verb="kill", submission=running, actor=actor, reason=reason
+    )
+    transitions.created(things["command"], actor=actor, reason=reason)
+    File.objects.create(experiment=cast.experiment, name=f"file-of-{cast.experiment.name}", path="/nowhere")
+    JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
+    return corner
+
+
+def _set(thing: Batch | Submission, state: str) -> Any:
+    """Put a row into a state without its history, which no route of the matrix asks for."""
+    type(thing).objects.filter(pk=thing.pk).update(**{"state": state})
+    thing.refresh_from_db()
+    return thing

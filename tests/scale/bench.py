@@ -1,0 +1,155 @@
+"""`make bench`: figures as JSON lines, each with a reference that was measured in the same run.
+
+observe_rows_per_s          jobs that change state, through the merge; reference: a plain COPY of the same rows
+observe_new_rows_per_s      jobs seen for the first time; same reference
+observe_tick_rows_per_s     rows of a snapshot of which 2 % have changed; same reference
+launch_overhead_ms          one launch in a list of 100 through the shim; reference: a bare process start
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SYSTEM = "bench"
+
+
+def main() -> None:
+    """Measure everything and print one line each."""
+    options = argparse.ArgumentParser(prog="bench")
+    options.add_argument("--full", action="store_true", help="500,000 jobs in place of 50,000")
+    full = options.parse_args().full
+    home = Path(tempfile.mkdtemp(prefix="poms-bench-"))
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="poms_site.settings", POMS_STATE=str(home), POMS_BELL="0", POMS_LOG="ERROR"
+    )
+    from poms_site import embedded
+
+    server = embedded.ensure(None, durable=True)
+    try:
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        observe(500_000 if full else 50_000)
+        launch(home / "launches", rounds=10 if full else 5)
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def say(name: str, value: float, unit: str, reference: float) -> None:
+    """Print one figure."""
+    line = {"name": name, "value": round(value, 3), "unit": unit, "reference": round(reference, 3)}
+    print(json.dumps({**line, "ratio": round(value / reference, 4)}), flush=True)
+
+
+def timed(act: Callable[[], Any]) -> float:
+    """Return the seconds that something took."""
+    begin = time.perf_counter()
+    act()
+    return time.perf_counter() - begin
+
+
+def observe(jobs: int) -> None:
+    """Merge snapshots of so many jobs: all new, all changed, 2 % changed."""
+    from django.db import connection, transaction
+
+    from core import bulk
+    from integrations.batch.base import JobSeen
+    from integrations.models import BatchSystem
+    from submissions.logic import merging
+    from submissions.models import JobCount
+
+    system = BatchSystem.objects.create(name=SYSTEM)
+    uuids = _submissions(jobs // 100)
+
+    def snapshot(states: Callable[[int], str], at: float) -> list[JobSeen]:
+        return [
+            JobSeen(id=f"{n // 100}.{n % 100}@x", uuid=uuids[n // 100], state=states(n), starts=1, at=at, index=n % 100,
+                    node=f"node{n % 500}", site="SITE")
+            for n in range(jobs)
+        ]  # fmt: skip
+
+    def merge(seen: list[JobSeen]) -> None:
+        with transaction.atomic():
+            merging.merge(system.pk, seen, source="bench")
+
+    def copy(seen: list[JobSeen]) -> None:
+        with transaction.atomic():
+            bulk.copy_rows("bench_copy", merging.COLUMNS, [merging._row(job, "bench") for job in seen])
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE bench_copy ({merging._TYPES})")
+    now = time.time()
+    first = snapshot(lambda n: "idle", now)
+    plain = jobs / timed(lambda: copy(first))
+    say("observe_new_rows_per_s", jobs / timed(lambda: merge(first)), "rows/s", plain)
+    changed = snapshot(lambda n: "processing", now + 10)
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE bench_copy")
+        cursor.execute("VACUUM ANALYZE submissions_job")
+    plain = jobs / timed(lambda: copy(changed))
+    say("observe_rows_per_s", jobs / timed(lambda: merge(changed)), "rows/s", plain)
+    few = snapshot(lambda n: "staging_out" if n % 50 == 0 else "processing", now + 10)
+    few = [job if n % 50 else JobSeen(**{**job.__dict__, "at": now + 20}) for n, job in enumerate(few)]
+    say("observe_tick_rows_per_s", jobs / timed(lambda: merge(few)), "rows/s", plain)
+    counted = {row.state: row.n for row in _totals(JobCount)}
+    assert counted == {"processing": jobs - jobs // 50, "staging_out": jobs // 50}, counted
+
+
+def _totals(counts: Any) -> list[Any]:
+    from django.db.models import Sum
+
+    rows = counts.objects.values("state_code").annotate(total=Sum("n")).filter(total__gt=0)
+    return [counts(state_code=row["state_code"], n=row["total"]) for row in rows]
+
+
+def _submissions(count: int) -> list[str]:
+    """Make so many submissions that were launched, with the least around them."""
+    from submissions.logic import planning
+    from submissions.models import Submission
+    from tests import builders
+    from tests.cast import assemble
+
+    text = f"[campaign_stage gen]\nstage_type=generator\nevents={count}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
+    builders.approved_campaign(assemble(), builders.definition(stages=text))
+    while planning.plan_some():
+        pass
+    Submission.objects.update(state="running")
+    return [str(uuid) for uuid in Submission.objects.order_by("pk").values_list("uuid", flat=True)]
+
+
+def launch(home: Path, rounds: int) -> None:
+    """Start lists of 100 scripts that do nothing, and compare with starting as many bare processes."""
+    from uuid import uuid4
+
+    from integrations.launcher.base import Launch
+    from integrations.launcher.local import LocalLauncher
+
+    launcher = LocalLauncher(home)
+    bare, through = [], []
+    for _ in range(rounds):
+        bare.append(timed(lambda: [subprocess.run(["/bin/true"], check=True) for _ in range(100)]) * 10)
+        launches = [Launch(uuid=str(uuid4()), attempt=1, after=0, argv=["/bin/true"]) for _ in range(100)]
+        through.append(timed(lambda batch=launches: launcher.start(batch)) * 10)
+        while any(fate.state == "running" for fate in launcher.status([one.uuid for one in launches]).values()):
+            time.sleep(0.05)
+    say("launch_overhead_ms", statistics.median(through), "ms", statistics.median(bare))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+    main()
