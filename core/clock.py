@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 _shift: timedelta | None = None
 
@@ -17,11 +18,9 @@ def now() -> datetime:
     return real + _shift if _shift is not None else real
 
 
-def database_now() -> datetime:
-    """Return the database's wall clock: what leases and orders between hosts go by (reliability F15)."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+def due(after: timedelta = timedelta()) -> CombinedExpression | Now:
+    """Return the database's time plus a span, for an update: leases and dates go by its clock alone (F15)."""
+    return Now() + after if after else Now()
 
 
 @contextmanager

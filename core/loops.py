@@ -102,5 +102,5 @@ def untroubled(loop: str, kind: str) -> str:
     """Return the SQL condition that a row named `id` is neither parked nor waiting after an error."""
     return (
         "NOT EXISTS (SELECT 1 FROM core_trouble t WHERE t.loop = '%s' AND t.kind = '%s' AND t.thing_id = {id}"  # noqa: S608, UP031 - constants of the caller's code
-        " AND (t.next_at IS NULL OR t.next_at > now()))" % (loop, kind)
+        " AND (t.next_at IS NULL OR t.next_at > clock_timestamp()))" % (loop, kind)
     )

@@ -29,7 +29,7 @@ class KeysetPage(CursorPagination):
     page_size = 100
     page_size_query_param = "limit"
     max_page_size = 500
-    ordering = "-pk"
+    ordering: Any = "-pk"
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page and the cursor of the next one."""
@@ -174,7 +174,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     def history_page(self, steps: Any, refs: dict[tuple[str, int], str]) -> Response:
         """Return a page of transitions; `refs` names the things that they are of."""
         pages = NewestFirst()
-        page = pages.paginate_queryset(steps, self.request, view=self) or []
+        page: Any = pages.paginate_queryset(steps, self.request, view=self) or []
         shown = [transition_document(s, refs.get((s.kind, s.thing_id), f"{s.kind}/{s.thing_id}")) for s in page]
         return pages.get_paginated_response(shown)
 

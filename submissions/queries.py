@@ -24,7 +24,7 @@ def due_stages(limit: int) -> list[int]:
     """Return stages with a note to be planned, the longest waiting first."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT stage_id FROM submissions_plandue d WHERE due_at <= now()"  # noqa: S608 - a constant condition
+            "SELECT stage_id FROM submissions_plandue d WHERE due_at <= clock_timestamp()"  # noqa: S608 - a constant condition
             f" AND {untroubled('plan', 'stage').format(id='d.stage_id')}"
             " GROUP BY stage_id ORDER BY min(due_at) LIMIT %s",
             [limit],

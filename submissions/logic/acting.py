@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from core import queue, transitions
-from core.clock import now
+from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.errors import Conflict, Problem, Refused
 from core.loops import careful, untroubled
@@ -50,9 +50,10 @@ def act_some() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"""
-            UPDATE submissions_command SET due_at = now() + interval '30 seconds', tries = tries + 1 WHERE id IN (
+            UPDATE submissions_command SET due_at = clock_timestamp() + interval '30 seconds', tries = tries + 1
+            WHERE id IN (
                 SELECT id FROM submissions_command c
-                WHERE due_at <= now() AND {untroubled("act", "command").format(id="c.id")}
+                WHERE due_at <= clock_timestamp() AND {untroubled("act", "command").format(id="c.id")}
                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """,  # noqa: S608 - constant conditions
@@ -134,7 +135,7 @@ def _end(wanted: Command, state: str, outcome: str) -> None:
 
 def _later(wanted: Command, outcome: str, after: timedelta = timedelta(seconds=2)) -> None:
     wait = min(after * (1 + wanted.tries / 5), timedelta(seconds=30))
-    Command.objects.filter(pk=wanted.pk, state__in=("wanted", "asked")).update(outcome=outcome, due_at=now() + wait)
+    Command.objects.filter(pk=wanted.pk, state__in=("wanted", "asked")).update(outcome=outcome, due_at=due(wait))
 
 
 @transaction.atomic

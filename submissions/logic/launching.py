@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from core import queue, transitions
-from core.clock import now
+from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.locking import session_locks
 from core.loops import careful, untroubled
@@ -69,7 +69,7 @@ def _claim_pending() -> list[Submission]:
                 JOIN submissions_batch b ON b.id = s.batch_id
                 JOIN campaigns_stage st ON st.id = b.stage_id
                 JOIN campaigns_campaign c ON c.id = st.campaign_id
-                WHERE s.state = 'pending' AND s.look_at <= now() AND c.state = 'running'
+                WHERE s.state = 'pending' AND s.look_at <= clock_timestamp() AND c.state = 'running'
                   AND {held_condition()} AND {untroubled("launch", "submission").format(id="s.id")}
                 ORDER BY turn, s.id LIMIT %(limit)s
             )
@@ -85,7 +85,7 @@ def _claim_pending() -> list[Submission]:
             Submission.objects.filter(pk__in=ids), "launching", expect=["pending"], actor=ACTOR,
             reason="no gate holds it",
         )  # fmt: skip
-        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=now() + LEASE)
+        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=due(LEASE))
     return list(Submission.objects.filter(pk__in=ids))
 
 
@@ -126,7 +126,7 @@ def _as_launch(submission: Submission, *, after: int) -> Launch:
 
 
 def _look_again(submissions: Sequence[Submission], why: str, after: timedelta) -> None:
-    fields = {"look_at": now() + after, **({"why": why} if why else {})}
+    fields = {"look_at": due(after), **({"why": why} if why else {})}
     Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching").update(**fields)
 
 
@@ -147,9 +147,10 @@ def _claim_launching() -> list[Submission]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"""
-            UPDATE submissions_submission SET look_at = now() + %(lease)s * interval '1 second' WHERE id IN (
+            UPDATE submissions_submission SET look_at = clock_timestamp() + %(lease)s * interval '1 second'
+            WHERE id IN (
                 SELECT id FROM submissions_submission s
-                WHERE state = 'launching' AND look_at <= now()
+                WHERE state = 'launching' AND look_at <= clock_timestamp()
                   AND {untroubled("launch", "submission").format(id="s.id")}
                 ORDER BY look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
@@ -253,7 +254,7 @@ def _unknown(submissions: Sequence[Submission], why: str) -> None:
         else:
             wait = min(max((now() - since) / 2, timedelta(seconds=1)), timedelta(seconds=60))
             Submission.objects.filter(pk=submission.pk, state="launching").update(
-                unknown_since=since, why=why, look_at=now() + wait
+                unknown_since=since, why=why, look_at=due(wait)
             )
 
 
@@ -267,7 +268,7 @@ def _record(submission: Submission, job_ids: Sequence[str], exit_code: int | Non
         transitions.move(
             submission, "submitted", expect=("launching", "unsure"), actor=ACTOR,
             reason=f"{why} ({len(job_ids)} jobs)", job_ids=list(job_ids), exit_code=exit_code, why=why,
-            launched_at=now(), look_at=now(), unknown_since=None,
+            launched_at=now(), look_at=due(), unknown_since=None,
         )  # fmt: skip
         if batch.state == "pending":
             transitions.move(
@@ -285,7 +286,7 @@ def _fail(submission: Submission, why: str, exit_code: int | None = None) -> Non
             submission, "launch_failed", expect=("launching", "unsure"), actor=ACTOR, reason=why, why=why,
             exit_code=exit_code, ended_at=now(), look_at=None,
         )  # fmt: skip
-        Batch.objects.filter(pk=submission.batch_id).update(due_at=now())
+        Batch.objects.filter(pk=submission.batch_id).update(due_at=due())
         queue.wake("recover")
 
 

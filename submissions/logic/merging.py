@@ -112,7 +112,7 @@ SELECT (SELECT count(*) FROM winner),
 
 # Submissions whose jobs have ended or begun are due to be settled; the rows are taken in a fixed order.
 TOUCH = """
-UPDATE submissions_submission SET look_at = now() WHERE id IN (
+UPDATE submissions_submission SET look_at = clock_timestamp() WHERE id IN (
     SELECT id FROM submissions_submission
     WHERE id = ANY(%s) AND state IN ('submitted', 'running', 'jobs_completed') ORDER BY id FOR NO KEY UPDATE)
 """

@@ -51,7 +51,7 @@ def plan(stage_id: int) -> bool:
         stage = Stage.objects.select_for_update(skip_locked=True, of=("self",), no_key=True).filter(pk=stage_id).first()
         if stage is None:
             return False
-        PlanDue.objects.filter(stage_id=stage_id, due_at__lte=now()).delete()
+        PlanDue.objects.filter(stage_id=stage_id).delete()
         if version is None or version.revision.campaign.state not in ("approved", "running"):
             return True
         StageProgress.objects.get_or_create(stage=stage, pass_number=FIRST_PASS)

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from campaigns import completion
 from core import queue, transitions
-from core.clock import now
+from core.clock import due
 from core.crashpoints import crashpoint
 from core.errors import Conflict
 from core.loops import careful, untroubled
@@ -26,7 +26,7 @@ def recover_some() -> int:
     """Decide on batches that are due; return how many."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM submissions_batch b WHERE due_at <= now()"  # noqa: S608 - a constant condition
+            "SELECT id FROM submissions_batch b WHERE due_at <= clock_timestamp()"  # noqa: S608 - a constant condition
             f" AND {untroubled('recover', 'batch').format(id='b.id')} ORDER BY due_at LIMIT %s",
             [A_PASS],
         )
@@ -44,7 +44,7 @@ def decide(batch_id: int) -> bool:
         batch = (
             Batch.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
             .select_related("version__revision__campaign__experiment", "version__stage", "stage")
-            .filter(pk=batch_id, due_at__lte=now())
+            .filter(pk=batch_id, due_at__lte=due())
             .first()
         )
         if batch is None:

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F, Sum
 
 from core import queue, transitions
-from core.clock import now
+from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.loops import careful, untroubled
 from integrations import registry
@@ -48,9 +48,10 @@ def _claim() -> list[int]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"""
-            UPDATE submissions_submission SET look_at = now() + %(lease)s * interval '1 second' WHERE id IN (
+            UPDATE submissions_submission SET look_at = clock_timestamp() + %(lease)s * interval '1 second'
+            WHERE id IN (
                 SELECT id FROM submissions_submission s
-                WHERE state IN ('submitted', 'running', 'jobs_completed') AND look_at <= now()
+                WHERE state IN ('submitted', 'running', 'jobs_completed') AND look_at <= clock_timestamp()
                   AND {untroubled("settle", "submission").format(id="s.id")}
                 ORDER BY look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
@@ -94,7 +95,7 @@ def _follow(submission: Submission) -> bool:
             return False
         transitions.move(
             locked, "jobs_completed", expect=("submitted", "running"), actor=ACTOR,
-            reason=f"all {total} jobs have ended", look_at=now(),
+            reason=f"all {total} jobs have ended", look_at=due(),
         )  # fmt: skip
         if batch.state in ("submitted", "project_running"):
             transitions.move(
@@ -157,7 +158,7 @@ def _finish(submission: Submission, produced: Sequence[Produced], refused: dict[
             StageProgress.objects.filter(stage_id=batch.stage_id, pass_number=batch.pass_number).update(
                 done=F("done") + done, events_done=F("events_done") + events
             )
-        Batch.objects.filter(pk=batch.pk).update(due_at=now())
+        Batch.objects.filter(pk=batch.pk).update(due_at=due())
         crashpoint("settle.before_commit")
         queue.wake("recover")
 

@@ -710,9 +710,8 @@ def test_a_runner_that_dies_after_an_event_ends_its_job_once(box: Box, event: st
     assert (job["state"], job["code"]) == ("failed", "runner_vanished")
 
 
-def late_runner(box: Box, position: int) -> subprocess.Popen[str]:
+def late_runner(box: Box, document: dict[str, Any], position: int) -> subprocess.Popen[str]:
     """Start a runner of job 1.0 whose daemon knew the log up to `position` and died right after the fork."""
-    document = next(event for event in read_log(box.spool) if event["event"] == "submit")
     code = (
         "import json, signal, sys; from integrations.batch.local_daemon import runner as r; "
         "signal.pthread_sigmask(signal.SIG_BLOCK, {r.NUDGE}); told = json.load(sys.stdin); "
@@ -731,11 +730,12 @@ def late_runner(box: Box, position: int) -> subprocess.Popen[str]:
 def test_a_runner_that_comes_too_late_runs_nothing(box: Box, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     job_id = box.submit(sh(f"echo x >> '{ran}'"))[0]
+    document = box.events(kind="submit")[0]
     position = (box.spool / "log.jsonl").stat().st_size
     box.up()
     box.until(job_id, "succeeded")
     before = box.events()
-    assert late_runner(box, position).wait(10) == 0
+    assert late_runner(box, document, position).wait(10) == 0
     assert box.events() == before
     assert ran.read_text() == "x\n"
 
@@ -743,9 +743,10 @@ def test_a_runner_that_comes_too_late_runs_nothing(box: Box, tmp_path: Path) -> 
 def test_a_runner_obeys_what_is_written_while_it_waits_to_begin(box: Box, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     job_id = box.submit(sh(f"echo x >> '{ran}'"))[0]
+    document = box.events(kind="submit")[0]
     log = Log(str(box.spool))
     with log:
-        runner = late_runner(box, log.end)
+        runner = late_runner(box, document, log.end)
         # It stands before the lock that we hold, having seen nothing against it.
         wait_for(lambda: waits_for_lock(runner.pid))
         log.append("remove", {"job": job_id, "reason": "no"})
@@ -947,6 +948,20 @@ def test_increments_of_the_snapshot_add_up_to_the_whole(box: Box) -> None:
     assert box.all_jobs() == whole, "another daemon reads the same log otherwise"
 
 
+def test_a_limited_increment_never_divides_what_one_event_changed(box: Box) -> None:
+    box.submit(*[sh("true")] * 10, uuid="u-1")
+    box.submit(*[sh("true")] * 5, uuid="u-2")
+    log = Log(str(box.spool))
+    book = Book(log)
+    book.catch_up()
+    log.close()
+    seq, first = book.changed(0, 3)
+    assert [job.cluster.uuid for job in first] == ["u-1"] * 10
+    seq, second = book.changed(seq, 3)
+    assert [job.cluster.uuid for job in second] == ["u-2"] * 5
+    assert book.changed(seq, 3) == (seq, [])
+
+
 # -- the socket ----------------------------------------------------------------------------------------------
 
 
@@ -1110,9 +1125,7 @@ def test_a_killed_daemons_socket_folder_is_cleared_away_by_the_next(box: Box) ->
     assert not folder.exists()
 
 
-def test_a_job_whose_runner_never_begins_is_held_and_not_tried_for_ever(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_whose_runner_never_begins_is_held_and_not_tried_for_ever(box: Box) -> None:
     (box.spool / "jobs").mkdir()
     (box.spool / "jobs" / "1.0").write_text("in the way")
     box.up()
