@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -23,7 +24,13 @@ class DeclaredRule(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Refuse what is undeclared; let nobody in who is not signed in unless the rule is PUBLIC."""
+        """Refuse what is undeclared; let nobody in who is not signed in unless the rule is PUBLIC.
+
+        Raises MethodNotAllowed for a method that the route does not serve, so that this reads as no lack of rights.
+        """
+        known = getattr(view, "action_map", None)
+        if known and str(request.method).lower() not in known and request.user and request.user.is_authenticated:
+            raise MethodNotAllowed(str(request.method))
         rule = rule_of(view, getattr(view, "action", None) or str(request.method).lower())
         if rule is None:
             return False

@@ -13,12 +13,14 @@ HOME = Path(__file__).resolve().parent.parent / ".poms"
 
 
 def prepare(verb: str) -> None:
-    """Set POMS_STATE and DATABASE_URL for `demo` (a fresh state each time) or `up` (kept)."""
+    """Set POMS_STATE and DATABASE_URL for `demo` (a fresh state each time) or `up` (kept).
+
+    The files of the demo before are kept beside, in `demo-before`, so that two runs can be compared.
+    """
     state = Path(os.environ.get("POMS_STATE") or HOME / ("demo" if verb == "demo" else "run"))
+    _refuse_if_running(state / "running")
     if verb == "demo":
-        if (state / "batch" / "daemon.json").exists() and (state / "running").exists():
-            _refuse_if_running(state / "running")
-        shutil.rmtree(state, ignore_errors=True)
+        _clear(state)
     state.mkdir(parents=True, exist_ok=True)
     os.environ["POMS_STATE"] = str(state)
     try:
@@ -27,7 +29,21 @@ def prepare(verb: str) -> None:
         sys.exit(f"The embedded PostgreSQL did not start: {error}")
 
 
+def _clear(state: Path) -> None:
+    before = state.with_name(f"{state.name}-before")
+    if (state / "files").is_dir():
+        shutil.rmtree(before, ignore_errors=True)
+        before.mkdir(parents=True)
+        (state / "files").rename(before / "files")
+    cluster = state / "pg"
+    if cluster.is_symlink():  # where the server's account cannot reach our folder, the data lie elsewhere
+        shutil.rmtree(cluster.resolve(), ignore_errors=True)
+    shutil.rmtree(state, ignore_errors=True)
+
+
 def _refuse_if_running(mark: Path) -> None:
+    if not mark.exists():
+        return
     pid = int(mark.read_text() or 0)
     try:
         os.kill(pid, 0)
@@ -35,4 +51,4 @@ def _refuse_if_running(mark: Path) -> None:
         return
     except PermissionError:
         pass  # it lives, as somebody else's
-    sys.exit(f"Another demo runs in this folder (process {pid}); wait for it, or stop it, and start again.")
+    sys.exit(f"POMS runs in {mark.parent} already (process {pid}); stop it first, or set POMS_STATE to another folder.")

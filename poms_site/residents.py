@@ -55,6 +55,7 @@ class Residents:
     def _start(self) -> None:
         python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
         spool = settings.LOCAL_SPOOL
+        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         serve = ["serve", "--spool", str(spool), "--slots", str(self.slots), "--end-jobs"]
         self._run("batch", [python, "-S", "-E", "-s", str(DAEMON), *serve])
         web = [python, "-m", "gunicorn", "poms_site.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "4"]

@@ -168,7 +168,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(env.str("POMS_STATIC", default=str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = Path(env.str("POMS_STATIC", default=str(STATE_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "poms_site" / "static"]
 WHITENOISE_USE_FINDERS = True
 X_FRAME_OPTIONS = "DENY"

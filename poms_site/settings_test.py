@@ -19,3 +19,4 @@ POMS_BELL = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 TEST_STATE = Path(os.environ["POMS_STATE"])
+(TEST_STATE / "static").mkdir(exist_ok=True)

@@ -16,6 +16,7 @@ from core.clock import now
 from core.errors import Conflict, NotAllowed, Problem, Refused
 from experiments.models import Experiment
 from experiments.queries import production_stages
+from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
 
@@ -151,7 +152,11 @@ def _facts(request: Request, author: Any) -> feasibility.Facts:
 def _own(request: Request, by: Any) -> None:
     """Let the requester change a request, and production, who corrects it."""
     if request.requester_id != by.pk and not may(by, "check_request", request.experiment):
-        raise NotAllowed(f"The request {request.ref} is {request.requester.username}'s; nothing was changed.")
+        roles = " or ".join(roles_with("check_request"))
+        raise NotAllowed(
+            f"The request {request.ref} is {request.requester.username}'s; for somebody else's this needs the role"
+            f" {roles} in {request.experiment.name}. Nothing was changed."
+        )
 
 
 def _actor(user: Any) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from typing import Any
+
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from approvals.api import urlpatterns as requests
 from campaigns.api import urlpatterns as set_ups
+from core.errors import NotVisible
 from experiments.api import urlpatterns as people
-from experiments.rules import PUBLIC
+from experiments.rules import PUBLIC, SIGNED_IN
 from integrations.api import urlpatterns as files
 from poms_site.api.campaigns import urlpatterns as campaigns
 from submissions.api import urlpatterns as submissions
@@ -26,6 +31,19 @@ class BrowseView(SpectacularSwaggerView):
     rules = {"get": PUBLIC}
 
 
+class NowhereView(APIView):
+    """Every address that nothing else serves, malformed references among them: a problem document, no page."""
+
+    rules = dict.fromkeys(("get", "post", "put", "patch", "delete"), SIGNED_IN)
+    schema = None
+
+    def get(self, request: Request) -> Any:
+        """Say that there is nothing here."""
+        raise NotVisible(f"There is no {request.path}, or you may not see it.")
+
+    post = put = patch = delete = get
+
+
 urlpatterns = [
     *people,
     *requests,
@@ -35,4 +53,6 @@ urlpatterns = [
     *files,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
+    # Only what ends in a slash, so that Django still redirects an address that lacks it.
+    re_path(r"^(?:.*/)?$", NowhereView.as_view(), name="nowhere"),
 ]

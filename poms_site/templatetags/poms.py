@@ -19,13 +19,13 @@ register.filter("words", words.words)
 register.filter("shortened", words.shortened)
 
 
-@register.inclusion_tag("partials/_state.html")
+@register.inclusion_tag("overview/_state.html")
 def state(word: str, text: str = "") -> dict[str, Any]:
     """Show a state as mark, word and colour; `text` instead of the state's own word."""
     return {"look": words.look(word), "word": text or words.words(word)}
 
 
-@register.inclusion_tag("partials/_bar.html")
+@register.inclusion_tag("overview/_bar.html")
 def progress_bar(progress: dict[str, int]) -> dict[str, Any]:
     """Show progress as a bar of what is done, running, failed and waiting, with the numbers beside it."""
     total = max(sum(progress[name] for name in ("done", "running", "failed", "waiting")), 1)

@@ -28,9 +28,12 @@ COLUMNS = (
 
 
 def seed_for(base: int, stage: str, first_event: int) -> int:
-    """Return the seed of an event range: from the stage's seed and the range alone, so that it can be made again."""
-    digest = hashlib.sha256(f"{base}/{stage}/{first_event}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % LARGEST_SEED + 1
+    """Return the seed of an event range: from the stage's seed and the range alone, so that it can be made again.
+
+    Two ranges of a stage never share a seed, as long as it has no more events than there are seeds.
+    """
+    digest = hashlib.sha256(f"{base}/{stage}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") + first_event) % LARGEST_SEED + 1
 
 
 def number_events(version: StageVersion, pass_number: int) -> int:

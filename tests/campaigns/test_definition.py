@@ -76,7 +76,11 @@ def test_the_canonical_text_says_the_same_again():
         (("cs_split_type=nfiles(3)", "cs_split_type=nfiles(0)"), "[campaign_stage reco] cs_split_type", 18),
         (("cs_split_type=nfiles(3)", "cs_split_type=nfiles(-3)"), "[campaign_stage reco] cs_split_type", 18),
         (("events=100", "events=many"), "[campaign_stage gen] events", 13),
-        (('param_overrides=[["-Ob=", "%(tune)s"]]', 'param_overrides=[["-Ob="'), "[campaign_stage gen] param_overrides", 15),
+        (
+            ('param_overrides=[["-Ob=", "%(tune)s"]]', 'param_overrides=[["-Ob="'),
+            "[campaign_stage gen] param_overrides",
+            15,
+        ),
         (("gate_1=each", "gate_1=some"), "gate_1", 22),
         (("job_type=sim", "job_type=sin"), "[campaign_stage reco] job_type", 16),
         (("login_setup=node", "login_setup=mode"), "[campaign_stage reco] login_setup", 16),
@@ -90,15 +94,21 @@ def test_each_error_names_its_field_and_line(change, field, line):
 
 
 def test_a_near_word_is_offered():
-    assert any("did you mean gen?" in p.hint for p in problems(WHOLE.replace("campaign_stage_1=gen", "campaign_stage_1=gem")))
-    assert any("did you mean completion_pct?" in p.hint for p in parse(WHOLE.replace("events=100", "completion_pc=9")).warnings)
+    assert any(
+        "did you mean gen?" in p.hint for p in problems(WHOLE.replace("campaign_stage_1=gen", "campaign_stage_1=gem"))
+    )
+    assert any(
+        "did you mean completion_pct?" in p.hint for p in parse(WHOLE.replace("events=100", "completion_pc=9")).warnings
+    )
 
 
 def test_a_circle_is_refused_and_a_chain_to_itself_is_not():
     circle = WHOLE + "[dependencies gen]\ncampaign_stage_1=reco\n"
     circle = circle.replace("stage_type=generator\nevents=100\n", "")
     found = problems(circle)
-    assert any("in a circle: reco → gen → reco" in p.message or "in a circle: gen → reco → gen" in p.message for p in found)
+    assert any(
+        "in a circle: reco → gen → reco" in p.message or "in a circle: gen → reco → gen" in p.message for p in found
+    )
     itself = WHOLE.replace("gate_1=each", "gate_1=each\ncampaign_stage_2=reco")
     assert problems(itself) == []
 
@@ -123,7 +133,9 @@ def test_the_example_is_whole():
 @pytest.mark.parametrize("name", sorted(p.name for p in CASES.glob("*.ini")) if CASES.is_dir() else [])
 def test_a_real_file_is_read_or_refused_with_a_line(name):
     parsed = parse((CASES / name).read_text())
-    assert all(isinstance(p.line, int) or p.field in ("definition", "campaign_stage") for p in parsed.errors), parsed.errors
+    assert all(isinstance(p.line, int) or p.field in ("definition", "campaign_stage") for p in parsed.errors), (
+        parsed.errors
+    )
     if not parsed.errors:
         assert parsed.definition.stages or parsed.definition.job_types
         assert dump(parse(dump(parsed.definition)).definition) == dump(parsed.definition)

@@ -343,6 +343,35 @@ def test_a_job_may_delete_all_it_finds_and_leave_processes_behind(box: Box) -> N
     wait_for(lambda: box.processes() == [box.daemons[-1].pid])
 
 
+def test_a_job_that_deletes_its_sandbox_is_still_known_and_obeys(box: Box) -> None:
+    box.up()
+    first, second = box.submit(*[sh('rm -rf "$POMS_SANDBOX"; sleep 1.5')] * 2)
+    wait_for(lambda: not list((box.spool / "jobs").iterdir()) and len(box.events(kind="execute")) == 2)
+    box.kill()
+    box.up()
+    assert box.ask("hold", ids=[second])["outcomes"] == {second: "done"}
+    wait_for(lambda: box.events(second, "stopped"), 1)
+    assert box.until(first, *ENDED)["state"] == "succeeded"
+    assert len(box.events(first, "end")) == 1
+
+
+def test_a_runner_believed_dead_does_not_speak_again(box: Box) -> None:
+    box.up()
+    job_id = box.submit(sh("sleep 60"))[0]
+    box.until(job_id, "processing")
+    box.kill()
+    runner = box.runner(job_id)
+    os.kill(runner, signal.SIGSTOP)
+    (box.spool / "jobs" / "1.0").rename(box.spool / "jobs" / "elsewhere")
+    (box.spool / "jobs" / "1.0").mkdir()
+    box.up()
+    assert box.until(job_id, *ENDED)["code"] == "runner_vanished"
+    os.kill(runner, signal.SIGCONT)
+    wait_for(lambda: not Path(f"/proc/{runner}").exists())
+    wait_for(lambda: box.processes() == [box.daemons[-1].pid])
+    assert [event["event"] for event in box.events(job_id)] == ["stage_in", "execute", "end"]
+
+
 def test_a_jobs_output_is_never_followed_out_of_its_sandbox(box: Box) -> None:
     box.up()
     first, second = box.submit(sh("ln -sf /etc/passwd out"), sh("rm out; mkfifo out"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from campaigns.models import Campaign
 from core.models import Transition
 from submissions.models import Batch, Job, JobCount, Output, Submission, Unit
 from tests import builders

@@ -27,7 +27,7 @@ from .answers import BadRequest, answer
 from .book import RUNNING, Book, Job, manifest_name
 from .faults import Faults
 from .log import Log, complain
-from .runner import NUDGE, Start, mark_of, run_detached, sandbox_of
+from .runner import NUDGE, RUNNER_NAME, Start, mark_of, run_detached, sandbox_of
 
 SLOTS_A_NODE = 4
 LARGEST_REQUEST = 16 << 20
@@ -118,7 +118,10 @@ class Daemon:
             # A full disk, no more processes: nothing is lost, the log says what is still to do.
             complain(f"the queue stands still: {error}")
         for key, events in self.selector.select(wait):
-            key.data(events)
+            try:
+                key.data(events)
+            except OSError as error:
+                complain(f"a client could not be served: {error}")
 
     def _end_all_jobs(self) -> int:
         until = time.monotonic() + ENDING_S
@@ -269,7 +272,7 @@ class Daemon:
         """Look after runners of earlier daemons, runners that have been told to stop, and slow clients."""
         self._drop_slow_clients()
         for job in list(self.book.active):
-            if job.pid not in self.children and not self._runner_lives(job):
+            if self.children.get(job.pid) is not job and not self._runner_lives(job):
                 self._settle(job)
             elif job.state not in RUNNING:
                 self.stop_runner(job)
@@ -278,7 +281,8 @@ class Daemon:
         try:
             folder = os.open(self._sandbox(job), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            # The job has deleted its own sandbox; a lock on what is gone cannot be asked for.
+            return processes.name_of(job.pid) == RUNNER_NAME
         try:
             fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

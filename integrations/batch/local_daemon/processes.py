@@ -46,6 +46,13 @@ def name_process(name: str) -> None:
     _prctl(_PR_SET_NAME, name.encode("ascii"))
 
 
+def name_of(pid: int) -> str:
+    """Return the name that a process goes by, empty if there is none."""
+    with _gone, open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+        return file.read().rstrip("\n")
+    return ""
+
+
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 

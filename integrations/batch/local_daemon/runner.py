@@ -28,6 +28,7 @@ from .faults import Faults
 from .log import Log, ring
 
 NUDGE = signal.SIGUSR1
+RUNNER_NAME = "poms-runner"
 POLL_S = 0.1
 COPY = 1 << 20
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
@@ -76,7 +77,11 @@ def mark_of(sandbox: str) -> bytes:
 
 
 class Stopped(Exception):
-    """The log says that this job is to be held or removed."""
+    """The log says that this job is to be held or removed, or (`buried`) that its runner is dead already."""
+
+    def __init__(self, buried: bool) -> None:
+        super().__init__(buried)
+        self.buried = buried
 
 
 class Failed(Exception):
@@ -125,7 +130,7 @@ def _detach(errors: int) -> None:
     # Collecting would write into memory still shared with the daemon, and so copy it.
     gc.disable()
     processes.adopt_orphans()
-    processes.name_process("poms-runner")
+    processes.name_process(RUNNER_NAME)
 
 
 class Runner:
@@ -152,11 +157,12 @@ class Runner:
             outcome = self._outcome()
             self.faults.point("runner.before_end")
             self._append("end", **outcome)
-        except Stopped:
+        except Stopped as stopped:
             processes.end_descendants()
             self._withdraw()
-            with self.log:
-                self.log.append("stopped", {"job": self.start.job_id, **self._used()})
+            if not stopped.buried:
+                with self.log:
+                    self.log.append("stopped", {"job": self.start.job_id, **self._used()})
         ring(self.start.spool)
         return 0
 
@@ -178,8 +184,9 @@ class Runner:
         return news
 
     def _stop_if_told(self, held: bool = False) -> None:
-        if any(event["event"] in ("hold", "remove") for event in self._look(held)):
-            raise Stopped
+        told = {event["event"] for event in self._look(held)}
+        if told & {"hold", "remove", "end", "stopped"}:
+            raise Stopped(buried=bool(told & {"end", "stopped"}))
 
     def _append(self, event: str, **fields: Any) -> None:
         """Write an event of this job, unless the log says meanwhile that it is to stop."""

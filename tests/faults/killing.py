@@ -1,0 +1,135 @@
+"""Finds this run's processes in /proc by what they are, and kills them at random."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+# What is killed, how often relative to each other.
+WEIGHTS = {
+    "worker": 20, "worker_tree": 15, "shim_call": 12, "supervisor": 18, "script": 14, "submit": 8, "daemon": 7,
+    "runner": 12, "job": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One living process of this run."""
+
+    pid: int
+    parent: int
+    kind: str
+
+
+def processes(root: Path, workers: frozenset[int] = frozenset(), daemon: int = 0) -> list[Seen]:
+    """Return the processes below this run's folder, and the workers and the daemon, which are our children."""
+    mark = os.fsencode(root)
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        pid = int(name)
+        try:
+            words = _words(pid)
+            if pid in workers:
+                found.append(Seen(pid, os.getpid(), "worker"))
+            elif words and mark in b"\0".join(words):
+                found.append(Seen(pid, _parent(pid), "daemon" if pid == daemon else _kind(pid, words)))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended meanwhile
+    return found
+
+
+def _words(pid: int) -> list[bytes]:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().rstrip(b"\0").split(b"\0")
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
+
+
+def _kind(pid: int, words: list[bytes]) -> str:
+    """Tell by the command line: forks keep that of their parent until they execute something else."""
+    if words[-2:-1] and words[-2].endswith(b"/shim.py"):
+        # A supervisor has gone to the root folder, its fork that becomes the script to the launch's.
+        folder = os.readlink(f"/proc/{pid}/cwd")
+        return "supervisor" if folder == "/" else "script" if "/launches/" in folder else "shim_call"
+    if any(word.endswith(b"/local_daemon/__main__.py") for word in words):
+        return "submit" if b"submit" in words else "runner"
+    return "job" if b"-c" in words and any(b"$FATE" in word for word in words) else "script"
+
+
+class Killer:
+    """Kills by its own dice, and keeps count by kind."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root = root
+        self.dice = random.Random(seed)
+        self.by_kind: Counter[str] = Counter()
+        self.killed: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """Return how many kills there have been; a whole tree is one."""
+        return sum(self.by_kind.values())
+
+    def kill_one(self, workers: frozenset[int], daemon: int, patience: float = 0.25) -> str:
+        """Kill something; what is not there at this moment is waited for a little, then something else is drawn."""
+        for _ in range(10):
+            kind = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            until = time.monotonic() + patience
+            while True:
+                seen = processes(self.root, workers, daemon)
+                wanted = "worker" if kind == "worker_tree" else kind
+                targets = sorted((entry for entry in seen if entry.kind == wanted), key=lambda entry: entry.pid)
+                if kind == "worker_tree":
+                    # Prefer one whose shim is at work: that is the moment that matters.
+                    calling = {entry.parent for entry in seen if entry.kind == "shim_call"}
+                    targets = [entry for entry in targets if entry.pid in calling] or targets
+                if targets and self._strike(self.dice.choice(targets), seen, tree=kind == "worker_tree"):
+                    self.by_kind[kind] += 1
+                    return kind
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.003)
+        return ""
+
+    def _strike(self, target: Seen, seen: list[Seen], *, tree: bool) -> bool:
+        if not tree:
+            return self.kill(target)
+        doomed, grown = {target.pid}, True
+        while grown:
+            more = {entry.pid for entry in seen if entry.parent in doomed} - doomed
+            doomed |= more
+            grown = bool(more)
+        # The worker first, or it would see its shim die and write that down.
+        hit = self.kill(target)
+        for entry in seen:
+            if entry.pid in doomed - {target.pid}:
+                self.kill(entry)
+        return hit
+
+    def kill(self, target: Seen) -> bool:
+        """Kill one process if it still is what it was; tell whether it was hit."""
+        try:
+            handle = os.pidfd_open(target.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            # The number cannot be given away while we hold the handle: look again, then strike.
+            if target.kind != "worker" and os.fsencode(self.root) not in b"\0".join(_words(target.pid)):
+                return False
+            self.killed.add(target.pid)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return False
+        finally:
+            os.close(handle)
+        return True
