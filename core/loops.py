@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils.module_loading import import_string
 
 from core.clock import now
+from core.errors import StaleState
 from core.models import Heartbeat, Trouble
 
 log = structlog.get_logger()
@@ -81,6 +82,8 @@ def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
     rows = Trouble.objects.filter(loop=loop, kind=kind, thing_id=thing_id)
     try:
         yield
+    except StaleState as error:
+        log.info("loop.already_done", loop=loop, kind=kind, thing=thing_id, why=str(error))  # by another worker
     except Exception as error:
         log.exception("loop.step_failed", loop=loop, kind=kind, thing=thing_id)
         connection.close_if_unusable_or_obsolete()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -61,6 +61,31 @@ def count_ticks(top: int, most: int = 4) -> list[tuple[float, int]]:
     while top / step > most:
         step = step * 5 // 2 if str(step)[0] == "2" else step * 2
     return [(round(100 - value / max(top, 1) * 100, 2), value) for value in range(0, top + 1, step)]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One piece of a progress bar: its mark, how many, where and how wide in percent, and its word."""
+
+    mark: str
+    number: int
+    at: float
+    width: float
+    word: str
+
+
+def shares(progress: Mapping[str, int]) -> list[Share]:
+    """Return the pieces of a progress bar: done, running, without result, waiting; empty ones are left out."""
+    words = (("done", "done", "done"), ("moving", "running", "running"), ("failed", "failed", "without result"),
+             ("wait", "waiting", "waiting"))  # fmt: skip
+    total = max(sum(progress[name] for _, name, _ in words), 1)
+    pieces, at = [], 0.0
+    for mark, name, word in words:
+        width = round(100 * progress[name] / total, 2)
+        if progress[name]:
+            pieces.append(Share(mark, progress[name], round(at, 2), width, word))
+        at += width
+    return pieces
 
 
 def levels(changes: Sequence[int]) -> list[int]:

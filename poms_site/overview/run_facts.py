@@ -13,12 +13,13 @@ from typing import Any
 import django
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q
 
 from approvals.models import Request
 from campaigns import queries as definitions
 from campaigns.models import Campaign, EdgeVersion, Revision, StageVersion
 from core.models import Transition
+from poms_site.overview.words import Look, look
 from submissions import queries
 from submissions.models import (
     Acceptance,
@@ -49,6 +50,7 @@ class StageFacts:
     jobs: Mapping[str, int]
     batches: Mapping[str, int]
     outputs: int
+    events: int
     feeds: list[Feed]
     snapshot: Snapshot | None = None
 
@@ -63,6 +65,11 @@ class StageFacts:
         if self.version.stage.completed_at is not None:
             return "succeeded" if self.version.stage.succeeded else "failed"
         return "running" if self.batches else "pending"
+
+    @property
+    def look(self) -> Look:
+        """Return how the stage's state looks."""
+        return look(self.state)
 
     @property
     def total_jobs(self) -> int:
@@ -101,6 +108,11 @@ class Attempt:
     last_end: datetime | None
     reasons: list[str] = field(default_factory=list)
 
+    @property
+    def seconds(self) -> float | None:
+        """Return how long it took from the intent to the end; None while it runs."""
+        return (self.row.ended_at - self.row.created_at).total_seconds() if self.row.ended_at else None
+
 
 @dataclass
 class BatchFacts:
@@ -108,6 +120,12 @@ class BatchFacts:
 
     row: Batch
     attempts: list[Attempt]
+
+    @property
+    def only(self) -> Attempt | None:
+        """Return its attempt if it needed just the one that went as it should."""
+        same = len(self.attempts) == 1 and look(self.attempts[0].row.state) == look(self.row.state)
+        return self.attempts[0] if same else None
 
 
 def stages_of(campaign: Campaign) -> list[StageFacts]:
@@ -122,18 +140,30 @@ def stages_of(campaign: Campaign) -> list[StageFacts]:
         .annotate(Count("pk"))
         .order_by()
     )
-    outputs = dict(Output.objects.filter(stage_id__in=ids).values_list("stage_id").annotate(Count("pk")).order_by())
+    outputs = _outputs_of(ids)
     snapshots = {row.stage_id: row for row in Snapshot.objects.filter(stage_id__in=ids).order_by("pass_number")}
     feeds: dict[int, list[Feed]] = defaultdict(list)
     for edge in edges:
         feeds[edge.edge.downstream_id].append(_feed(edge, fed.get(edge.edge_id, 0)))
     return [
         StageFacts(
-            v, progress[v.stage_id], jobs.get(v.stage_id, {}), batches.get(v.stage_id, {}), outputs.get(v.stage_id, 0),
-            feeds[v.stage_id], snapshots.get(v.stage_id),
+            v, progress[v.stage_id], jobs.get(v.stage_id, {}), batches.get(v.stage_id, {}),
+            *outputs.get(v.stage_id, (0, 0)), feeds[v.stage_id], snapshots.get(v.stage_id),
         )
         for v in versions
     ]  # fmt: skip
+
+
+def _outputs_of(stage_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return how many files and events each stage put out; files of one result hold the same events."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT stage_id, sum(files)::bigint, coalesce(sum(events), 0)::bigint FROM ("
+            " SELECT stage_id, result_id, count(*) AS files, max(events) AS events FROM submissions_output"
+            " WHERE stage_id = ANY(%s) GROUP BY stage_id, result_id) r GROUP BY stage_id",
+            [list(stage_ids)],
+        )
+        return {stage_id: (files, events) for stage_id, files, events in cursor.fetchall()}
 
 
 def _feed(version: EdgeVersion, files: int) -> Feed:
@@ -203,7 +233,7 @@ def _attempts_of(batch_ids: Sequence[int]) -> dict[int, list[Attempt]]:
     )
     ids = [row.pk for row in rows]
     counts: dict[int, dict[str, int]] = defaultdict(dict)
-    for counted in JobCount.objects.filter(submission_id__in=ids, n__gt=0):
+    for counted in JobCount.objects.filter(submission_id__in=ids, n__gt=0).order_by("-state_code"):
         counts[counted.submission_id][JOB_STATES[counted.state_code]] = counted.n
     spans = {
         row["submission_id"]: (row["begin"], row["end"])
@@ -238,7 +268,7 @@ class Event:
     reason: str
 
 
-def history_of(campaign: Campaign, request: Request | None) -> tuple[list[Event], int]:
+def history_of(campaign: Campaign) -> tuple[list[Event], int]:
     """Return what decided about the run, oldest first: the last EVENTS of them, and how many there are.
 
     Everything that happened to request, revision, campaign, holds and commands; of batches only what is not
@@ -276,8 +306,8 @@ def _event(row: Transition, campaign: Campaign, revisions: Mapping[int, int]) ->
     else:
         thing = f"{row.kind} {campaign.experiment.name}/{_LETTERS[row.kind]}{row.thing_id}"
     kind, _, name = row.actor.partition(":")
-    by_person = kind == "user" and bool(name)
-    return Event(row.at, thing, row.target, row.verb, name if by_person else row.actor, by_person, row.reason)
+    who = name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else row.actor
+    return Event(row.at, thing, row.target, row.verb, who, kind == "user", row.reason)
 
 
 @dataclass(frozen=True)
@@ -311,10 +341,24 @@ def _recipe(stage: StageFacts, first: Submission | None) -> Recipe:
     return Recipe(stage, first, shlex.join(first.command), sorted(first.environment.items()), first.setup)
 
 
-def seeds_of(campaign: Campaign) -> tuple[list[Unit], int]:
+@dataclass(frozen=True)
+class SeedRange:
+    """A range of events and the seed that they are made from."""
+
+    stage: str
+    first: int
+    last: int
+    seed: int
+
+
+def seeds_of(campaign: Campaign) -> tuple[list[SeedRange], int]:
     """Return the event ranges with their seeds, at most SEEDS of them, and how many there are."""
-    rows = Unit.objects.filter(stage__campaign=campaign, seed__isnull=False)
-    return list(rows.select_related("stage").order_by("stage_id", "first_event")[:SEEDS]), rows.count()
+    rows = Unit.objects.filter(
+        stage__campaign=campaign, seed__isnull=False, first_event__isnull=False, events__isnull=False
+    )
+    last = F("first_event") + F("events") - 1
+    shown = rows.order_by("stage_id", "first_event").values_list("stage__name", "first_event", last, "seed")
+    return [SeedRange(*row) for row in shown[:SEEDS]], rows.count()
 
 
 def versions() -> list[tuple[str, str]]:

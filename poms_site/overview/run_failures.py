@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Count
 
 from campaigns.models import Campaign
-from poms_site.overview.words import signal_name
+from poms_site.overview.words import count, number, signal_name
 from submissions.models import Result, Submission
 from submissions.states import JOB_RANK, JOB_STATES
 
@@ -188,6 +188,23 @@ class Failure:
         return "failed" if self.given_up else "completed" if self.spared + self.recovered == self.inputs else "running"
 
     @property
+    def outcome(self) -> str:
+        """Say what became of the inputs."""
+        if not self.inputs:
+            return "which inputs it had is not known"
+        if self.verdict == "succeeded":
+            return (
+                "its input has output now" if self.inputs == 1 else f"all {count(self.inputs, 'input')} have output now"
+            )
+        parts = [
+            (self.recovered, "with output now"),
+            (self.given_up, "given up: their batch failed"),
+            (self.spared, "left out: the stage is complete without"),
+            (self.open, "still to be decided on"),
+        ]
+        return f"of {count(self.inputs, 'input')}: " + ", ".join(f"{number(n)} {text}" for n, text in parts if n)
+
+    @property
     def open(self) -> int:
         """Return how many inputs are still to be decided on."""
         return self.inputs - self.recovered - self.given_up - self.spared
@@ -225,8 +242,8 @@ def failures_of(campaign: Campaign) -> list[Failure]:
         )  # fmt: skip
     if not found:
         return []
-    for place, many, inputs, pk, kind, number, state in _rows(_NEXT, given):
-        found[place].later.append(Later(f"{name}/s{pk}", kind, number, state, inputs))
+    for place, many, inputs, pk, kind, round_number, state in _rows(_NEXT, given):
+        found[place].later.append(Later(f"{name}/s{pk}", kind, round_number, state, inputs))
         found[place].later_count = many
     for row in _rows(_JOBS, given):
         found[row[0]].examples.append(_bad_job(name, row))
@@ -240,10 +257,10 @@ def _rows(sql: str, given: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def _bad_job(name: str, row: tuple[Any, ...]) -> BadJob:
-    (_, pk, external, submission, batch_id, node, at, used, reason, number, given, keys, many,
+    (_, pk, external, submission, batch_id, node, at, used, reason, round_number, given, keys, many,
      next_id, next_round, _, next_given, result_id, _) = row  # fmt: skip
     return BadJob(
-        f"{name}/j{pk}", external, f"{name}/s{submission}", batch_id, node, at, number, reason, used,
+        f"{name}/j{pk}", external, f"{name}/s{submission}", batch_id, node, at, round_number, reason, used,
         int(given) if given else None, keys or [], many, f"{name}/s{next_id}" if next_id else "", next_round,
         int(next_given) if next_given else None, f"{name}/s{result_id}" if result_id else "",
     )  # fmt: skip

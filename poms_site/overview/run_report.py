@@ -21,10 +21,11 @@ from campaigns.layout import Drawing, layered
 from campaigns.models import Campaign
 from core.clock import now
 from poms_site.overview import run_facts
+from poms_site.overview.charts import shares
 from poms_site.overview.run_facts import StageFacts
 from poms_site.overview.run_failures import failures_of, refusals_of
 from poms_site.overview.run_timeline import timeline_of
-from poms_site.overview.words import measured, number, printable, words
+from poms_site.overview.words import duration, measured, number, printable, words
 
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 GRAPH_WIDTH = 1140
@@ -33,9 +34,7 @@ _UNITS = {"gev": "GeV", "mev": "MeV", "tev": "TeV", "pb": "pb", "mb": "MB", "pct
 _NOT_RESULTS = ("campaign", "state", "plot", "report")
 
 
-def write_report(
-    campaign: Campaign, out: Path, *, plot: Path | None = None, facts: Mapping[str, object] = {}
-) -> Path:
+def write_report(campaign: Campaign, out: Path, *, plot: Path | None = None, facts: Mapping[str, object] = {}) -> Path:
     """Write the report of a campaign's run to `out` (whole or not at all) and return it.
 
     `plot` is a picture of the physics result (PNG, JPEG or SVG). `facts` are results to show beside the key
@@ -71,7 +70,7 @@ def _context(campaign_id: int, facts: Mapping[str, object]) -> dict[str, Any]:
     order = {stage.version.stage_id: place for place, stage in enumerate(stages)}
     batches, batches_total = run_facts.batches_of(campaign, order)
     failures = failures_of(campaign)
-    history, history_total = run_facts.history_of(campaign, request)
+    history, history_total = run_facts.history_of(campaign)
     seeds, seeds_total = run_facts.seeds_of(campaign)
     written = now()
     began = campaign.started_at or campaign.created_at
@@ -163,6 +162,8 @@ def _written(value: object, error: object, unit: str) -> str:
         return str(value)
     if isinstance(error, int | float):
         return measured(value, error, unit)
+    if unit == "s":
+        return duration(value)
     return f"{number(value)} {unit}".strip()
 
 
@@ -178,8 +179,13 @@ def _graph(stages: Sequence[StageFacts]) -> dict[str, Any]:
     drawing = _fitted(names, pairs)
     return {
         "drawing": drawing,
+        "view": f"-2 -2 {drawing.width + 4:g} {drawing.height + 4:g}",
+        "width": round(drawing.width + 4),
         "wide": drawing.width > GRAPH_WIDTH * 1.1,
-        "cards": [(card, by_name[card.name], card.name in drawing.loops) for card in drawing.cards],
+        "cards": [
+            (card, by_name[card.name], card.name in drawing.loops, shares(by_name[card.name].progress))
+            for card in drawing.cards
+        ],
         "lines": [(line, feeds[line.edge]) for line in drawing.lines],
     }
 

@@ -123,8 +123,10 @@ def _bands(campaign: Campaign, window: Window, number: int, step: timedelta) -> 
     group_of = {state: key for key, states, _ in GROUPS for state in states}
     changes = {key: [0] * number for key, *_ in GROUPS}
     with connection.cursor() as cursor:
-        given = {"campaign": campaign.pk, "begin": window.begin, "step": step.total_seconds(), "last": number - 1}
-        cursor.execute(_CHANGES, given)
+        cursor.execute(
+            _CHANGES,
+            {"campaign": campaign.pk, "begin": window.begin, "step": step.total_seconds(), "last": number - 1},
+        )
         for bucket, source, target, count in cursor.fetchall():
             changes[group_of[target]][bucket] += count
             if source:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from poms_site.overview import words
+from poms_site.overview import charts, words
 
 register = template.Library()
 
@@ -27,15 +27,7 @@ def state(word: str, text: str = "") -> dict[str, Any]:
 
 @register.inclusion_tag("overview/_bar.html")
 def progress_bar(progress: dict[str, int]) -> dict[str, Any]:
-    """Show progress as a bar of what is done, running, failed and waiting, with the numbers beside it."""
-    total = max(sum(progress[name] for name in ("done", "running", "failed", "waiting")), 1)
-    parts = [
-        (mark, progress[name], round(100 * progress[name] / total, 2), text)
-        for mark, name, text in (
-            ("done", "done", "done"),
-            ("moving", "running", "running"),
-            ("failed", "failed", "without result"),
-            ("wait", "waiting", "waiting"),
-        )
-    ]
-    return {"parts": [part for part in parts if part[1]], "text": ", ".join(f"{p[1]} {p[3]}" for p in parts if p[1])}
+    """Show progress as a bar of what is done, running, without result and waiting."""
+    pieces = charts.shares(progress)
+    text = ", ".join(f"{words.number(piece.number)} {piece.word}" for piece in pieces)
+    return {"pieces": pieces, "text": text or "nothing yet"}

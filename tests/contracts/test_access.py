@@ -286,10 +286,13 @@ class Matrix:
 
 
 @pytest.mark.django_db
-def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path):
+@pytest.mark.parametrize("kind", ["reading", "changing"])
+def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
     matrix = Matrix(cast, populate(cast))
     for line in expectations().values():
+        if (line.method == "GET") != (kind == "reading"):
+            continue
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
             "list": _list, "made": _made, "experiments": _experiments, "overview": _overview, "me": _anybody,
             "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
@@ -297,7 +300,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
         for who, user in matrix.people():
             ways.get(line.about, _object)(matrix, line, who, user)
     assert not matrix.wrong, f"{len(matrix.wrong)} of {matrix.cells} cells:\n" + "\n".join(matrix.wrong)
-    assert matrix.cells > 2000
+    assert matrix.cells > 1000
 
 
 def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:

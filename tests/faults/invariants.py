@@ -82,7 +82,7 @@ class Truth:
     def ids(self, uuid: str) -> list[str]:
         """Return the ids of the jobs submitted under a uuid."""
         return [
-            f"{event['cluster']}.{proc}@local" for event in self.submits[uuid] for proc in range(len(event["jobs"]))
+            f"{event['cluster']}.{proc}@local" for event in self.submits.get(uuid, ()) for proc in range(len(event["jobs"]))
         ]
 
 

@@ -29,7 +29,7 @@ class Folders:
         self.files = self.root / "files"
         self.temporary = self.root / "tmp"
         self.hits = self.root / "hits"
-        for folder in (self.host, self.control, self.log, self.temporary, self.spool):
+        for folder in (self.host, self.control, self.log, self.temporary, self.spool, self.root / "state"):
             folder.mkdir()
         self.hits.touch()
 

@@ -18,6 +18,7 @@ from tests.faults.scene import Folders
 
 LOOPS = ("plan", "launch", "observe", "settle", "recover", "act")
 # Nets below the others, with periods in seconds.
+IDLE_SECONDS = 0.2
 NETS = {"sweep": 2.0, "seal": 3.0, "retain": 60.0}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -275,4 +276,4 @@ def work(seed: int) -> None:
             if stop:
                 return
         if not did:
-            time.sleep(0.1)
+            time.sleep(IDLE_SECONDS)

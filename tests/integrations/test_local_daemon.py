@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -191,6 +192,9 @@ class Box:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        address = self.spool / "daemon.json"
+        if address.exists():
+            shutil.rmtree(Path(json.loads(address.read_text())["socket"]).parent, ignore_errors=True)
 
 
 @pytest.fixture
