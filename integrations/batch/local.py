@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class LocalBatch:
         """Return the jobs that changed after log position `since`."""
         answer = self._ask({"ask": "snapshot", "since": since, "limit": 50_000})
         try:
-            return Snapshot(int(answer["seq"]), [_seen(job) for job in answer["jobs"]])
+            return Snapshot(int(answer["seq"]), [seen for job in answer["jobs"] for seen in _phases(job)])
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the local batch daemon's snapshot cannot be read: {error!r}") from error
 
@@ -91,7 +91,8 @@ class LocalBatch:
         if not isinstance(answer, dict):
             raise Unavailable("the local batch daemon answers nonsense")
         if "error" in answer:
-            raise Refused(f"the local batch daemon says: {answer['error']}")
+            text = f"the local batch daemon says: {answer.get('detail') or answer['error']}"
+            raise Unavailable(text, retry_after=2) if answer["error"] == "unavailable" else Refused(text)
         return answer
 
 
@@ -105,6 +106,15 @@ def _read_line(line: socket.socket) -> bytes:
         if size > ANSWER_CAP:
             raise ValueError("the answer is too long")
     raise ValueError("the answer breaks off")
+
+
+def _phases(job: dict[str, Any]) -> Iterator[JobSeen]:
+    """Yield the states that a job came through since the last look, the present one with all its facts (M10)."""
+    now = _seen(job)
+    for state, starts, at in job.get("phases", ()):
+        if (state, starts, at) != (now.state, now.starts, now.at):
+            yield JobSeen(id=now.id, uuid=now.uuid, state=state, starts=starts, at=at, index=now.index)
+    yield now
 
 
 def _seen(job: dict[str, Any]) -> JobSeen:

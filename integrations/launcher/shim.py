@@ -1186,7 +1186,9 @@ def output(request: dict) -> dict:
     if offset + used < size:
         used = whole_characters(data)
     text = data[:used].decode("utf-8", "replace")
-    return {"text": text, "total": total, "part_size": size, "start": first, "next": min(offset, size) + used}
+    # Nothing where something is promised (files lost): whoever pages on must still come to an end.
+    following = min(offset, size) + used if data else size
+    return {"text": text, "total": total, "part_size": size, "start": first, "next": following}
 
 
 def main(argv: "list[str]") -> int:

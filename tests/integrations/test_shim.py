@@ -943,6 +943,13 @@ def test_the_tail_is_the_end_of_the_output_whatever_its_size(host: Host, size: i
     assert host.output(launch, "tail", offset=10**9)["text"] == ""
 
 
+def test_lost_output_does_not_make_a_reader_page_for_ever(host: Host) -> None:
+    launch = host.launch("seq", "1", "1000000")
+    host.run(launch)
+    os.truncate(host.folder(launch) / "output.tail", 1000)
+    assert len(host.text(launch, "tail")) < 4 * MIB
+
+
 def test_endless_output_is_bounded_and_ends_at_the_wall_limit(host: Host) -> None:
     launch = host.launch("yes", "0123456789", wall_s=2)
     host.start(launch)

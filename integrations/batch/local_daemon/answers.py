@@ -73,8 +73,10 @@ def _snapshot(daemon: Asked, request: dict[str, Any]) -> dict[str, Any]:
     since, limit = _number(request, "since", 0), _number(request, "limit", MOST_JOBS)
     # A point beyond the end belongs to another spool: the asker must begin anew, and is told.
     anew = since > daemon.book.seq
-    seq, jobs = daemon.book.changed(0 if anew else since, max(1, min(limit, MOST_JOBS)))
-    said = {"seq": seq, "jobs": [job.seen(daemon.site) for job in jobs]}
+    since = 0 if anew else since
+    seq, jobs = daemon.book.changed(since, max(1, min(limit, MOST_JOBS)))
+    seen = [job.seen(daemon.site) | {"phases": job.phases_after(since)} for job in jobs]
+    said: dict[str, Any] = {"seq": seq, "jobs": seen}
     return said | {"reset": True} if anew else said
 
 

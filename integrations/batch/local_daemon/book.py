@@ -11,6 +11,7 @@ from typing import Any
 from .log import Log, complain
 
 RUNNING = frozenset({"staging_in", "processing", "suspended", "staging_out"})
+MOST_PHASES = 12
 ENDED = frozenset({"succeeded", "failed", "removed"})
 
 # Event: (states from which it may come, state to which it leads; None leaves the state as it is).
@@ -54,6 +55,7 @@ class Job:
         "index",
         "n",
         "node",
+        "phases",
         "pid",
         "prio",
         "proc",
@@ -82,6 +84,8 @@ class Job:
         self.folder: str | None = None
         self.n = n
         self.at = at
+        # (position in the log, state, starts, time) of the states it came through, the latest of them.
+        self.phases: tuple[tuple[int, str, int, float], ...] = ((n, "idle", 0, at),)
 
     @property
     def id(self) -> str:
@@ -94,6 +98,10 @@ class Job:
         return self.folder and os.path.join(
             self.folder, manifest_name(self.cluster.uuid, self.cluster.number, self.proc)
         )
+
+    def phases_after(self, since: int) -> list[tuple[str, int, float]]:
+        """Return (state, starts, time) of the states that the job entered after a point of the log."""
+        return [phase[1:] for phase in self.phases if phase[0] > since]
 
     def seen(self, site: str) -> dict[str, Any]:
         """Return the job as an answer shows it (JobSeen)."""
@@ -184,6 +192,8 @@ class Book:
             state = event["state"]
         self._leave(job)
         self._note(job, kind, event)
+        if state and state != job.state:
+            job.phases = (*job.phases[1 - MOST_PHASES :], (n, self._once(state), job.starts, at))
         job.state = state or job.state
         job.n, job.at = n, at
         self._by_change.pop(job)
