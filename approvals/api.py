@@ -12,7 +12,7 @@ from approvals import feasibility
 from approvals.logic import deciding, filing
 from approvals.models import Request
 from core.errors import Problem, Refused
-from experiments.viewsets import Document, ScopedViewSet, routes
+from experiments.viewsets import Document, FiniteField, ScopedViewSet, routes
 
 
 class RequestInput(serializers.Serializer[Any]):
@@ -25,7 +25,7 @@ class RequestInput(serializers.Serializer[Any]):
     dataset = serializers.CharField(max_length=400, allow_blank=True, required=False)
     release = serializers.CharField(max_length=100, allow_blank=True, required=False)
     priority = serializers.IntegerField(min_value=0, max_value=100, required=False)
-    hours_per_file = serializers.FloatField(min_value=0, allow_null=True, required=False)
+    hours_per_file = FiniteField(min_value=0, allow_null=True, required=False)
     special = serializers.CharField(max_length=8000, allow_blank=True, required=False)
     free_text = serializers.CharField(max_length=8000, allow_blank=True, required=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,9 @@ from django.db import models
 from django.urls import path
 from django.urls.converters import get_converters, register_converter
 from rest_framework import serializers, viewsets
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -23,6 +27,13 @@ from experiments.scoping import experiments_for, require
 Document = dict[str, Any]
 
 
+def whole(name: str, text: str, hint: str = "") -> int:
+    """Return a whole number of a query string; what is none is refused with the parameter's name."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise Refused("The address cannot be read.", [Problem(name, f"expected a whole number, not {text[:60]}", hint)])
+    return int(text)
+
+
 class KeysetPage(CursorPagination):
     """Pages by key, newest first; `limit` up to 500."""
 
@@ -30,6 +41,25 @@ class KeysetPage(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 500
     ordering: Any = "-pk"
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Return the place that the cursor names; one that no answer ever gave is refused."""
+        try:
+            cursor = super().decode_cursor(request)
+            known = cursor is None or cursor.position is None or re.fullmatch(r"[0-9]{1,18}", str(cursor.position))
+        except NotFound:
+            known = None
+        if not known:
+            given = request.query_params[self.cursor_query_param][:60]
+            raise Refused("The page cannot be read.", [Problem("cursor", f"no cursor: {given}", "begin without one")])
+        return cursor
+
+    def get_page_size(self, request: Request) -> int | None:
+        """Return how many rows were asked for, at most 500."""
+        limit = request.query_params.get(self.page_size_query_param)
+        if limit is not None and not whole("limit", limit, "1 to 500"):
+            raise Refused("The page cannot be read.", [Problem("limit", "a page has at least one row", "1 to 500")])
+        return super().get_page_size(request)
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page and the cursor of the next one."""
@@ -50,6 +80,17 @@ class ReasonInput(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
 
 
+class FiniteField(serializers.FloatField):
+    """A number; what JSON cannot carry back (nan, inf) is none."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """Return the number."""
+        value = super().to_internal_value(data)
+        if not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
 class ScopedViewSet(viewsets.GenericViewSet[Any]):
     """A noun of the API. Subclasses name the model, its letter, the rule of each action, and `document`."""
 
@@ -58,6 +99,13 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     letter = ""
     filters: dict[str, str] = {}
     pagination_class = KeysetPage
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse an address that no database text can hold, after the caller was let in."""
+        super().initial(request, *args, **kwargs)
+        for name, value in [*request.query_params.items(), *kwargs.items()]:
+            if "\0" in str(value):
+                raise Refused("The address cannot be read.", [Problem(name, "has a NUL character")])
 
     def get_queryset(self) -> Any:
         """Start every query where access is decided."""
@@ -102,7 +150,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
 
     def body(self, form: type[serializers.Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
         """Return the validated body; unknown fields are refused, so that a slip of the pen is not lost."""
-        data = self.request.data
+        data = self._json()
         if not isinstance(data, dict):
             raise Refused("The body is not a JSON object.", [Problem("body", "expected {…}")])
         filled = form(data=data, partial=partial)
@@ -115,6 +163,18 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
                 [Problem(name, "unknown field", f"known are {known}") for name in unknown],
             )
         return dict(filled.validated_data)
+
+    def _json(self) -> Any:
+        """Return the parsed body; one that could be read but not answered is refused."""
+        try:
+            data = self.request.data
+            json.dumps(data, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise Refused("The body is nested too deep.", [Problem("body", "expected {…} of plain fields")]) from error
+        except UnicodeEncodeError as error:
+            where = Problem("body", f"half a character: {error.object[error.start]!a}", "send UTF-8")
+            raise Refused("The body has text that is no Unicode.", [where]) from error
+        return data
 
     def reason(self) -> str:
         """Return the reason that a verb was given."""
@@ -131,32 +191,40 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         if not key:
             status, answer = act()
             return Response(answer, status=status)
-        if len(key) > 200:
-            raise Refused("The Idempotency-Key is too long.", [Problem("Idempotency-Key", "at most 200 characters")])
+        if not re.fullmatch(r"[!-~]{1,200}", key):
+            expected = Problem("Idempotency-Key", "expected 1 to 200 printable ASCII characters", "a UUID will do")
+            raise Refused("The Idempotency-Key cannot be kept; nothing was changed.", [expected])
+
+        def plain() -> tuple[int, Any]:
+            """Return what is kept as it is sent, so that a repetition is the same to the last digit."""
+            status, answer = act()
+            return status, json.loads(JSONRenderer().render(answer))
+
         raw = self.request._request.body
         status, answer = idempotency.once(
-            self.request.user, key, f"{self.request.method} {self.request.path}", raw, act
+            self.request.user, key, f"{self.request.method} {self.request.path}", raw, plain
         )
         return Response(answer, status=status)
 
     def page(self, rows: models.QuerySet[Any]) -> Response:
         """Return one page of rows, filtered by the query string."""
         query = self.request.query_params
-        if experiment := query.get("experiment"):
+        if (experiment := query.get("experiment")) and hasattr(self.model, "experiment"):
             rows = rows.filter(experiment__name=experiment)
         for name, field in self.filters.items():
             if name in query:
-                value = query[name]
-                if re.fullmatch(r"[a-z][a-z0-9_-]*/[a-z]\d{1,18}", value):
-                    value = value.partition("/")[2][1:]
-                elif field.endswith("_id") and not value.isdigit():
-                    raise Refused(
-                        "The filter cannot be read.",
-                        [Problem(name, f"no reference: {value}", "such as demo/c1")],
-                    )
-                rows = rows.filter(**{field: value})
+                rows = rows.filter(**{field: self._wanted(name, field, query[name])})
         page = self.paginate_queryset(rows)
         return self.get_paginated_response([self.document(row) for row in page or []])
+
+    def _wanted(self, name: str, field: str, value: str) -> Any:
+        """Return what a filter looks for: a key, given as a reference or bare, a state, or a word."""
+        if field.endswith("_id"):
+            reference = re.fullmatch(rf"[a-z][a-z0-9_-]*/{name[0]}([0-9]{{1,18}})", value)
+            return whole(name, reference[1] if reference else value, f"such as demo/{name[0]}1")
+        if field == "state" and value not in (known := self.model.STATES.states):
+            raise Refused("The filter cannot be read.", [Problem(name, f"unknown: {value[:60]}", ", ".join(known))])
+        return value
 
     def list(self, request: Request) -> Response:
         """Return a page of what is visible."""

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import queue
-from core.errors import NotVisible, Problem, Refused
+from core.errors import Conflict, NotAvailable, NotVisible, Problem, Refused
 from experiments.rules import OWN_TOKEN
-from experiments.viewsets import Document, ScopedViewSet, ref_path, routes
+from experiments.viewsets import Document, FiniteField, ScopedViewSet, ref_path, routes, whole
 from integrations import registry
 from integrations.models import BatchSystem
 from submissions import queries
@@ -119,14 +119,20 @@ class SubmissionView(ScopedViewSet):
 
     def do_adopt(self, request: Request, ref: str) -> Response:
         """Say of an unsure submission that it ran: its jobs are looked for and adopted."""
-        row = self.find_permitted(ref)
-        launching.resolve_unsure(row, ran=True, actor=self.actor, reason=self.reason())
-        return Response(self.document(self.find(ref)))
+        return self._resolve(ref, ran=True)
 
     def do_give_up(self, request: Request, ref: str) -> Response:
         """Say of an unsure submission that it did not run: its batch is launched again."""
-        row = self.find_permitted(ref)
-        launching.resolve_unsure(row, ran=False, actor=self.actor, reason=self.reason())
+        return self._resolve(ref, ran=False)
+
+    def _resolve(self, ref: str, *, ran: bool) -> Response:
+        row, reason = self.find_permitted(ref), self.reason()
+        if not reason.strip():
+            raise Refused("This needs a reason.", [Problem("reason", "is empty", "say how you know; it is kept")])
+        if row.state != "unsure":
+            # One that is launching may be running its script: only its own loop may say what became of it.
+            raise Conflict(f"{ref} is {row.state.replace('_', ' ')}, not unsure; nothing was changed.")
+        launching.resolve_unsure(row, ran=ran, actor=self.actor, reason=reason)
         return Response(self.document(self.find(ref)))
 
     def log(self, request: Request, ref: str) -> Response:
@@ -172,9 +178,8 @@ class JobView(ScopedViewSet):
                 )
             rows = rows.filter(state_code=JOB_RANK[state])
         if seconds := self.request.query_params.get("longer_than"):
-            if not seconds.isdigit() or len(seconds) > 9:
-                raise Refused("The filter cannot be read.", [Problem("longer_than", "expected a number of seconds")])
-            since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - int(seconds), UTC)
+            span = min(whole("longer_than", seconds, "a number of seconds"), 10**9)
+            since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - span, UTC)
             rows = rows.filter(state_since__lt=since, ended_at=None)
         return rows
 
@@ -230,11 +235,9 @@ class JobView(ScopedViewSet):
 def _window(request: Request) -> tuple[int, int]:
     """Return offset and length of a log request, in bytes."""
     query = request.query_params
-    numbers = {"offset": query.get("offset", "0"), "length": query.get("length", str(64 * 1024))}
-    for name, text in numbers.items():
-        if not text.isascii() or not text.isdigit() or len(text) > 15:
-            raise Refused("The log cannot be read.", [Problem(name, f"expected a number of bytes, not {text[:40]}")])
-    return int(numbers["offset"]), min(int(numbers["length"]), LONGEST_LOG)
+    offset = whole("offset", query.get("offset", "0"), "a number of bytes")
+    length = whole("length", query.get("length", str(64 * 1024)), "a number of bytes")
+    return min(offset, 10**15), min(length, LONGEST_LOG)
 
 
 class CommandView(ScopedViewSet):
@@ -261,11 +264,11 @@ class ReportInput(serializers.Serializer[Any]):
     job = serializers.CharField(max_length=100)
     state = serializers.ChoiceField(choices=[state for state in JOB_STATES if state != "lost"])
     starts = serializers.IntegerField(min_value=0, max_value=10_000, default=1)
-    at = serializers.FloatField(min_value=0, max_value=4e9)
+    at = FiniteField(min_value=0, max_value=4e9)
     node = serializers.CharField(max_length=100, required=False, allow_blank=True)
     site = serializers.CharField(max_length=100, required=False, allow_blank=True)
     exit_code = serializers.IntegerField(required=False, min_value=-(2**31), max_value=2**31 - 1)
-    memory_mb = serializers.FloatField(required=False, min_value=0)
+    memory_mb = FiniteField(required=False, min_value=0)
 
 
 class ReportView(ScopedViewSet):
@@ -281,7 +284,9 @@ class ReportView(ScopedViewSet):
         submission = Submission.objects.select_related("experiment").filter(uuid=said["uuid"]).first()
         if submission is None or not hmac.compare_digest(given.encode(), report_token(str(said["uuid"])).encode()):
             raise NotVisible("There is no such submission, or the token is not its own.")
-        system = BatchSystem.objects.get(name=submission.system)
+        system = BatchSystem.objects.filter(name=submission.system).first()
+        if system is None:
+            raise NotAvailable(f"The batch system {submission.system} is not watched yet; send the report again later.")
         facts = {k: said[k] for k in ("node", "site", "exit_code", "memory_mb") if k in said}
         Report.objects.create(
             experiment=submission.experiment, system=system, uuid=said["uuid"], external_id=said["job"],

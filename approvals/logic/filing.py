@@ -69,6 +69,10 @@ def check(request: Request) -> list[feasibility.Line]:
 
 def file(request: Request, *, by: Any, reason: str = "") -> Request:
     """Put a request on the approvers' desk: it proposes a revision of its campaign (design 3)."""
+    _own(request, by)
+    if request.state not in EDITABLE:
+        state = request.state.replace("_", " ")
+        raise Conflict(f"The request is {state}; only a draft or returned one can be filed. Nothing was changed.")
     lines = check(request)
     failed = [line for line in lines if line.result == feasibility.FAIL]
     if failed:

@@ -18,7 +18,7 @@ from core import ledger
 from core.errors import NotVisible, Problem, Refused
 from core.models import Transition
 from experiments.scoping import experiments_for
-from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, transition_document
+from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, transition_document, whole
 from submissions import queries
 from submissions.logic import acting, holding, ordering, recovering
 from submissions.models import Batch, Hold, Submission
@@ -169,13 +169,7 @@ class StageView(ScopedViewSet):
         if experiment := query.get("experiment"):
             rows = rows.filter(campaign__experiment__name=experiment)
         if campaign := query.get("campaign"):
-            key = campaign.partition("/c")[2]
-            if not key.isdigit() or len(key) > 18:
-                raise Refused(
-                    "The filter cannot be read.",
-                    [Problem("campaign", "expected a reference", "such as demo/c1")],
-                )
-            rows = rows.filter(campaign_id=int(key))
+            rows = rows.filter(campaign_id=whole("campaign", campaign.partition("/c")[2], "such as demo/c1"))
         page = self.paginate_queryset(rows)
         return self.get_paginated_response([self.document(row) for row in page or []])
 
@@ -249,12 +243,8 @@ class EventView(ScopedViewSet):
             rows = rows.filter(experiment_id__in=experiments_for(request.user, "view").filter(name=experiment))
         after = query.get("after") or "0-0"
         txid, _, last = after.partition("-")
-        if not (txid.isdigit() and last.isdigit() and len(after) < 38):
-            raise Refused(
-                "The feed cannot be read.",
-                [Problem("after", f"no cursor: {after[:40]}", "take it from the last answer")],
-            )
-        steps = ledger.feed(rows, (int(txid), int(last)), 500)
+        hint = "take it from the last answer"
+        steps = ledger.feed(rows, (whole("after", txid, hint), whole("after", last, hint)), 500)
         shown = [transition_document(step, f"{step.kind}/{step.thing_id}") for step in steps]
         cursor = f"{steps[-1].txid}-{steps[-1].pk}" if steps else after
         return Response({"results": shown, "after": cursor})

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -43,6 +43,12 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         response = problem(503, "Not available", "The database does not answer now; nothing was changed. Try again.")
         response["Retry-After"] = "5"
         return response
+    if isinstance(error, DataError):
+        # The net below the checks of length and range: PostgreSQL names neither field nor line.
+        log.exception("api.value_does_not_fit")
+        return problem(
+            422, "Refused", f"A value does not fit: {str(error).strip().splitlines()[0]}. Nothing was changed."
+        )
     if isinstance(error, (Http404, PermissionDenied)):
         missing = isinstance(error, Http404)
         return problem(404 if missing else 403, "Not found" if missing else "Not allowed", str(error) or "Not allowed.")

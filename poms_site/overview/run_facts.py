@@ -1,4 +1,4 @@
-"""What the report of a run says of request, stages, batches, history and reproduction: set-based and bounded."""
+"""What the report of a run says of stages, key numbers, request and reproduction: set-based and bounded."""
 
 from __future__ import annotations
 
@@ -6,39 +6,22 @@ import platform
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import django
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Max, Min, Q
+from django.db.models import Count, F
 
 from approvals.models import Request
 from campaigns import queries as definitions
-from campaigns.models import Campaign, EdgeVersion, Revision, StageVersion
-from core.models import Transition
+from campaigns.models import Campaign, EdgeVersion, StageVersion
 from poms_site.overview.words import Look, look
 from submissions import queries
-from submissions.models import (
-    Acceptance,
-    Batch,
-    Command,
-    Hold,
-    Job,
-    JobCount,
-    Output,
-    Snapshot,
-    Submission,
-    Unit,
-)  # fmt: skip
-from submissions.states import JOB_STATES
+from submissions.models import Acceptance, Output, Snapshot, Submission, Unit
 
-BATCHES = 200
-EVENTS = 300
 SEEDS = 400
-_UNHAPPY = ("failed", "launch_failed", "removed", "unsure")
 
 
 @dataclass
@@ -46,6 +29,7 @@ class StageFacts:
     """One stage: what it should do, how far it is, and what it was fed."""
 
     version: StageVersion
+    campaign_state: str
     progress: Mapping[str, int]
     jobs: Mapping[str, int]
     batches: Mapping[str, int]
@@ -64,6 +48,8 @@ class StageFacts:
         """Return a word for where the stage is, in the words of campaigns."""
         if self.version.stage.completed_at is not None:
             return "succeeded" if self.version.stage.succeeded else "failed"
+        if self.campaign_state == "cancelled":
+            return "cancelled"
         return "running" if self.batches else "pending"
 
     @property
@@ -98,36 +84,6 @@ class Feed:
     files: int
 
 
-@dataclass
-class Attempt:
-    """One submission as the report shows it."""
-
-    row: Submission
-    jobs: Mapping[str, int]
-    first_start: datetime | None
-    last_end: datetime | None
-    reasons: list[str] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float | None:
-        """Return how long it took from the intent to the end; None while it runs."""
-        return (self.row.ended_at - self.row.created_at).total_seconds() if self.row.ended_at else None
-
-
-@dataclass
-class BatchFacts:
-    """One batch with its attempts."""
-
-    row: Batch
-    attempts: list[Attempt]
-
-    @property
-    def only(self) -> Attempt | None:
-        """Return its attempt if it needed just the one that went as it should."""
-        same = len(self.attempts) == 1 and look(self.attempts[0].row.state) == look(self.row.state)
-        return self.attempts[0] if same else None
-
-
 def stages_of(campaign: Campaign) -> list[StageFacts]:
     """Return the stages of the campaign in the order of its text."""
     versions, edges = definitions.graph_of(campaign)
@@ -147,7 +103,7 @@ def stages_of(campaign: Campaign) -> list[StageFacts]:
         feeds[edge.edge.downstream_id].append(_feed(edge, fed.get(edge.edge_id, 0)))
     return [
         StageFacts(
-            v, progress[v.stage_id], jobs.get(v.stage_id, {}), batches.get(v.stage_id, {}),
+            v, campaign.state, progress[v.stage_id], jobs.get(v.stage_id, {}), batches.get(v.stage_id, {}),
             *outputs.get(v.stage_id, (0, 0)), feeds[v.stage_id], snapshots.get(v.stage_id),
         )
         for v in versions
@@ -205,109 +161,6 @@ def request_of(campaign: Campaign) -> Request | None:
     )
     running = rows.filter(revision_id=campaign.revision_id).order_by("-pk").first() if campaign.revision_id else None
     return running or rows.order_by("-pk").first()
-
-
-def batches_of(campaign: Campaign, order: Mapping[int, int]) -> tuple[list[BatchFacts], int]:
-    """Return at most BATCHES batches with their attempts, and how many there are.
-
-    Where there are more, those that needed more than one attempt or did not complete come first. `order` gives
-    each stage its place.
-    """
-    rows = Batch.objects.filter(stage__campaign=campaign)
-    total = rows.count()
-    trouble = Count("submissions", filter=~Q(submissions__kind="first") | Q(submissions__state__in=_UNHAPPY))
-    chosen = list(
-        rows.select_related("stage", "experiment").annotate(trouble=trouble).order_by("-trouble", "pk")[:BATCHES]
-    )
-    chosen.sort(key=lambda batch: (order.get(batch.stage_id, len(order)), batch.pass_number, batch.number))
-    attempts = _attempts_of([batch.pk for batch in chosen])
-    return [BatchFacts(batch, attempts.get(batch.pk, [])) for batch in chosen], total
-
-
-def _attempts_of(batch_ids: Sequence[int]) -> dict[int, list[Attempt]]:
-    rows = (
-        Submission.objects.filter(batch_id__in=batch_ids)
-        .select_related("experiment")
-        .defer("jobs_file", "environment", "setup", "job_ids", "command")
-        .order_by("pk")
-    )
-    ids = [row.pk for row in rows]
-    counts: dict[int, dict[str, int]] = defaultdict(dict)
-    for counted in JobCount.objects.filter(submission_id__in=ids, n__gt=0).order_by("-state_code"):
-        counts[counted.submission_id][JOB_STATES[counted.state_code]] = counted.n
-    spans = {
-        row["submission_id"]: (row["begin"], row["end"])
-        for row in Job.objects.filter(submission_id__in=ids)
-        .values("submission_id")
-        .annotate(begin=Min("started_at"), end=Max("ended_at"))
-        .order_by()
-    }
-    reasons = defaultdict(list)
-    steps = Transition.objects.filter(kind="submission", thing_id__in=ids, reason__gt="").filter(
-        Q(verb="create") | Q(target__in=("completed", *_UNHAPPY))
-    )
-    for thing_id, reason in steps.order_by("id").values_list("thing_id", "reason"):
-        reasons[thing_id].append(reason)
-    found: dict[int, list[Attempt]] = defaultdict(list)
-    for row in rows:
-        begin, end = spans.get(row.pk, (None, None))
-        found[row.batch_id].append(Attempt(row, counts.get(row.pk, {}), begin, end, reasons[row.pk]))
-    return found
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the history: what, which step, by whom and why."""
-
-    at: datetime
-    thing: str
-    state: str
-    verb: str
-    who: str
-    by_person: bool
-    reason: str
-
-
-def history_of(campaign: Campaign) -> tuple[list[Event], int]:
-    """Return what decided about the run, oldest first: the last EVENTS of them, and how many there are.
-
-    Everything that happened to request, revision, campaign, holds and commands; of batches only what is not
-    routine.
-    """
-    batches = Batch.objects.filter(stage__campaign=campaign).values("pk")
-    submissions = Submission.objects.filter(batch__stage__campaign=campaign).values("pk")
-    holds = Hold.objects.filter(
-        Q(campaign=campaign) | Q(stage__campaign=campaign) | Q(batch__stage__campaign=campaign)
-    ).values("pk")
-    commands = Command.objects.filter(submission__batch__stage__campaign=campaign).values("pk")
-    requests = Request.objects.filter(campaign=campaign).values("pk")
-    rows = Transition.objects.filter(
-        Q(kind="campaign", thing_id=campaign.pk)
-        | Q(kind="request", thing_id__in=requests)
-        | Q(kind="revision", thing_id__in=Revision.objects.filter(campaign=campaign).values("pk"))
-        | Q(kind="hold", thing_id__in=holds)
-        | Q(kind="command", thing_id__in=commands)
-        | Q(kind="batch", thing_id__in=batches, target__in=("failed", "cancelled"))
-        | Q(kind="batch", thing_id__in=batches, verb__in=("recover", "relaunch"))
-        | Q(kind="submission", thing_id__in=submissions, target__in=("launch_failed", "unsure", "removed"))
-    )
-    total = rows.count()
-    last = list(rows.order_by("-id")[:EVENTS])[::-1]
-    numbers = dict(Revision.objects.filter(campaign=campaign).values_list("pk", "number"))
-    return [_event(row, campaign, numbers) for row in last], total
-
-
-_LETTERS = {"campaign": "c", "request": "r", "batch": "b", "submission": "s", "hold": "h", "command": "x"}
-
-
-def _event(row: Transition, campaign: Campaign, revisions: Mapping[int, int]) -> Event:
-    if row.kind == "revision":
-        thing = f"revision {revisions[row.thing_id]}"
-    else:
-        thing = f"{row.kind} {campaign.experiment.name}/{_LETTERS[row.kind]}{row.thing_id}"
-    kind, _, name = row.actor.partition(":")
-    who = name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else row.actor
-    return Event(row.at, thing, row.target, row.verb, who, kind == "user", row.reason)
 
 
 @dataclass(frozen=True)

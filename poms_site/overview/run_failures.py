@@ -38,7 +38,7 @@ WITH bad AS MATERIALIZED (
            (array_agg(reason ORDER BY id DESC))[1] AS reason
     FROM bad GROUP BY 1, 2, 3, 4, 5
 ), kept AS MATERIALIZED (
-    SELECT row_number() OVER (ORDER BY jobs DESC, first_id) AS place, * FROM grouped
+    SELECT row_number() OVER (ORDER BY jobs DESC, first_id) AS place, count(*) OVER () AS many, * FROM grouped
     ORDER BY jobs DESC, first_id LIMIT %(signatures)s
 ), marked AS MATERIALIZED (
     SELECT kept.place, bad.* FROM bad JOIN kept USING (stage_id, state_code)
@@ -56,9 +56,10 @@ _SUMMARY = f"""{_GROUPS}, hit AS (
            count(*) FILTER (WHERE NOT accepted AND batch_state = 'completed') AS spared
     FROM hit GROUP BY place
 )
-SELECT kept.place, st.name, kept.state_code, kept.code, kept.exit_code, kept.signal, kept.jobs, kept.nodes,
+SELECT kept.place, st.name, kept.state_code, kept.code, kept.exit_code, kept.signal, kept.jobs,
+       coalesce(kept.nodes, '{{}}') AS nodes,
        kept.node_count, kept.first_at, kept.last_at, kept.memory_mb, kept.reason, coalesce(fate.inputs, 0),
-       coalesce(fate.recovered, 0), coalesce(fate.given_up, 0), coalesce(fate.spared, 0)
+       coalesce(fate.recovered, 0), coalesce(fate.given_up, 0), coalesce(fate.spared, 0), kept.many
 FROM kept JOIN campaigns_stage st ON st.id = kept.stage_id LEFT JOIN fate USING (place) ORDER BY kept.place
 """  # noqa: S608 - a constant of this module
 
@@ -198,11 +199,12 @@ class Failure:
             )
         parts = [
             (self.recovered, "with output now"),
-            (self.given_up, "given up: their batch failed"),
+            (self.given_up, "given up with their batch"),
             (self.spared, "left out: the stage is complete without"),
             (self.open, "still to be decided on"),
         ]
-        return f"of {count(self.inputs, 'input')}: " + ", ".join(f"{number(n)} {text}" for n, text in parts if n)
+        of = f"of {count(self.inputs, 'input')}"
+        return "; ".join(f"{number(n)} {of} {text}" for n, text in parts if n)
 
     @property
     def open(self) -> int:
@@ -225,29 +227,25 @@ _CODES = {
 }
 
 
-def failures_of(campaign: Campaign) -> list[Failure]:
-    """Return the signatures of failed, lost and removed jobs, the most frequent first, at most SIGNATURES."""
+def failures_of(campaign: Campaign) -> tuple[list[Failure], int]:
+    """Return the signatures of failed, lost and removed jobs, the most frequent first, and how many there are.
+
+    At most SIGNATURES of them.
+    """
     given = {
         "campaign": campaign.pk, "bad": _BAD, "signatures": SIGNATURES, "examples": EXAMPLES, "next": NEXT_SHOWN,
     }  # fmt: skip
     name = campaign.experiment.name
-    found: dict[int, Failure] = {}
-    for place, stage, state_code, *facts, nodes, node_count, first, last, mb, reason, inputs, ok, lost, spared in _rows(
-        _SUMMARY, given
-    ):
-        code, exit_code, signal, jobs = facts
-        found[place] = Failure(
-            stage, JOB_STATES[state_code], code, exit_code, signal, jobs, nodes or [], node_count, first, last, mb,
-            reason, inputs, ok, lost, spared,
-        )  # fmt: skip
-    if not found:
-        return []
+    rows = list(_rows(_SUMMARY, given))
+    if not rows:
+        return [], 0
+    found = {place: Failure(stage, JOB_STATES[state_code], *facts) for place, stage, state_code, *facts, _ in rows}
     for place, many, inputs, pk, kind, round_number, state in _rows(_NEXT, given):
         found[place].later.append(Later(f"{name}/s{pk}", kind, round_number, state, inputs))
         found[place].later_count = many
     for row in _rows(_JOBS, given):
         found[row[0]].examples.append(_bad_job(name, row))
-    return list(found.values())
+    return list(found.values()), rows[0][-1]
 
 
 def _rows(sql: str, given: dict[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -22,8 +22,10 @@ from campaigns.models import Campaign
 from core.clock import now
 from poms_site.overview import run_facts
 from poms_site.overview.charts import shares
+from poms_site.overview.run_batches import batches_of
 from poms_site.overview.run_facts import StageFacts
 from poms_site.overview.run_failures import failures_of, refusals_of
+from poms_site.overview.run_history import history_of
 from poms_site.overview.run_timeline import timeline_of
 from poms_site.overview.words import duration, measured, number, printable, words
 
@@ -68,9 +70,9 @@ def _context(campaign_id: int, facts: Mapping[str, object]) -> dict[str, Any]:
     numbers = run_facts.numbers_of(campaign, stages)
     request = run_facts.request_of(campaign)
     order = {stage.version.stage_id: place for place, stage in enumerate(stages)}
-    batches, batches_total = run_facts.batches_of(campaign, order)
-    failures = failures_of(campaign)
-    history, history_total = run_facts.history_of(campaign)
+    batches, batches_total = batches_of(campaign, order)
+    failures, failures_total = failures_of(campaign)
+    history, history_total = history_of(campaign)
     seeds, seeds_total = run_facts.seeds_of(campaign)
     written = now()
     began = campaign.started_at or campaign.created_at
@@ -91,8 +93,9 @@ def _context(campaign_id: int, facts: Mapping[str, object]) -> dict[str, Any]:
         "results": _results(facts),
         "stages": stages,
         "graph": _graph(stages),
-        "timeline": timeline_of(campaign, batches, batches_total, failures),
+        "timeline": timeline_of(campaign, batches, batches_total),
         "failures": failures,
+        "failures_total": failures_total,
         "refusals": refusals_of(campaign),
         "batches": batches,
         "batches_total": batches_total,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,12 +13,14 @@ from campaigns.models import Campaign
 from core.clock import now
 from poms_site.overview import charts
 from poms_site.overview.charts import Tick, Window
-from poms_site.overview.run_facts import Attempt, BatchFacts
-from poms_site.overview.run_failures import Failure
+from poms_site.overview.run_batches import Attempt, BatchFacts
 from poms_site.overview.words import duration, memory, words
+from submissions.models import Job
+from submissions.states import JOB_RANK
 
 BUCKETS = 240
 LANES = 60
+CROSSES = 1000
 # From the bottom of the picture to its top: key, states, words.
 GROUPS = (
     ("done", ("succeeded",), "succeeded"),
@@ -29,7 +32,8 @@ GROUPS = (
     ("wait", ("idle",), "idle"),
 )
 
-# Clocks of batch systems may be off; the day before keeps what they say, and still prunes old partitions.
+# Clocks of batch systems may be off; the day before keeps what they say, and still prunes old partitions. By the
+# LATERAL each job's steps are looked up by index: a small campaign must not read the whole ledger.
 _CHANGES = """
 WITH mine AS (
     SELECT j.id FROM submissions_job j
@@ -40,8 +44,10 @@ WITH mine AS (
 )
 SELECT least(greatest(floor(extract(epoch FROM t.at - %(begin)s) / %(step)s), 0), %(last)s)::int AS bucket,
        t.source, t.target, count(*)
-FROM core_transition t JOIN mine ON mine.id = t.thing_id
-WHERE t.kind = 'job' AND t.at >= %(begin)s - interval '1 day'
+FROM mine CROSS JOIN LATERAL (
+    SELECT at, source, target FROM core_transition
+    WHERE kind = 'job' AND thing_id = mine.id AND at >= %(begin)s - interval '1 day' OFFSET 0
+) t
 GROUP BY 1, 2, 3
 """
 
@@ -104,9 +110,7 @@ def window_of(campaign: Campaign) -> Window | None:
     return Window(campaign.started_at, max(campaign.ended_at or now(), campaign.started_at))
 
 
-def timeline_of(
-    campaign: Campaign, batches: Sequence[BatchFacts], total: int, failures: Iterable[Failure]
-) -> Timeline | None:
+def timeline_of(campaign: Campaign, batches: Sequence[BatchFacts], total: int) -> Timeline | None:
     """Return the time line of the campaign, or None if it has not begun."""
     window = window_of(campaign)
     if window is None:
@@ -115,7 +119,7 @@ def timeline_of(
     bands, top = _bands(campaign, window, number, step)
     return Timeline(
         window, charts.time_ticks(window), charts.day_of(window), bands, charts.count_ticks(top), number,
-        duration(step.total_seconds()), _lanes(window, batches, failures), total,
+        duration(step.total_seconds()), _lanes(window, batches), total,
     )  # fmt: skip
 
 
@@ -140,20 +144,33 @@ def _bands(campaign: Campaign, window: Window, number: int, step: timedelta) -> 
     ], top
 
 
-def _lanes(window: Window, batches: Sequence[BatchFacts], failures: Iterable[Failure]) -> list[Lane]:
-    """Return a lane for each batch, at most LANES: those with several attempts first, in the batches' order."""
-    chosen = sorted(range(len(batches)), key=lambda n: (-len(batches[n].attempts), n))[:LANES]
-    crosses: dict[int, list[Tick]] = {}
-    for failure in failures:
-        for job in failure.examples:
-            crosses.setdefault(job.batch_id, []).append(Tick(window.share(job.at), f"{job.ref}: {failure.title}"))
+def _lanes(window: Window, batches: Sequence[BatchFacts]) -> list[Lane]:
+    """Return a lane for each batch, at most LANES: those with most attempts, then every so manyth."""
+    stride = -(-len(batches) // LANES) or 1
+    order = sorted(range(len(batches)), key=lambda n: (-len(batches[n].attempts), n % stride, n))
+    chosen = [batches[n] for n in sorted(order[:LANES])]
+    crosses = _crosses(window, [batch.row.pk for batch in chosen])
     return [
         Lane(
-            batches[n].row.stage.name, batches[n].row.number, batches[n].row.state,
-            [_bar(window, attempt) for attempt in batches[n].attempts], crosses.get(batches[n].row.pk, []),
+            batch.row.stage.name, batch.row.number, batch.row.state,
+            [_bar(window, attempt) for attempt in batch.attempts], crosses.get(batch.row.pk, []),
         )
-        for n in sorted(chosen)
+        for batch in chosen
     ]  # fmt: skip
+
+
+def _crosses(window: Window, batch_ids: Sequence[int]) -> dict[int, list[Tick]]:
+    """Return where in each batch's lane jobs failed or were lost, at most CROSSES in all."""
+    found: dict[int, list[Tick]] = defaultdict(list)
+    jobs = Job.objects.filter(
+        submission__batch_id__in=batch_ids, state_code__in=[JOB_RANK["failed"], JOB_RANK["lost"]]
+    ).order_by("pk")
+    for batch_id, at, external_id, code, exit_code in jobs.values_list(
+        "submission__batch_id", "event_at", "external_id", "code", "exit_code"
+    )[:CROSSES]:
+        how = code if exit_code is None else f"{code} {exit_code}"
+        found[batch_id].append(Tick(window.share(at), f"{external_id}: {how}".rstrip(": ")))
+    return found
 
 
 _BAR_LOOKS = {

@@ -163,7 +163,9 @@ def state_writes(path: Path) -> list[str]:
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             whole = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in [leaf for entry in whole for leaf in (entry.elts if isinstance(entry, ast.Tuple) else [entry])]:
+            for target in [
+                leaf for entry in whole for leaf in (entry.elts if isinstance(entry, ast.Tuple) else [entry])
+            ]:
                 if isinstance(target, ast.Attribute) and target.attr in STATE_FIELDS:
                     wrong.append(f"{path.name}:{line} assigns to {ast.unparse(target)}")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

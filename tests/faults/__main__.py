@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import signal
@@ -52,6 +51,7 @@ def main() -> int:
         outcome = run.play()
     except KeyboardInterrupt:
         say("stopped")
+        run.failed = False
         return 130
     finally:
         run.clear_up()
@@ -274,6 +274,9 @@ class Run:
             "deadlocks": deadlocks, "troubles": troubles, "failed_passes": self._failed_passes(),
             "relaunched": self.people.relaunched, "other_deaths": dict(self.team.deaths),
             "schedules": "no schedules exist", "seconds": round(self.seconds, 1),
+            "cpu_by_who": {who: round(seconds, 1) for who, seconds in self.team.cpu.items()} | {
+                "parent": round(own.ru_utime + own.ru_stime, 1)
+            },
             "cpu_s": round(used.ru_utime + used.ru_stime + own.ru_utime + own.ru_stime, 1),
         }  # fmt: skip
         counts = [outcome[name] for name in ("lost", "double", "unrecorded", "invariants_broken")]

@@ -80,7 +80,7 @@ class Killer:
         """Return how many kills there have been; a whole tree is one."""
         return sum(self.by_kind.values())
 
-    def kill_one(self, workers: frozenset[int], daemon: int, patience: float = 0.25) -> str:
+    def kill_one(self, workers: frozenset[int], daemon: int, patience: float = 0.15) -> str:
         """Kill something; what is not there at this moment is waited for a little, then something else is drawn."""
         for _ in range(10):
             kind = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
@@ -98,7 +98,7 @@ class Killer:
                     return kind
                 if time.monotonic() > until:
                     break
-                time.sleep(0.003)
+                time.sleep(0.015)
         return ""
 
     def _strike(self, target: Seen, seen: list[Seen], *, tree: bool) -> bool:

@@ -78,8 +78,9 @@ def put_programs(folders: Folders) -> None:
     shim.write_text(_noting(launcher.SHIM.read_text(), "    os.kill(os.getpid(), 9)\n", note))
     package = folders.host / "local_daemon"
     shutil.copytree(batch.DAEMON.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    log = package / "log.py"
-    log.write_text(_noting(log.read_text(), "        die()\n", note))
+    for name, dying in (("log.py", "\n        die()\n"), ("faults.py", "\n            die()\n")):
+        module = package / name
+        module.write_text(_noting(module.read_text(), dying, note))
     launcher.SHIM = shim
     batch.DAEMON = package / "__main__.py"
 
@@ -95,7 +96,7 @@ def shorten_leases() -> None:
     from submissions.logic import launching, observing, settling
 
     launching.LEASE = timedelta(seconds=2)
-    settling.LEASE_SECONDS = 3
+    settling.LEASE_SECONDS = 6
     observing.SWEEP_EVERY = timedelta(seconds=4)
     observing.QUIET = timedelta(seconds=6)
 

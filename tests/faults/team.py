@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import random
 import signal
@@ -18,6 +19,8 @@ from tests.faults.scene import Folders
 
 LOOPS = ("plan", "launch", "observe", "settle", "recover", "act")
 # Nets below the others, with periods in seconds.
+# How long a process keeps a point before it is another's turn.
+TURN_SECONDS = 4.0
 IDLE_SECONDS = 0.2
 NETS = {"sweep": 2.0, "seal": 3.0, "retain": 60.0}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -62,8 +65,7 @@ class Member:
     name: str
     pid: int = 0
     point: str = ""
-    generation: int = 0
-    started: float = 0.0
+    since: float = 0.0
 
 
 @dataclass
@@ -79,6 +81,10 @@ class Points:
     def missing(self) -> list[str]:
         """Return the points that were not hit often enough."""
         return [name for name in self.names if self.hits[name] < self.wanted]
+
+    def is_due(self, name: str, since: float) -> bool:
+        """Tell whether somebody with this point, since then, should get another."""
+        return (self.off and bool(name)) or name not in self.missing() or time.monotonic() - since > TURN_SECONDS
 
     def draw(self, dice: random.Random, taken: set[str], *prefixes: str) -> str:
         """Return a point of these families that still needs hits and that nobody has now; or nothing."""
@@ -102,8 +108,9 @@ class Team:
         self.dice = random.Random(seed + 1)
         self.workers = [Member(f"worker{number}") for number in range(workers)]
         self.daemon = Member("daemon")
-        self.submit_point = ""
+        self.script = Member("submit")
         self.deaths: Counter[str] = Counter()
+        self.cpu: dict[str, float] = {"workers": 0.0, "daemon": 0.0, "orphans": 0.0}
         self.resting = False
 
     def worker_pids(self) -> frozenset[int]:
@@ -114,14 +121,17 @@ class Team:
         """Wait for whoever ended, count what they died of, start workers and daemon again."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
+            who = "orphans"  # supervisors, and whatever the dead left behind
             for member in (*self.workers, self.daemon):
                 if member.pid == pid:
+                    who = "workers" if member is not self.daemon else "daemon"
                     self._note_end(member, status)
+            self.cpu[who] += used.ru_utime + used.ru_stime
         self._read_hits()
         if self.resting:
             return
@@ -130,16 +140,18 @@ class Team:
         for member in self.workers:
             if not member.pid:
                 self._start_worker(member)
-        self._set_submit_point()
+        self._give_points()
 
     def _note_end(self, member: Member, status: int) -> None:
         own = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and member.pid not in self.killer.killed
-        if own and member.point and not member.point.startswith(("shim.", "daemon.", "runner.")):
-            self.points.hits[member.point] += 1
-        elif not own and member.pid not in self.killer.killed and not self.resting:
+        now = self.folders.control / f"{member.name}.now"
+        point = now.read_text().partition(":")[0] if member is not self.daemon and now.exists() else ""
+        if own and point and not point.startswith("shim."):
+            self.points.hits[point] += 1
+        elif own and member is self.daemon and member.point:
+            pass  # it has noted the point itself
+        elif not self.resting and member.pid not in self.killer.killed:
             self.deaths[f"{member.name} status {status}"] += 1
-        elif own and not member.point:
-            self.deaths[f"{member.name} killed by somebody else"] += 1
         member.pid = 0
 
     def _read_hits(self) -> None:
@@ -148,26 +160,29 @@ class Team:
         for name, count in noted.items():
             self.points.hits[name] = count
 
-    def _set_submit_point(self) -> None:
-        if self.submit_point and self.submit_point in self.points.missing() and not self.points.off:
-            return
-        self.submit_point = self.points.draw(self.dice, set(), "submit.")
-        fresh = self.folders.control / "submit.new"
-        fresh.write_text(f"{self.points.setting(self.submit_point)}\n" if self.submit_point else "")
-        fresh.rename(self.folders.control / "submit")
+    def _give_points(self) -> None:
+        """Tell everybody the point to die at: workers and scripts by a file each, the daemon by its faults.json."""
+        families = ("plan.", "launch.", "observe.", "settle.", "recover.", "act.", "shim.")
+        members = [*((member, families) for member in self.workers[1:]),  # one goes on undisturbed
+                   (self.daemon, ("daemon.", "runner.")), (self.script, ("submit.",))]  # fmt: skip
+        for member, family in members:
+            if not self.points.is_due(member.point, member.since):
+                continue
+            taken = {other.point for other, _ in members if other is not member}
+            member.point, member.since = self.points.draw(self.dice, taken, *family), time.monotonic()
+            text, file = self.points.setting(member.point), self.folders.control / f"{member.name}.point"
+            if member is self.daemon:
+                name, _, chance = text.partition(":")
+                text = json.dumps({"die_at": name, "probability": float(chance)} if name else {})
+                file = self.folders.spool / "faults.json"
+            fresh = file.with_suffix(".new")
+            fresh.write_text(f"{text}\n" if text else "")
+            fresh.rename(file)
 
     def _start_worker(self, member: Member) -> None:
         from django.db import connections
 
         connections.close_all()
-        taken = {other.point for other in self.workers if other is not member}
-        member.generation += 1
-        # Every third generation has no point, so that the work goes on beside the dying.
-        member.point = ""
-        if member.generation % 3:
-            member.point = self.points.draw(
-                self.dice, taken, "plan.", "launch.", "observe.", "settle.", "recover.", "act.", "shim."
-            )
         seed = self.dice.randrange(1 << 30)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -182,7 +197,7 @@ class Team:
             finally:
                 os._exit(code)
         self.killer.killed.discard(pid)
-        member.pid, member.started = pid, time.monotonic()
+        member.pid = pid
 
     def _become_worker(self, member: Member, seed: int) -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -191,17 +206,13 @@ class Team:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ["POMS_CRASH_SEED"] = str(seed)
-        os.environ["POMS_CRASHPOINT"] = self.points.setting(member.point)
-        work(seed)
+        work(seed, self.folders.control / f"{member.name}.point")
 
     def _start_daemon(self) -> None:
         from integrations.batch import local
 
-        point = self.points.draw(self.dice, set(), "daemon.", "runner.") if self.daemon.generation else ""
-        self.daemon.point, self.daemon.generation = point, self.daemon.generation + 1
         argv = [sys.executable, "-S", "-E", "-s", "-B", str(local.DAEMON), "serve", "--spool", str(self.folders.spool),
                 "--slots", str(self.slots), "--end-jobs"]  # fmt: skip
-        environment = {**os.environ, "POMS_CRASHPOINT": self.points.setting(point)}
         pid = os.fork()
         if pid == 0:
             try:
@@ -211,13 +222,13 @@ class Team:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(log, 1)
                 os.dup2(log, 2)
-                os.execve(argv[0], argv, environment)
+                os.execv(argv[0], argv)
             except OSError:
                 traceback.print_exc()
             finally:
                 os._exit(127)
         self.killer.killed.discard(pid)
-        self.daemon.pid, self.daemon.started = pid, time.monotonic()
+        self.daemon.pid = pid
 
     def stop_workers(self) -> None:
         """Let the workers end their pass and go; nobody is started again."""
@@ -252,8 +263,11 @@ class Team:
         self.tend()
 
 
-def work(seed: int) -> None:
-    """Run all loops in turn until SIGTERM, as the tasks of a queue worker do, each error ending one pass only."""
+def work(seed: int, told: Path) -> None:
+    """Run all loops in turn until SIGTERM, as the tasks of a queue worker do, each error ending one pass only.
+
+    `told` names the crash point of the moment; what it was at the end lies beside it, with the ending `.now`.
+    """
     from django.db import close_old_connections
 
     from core import crashpoints, loops
@@ -262,12 +276,20 @@ def work(seed: int) -> None:
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
     due = dict.fromkeys(NETS, time.monotonic() + 1.0)
+    os.environ["POMS_CRASHPOINT"] = ""
+    told.with_suffix(".now").unlink(missing_ok=True)
+    turn = seed % len(LOOPS)
     while not stop:
+        point = told.read_text().strip() if told.exists() else ""
+        if point != os.environ["POMS_CRASHPOINT"]:
+            told.with_suffix(".now").write_text(point)
+            os.environ["POMS_CRASHPOINT"] = point
         did = 0
-        for name in (*LOOPS, *(net for net in NETS if due[net] <= time.monotonic())):
+        # Not always the same first, or one that dies early and often would never come to the last.
+        for name in (*LOOPS[turn:], *LOOPS[:turn], *(net for net in NETS if due[net] <= time.monotonic())):
             close_old_connections()
             try:
-                did += loops.run(name, budget=3.0)
+                did += loops.run(name, budget=1.5)
             except Exception:
                 print(f"PASS FAILED {name}", flush=True)
                 traceback.print_exc()

@@ -1,0 +1,76 @@
+"""What decided about a run, step by step, with who and why: from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from approvals.models import Request
+from campaigns.models import Campaign, Revision
+from core.models import Transition
+from submissions.models import Batch, Command, Hold, Submission
+
+EVENTS = 300
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the history: what, which step, by whom and why."""
+
+    at: datetime
+    thing: str
+    state: str
+    verb: str
+    who: str
+    by_person: bool
+    reason: str
+
+
+def history_of(campaign: Campaign) -> tuple[list[Event], int]:
+    """Return what decided about the run, oldest first: the last EVENTS of them, and how many there are.
+
+    Everything that happened to request, revision, campaign, holds and commands; of batches only what is not
+    routine.
+    """
+    rows = _steps("campaign", Campaign.objects.filter(pk=campaign.pk)).union(
+        _steps("request", Request.objects.filter(campaign=campaign)),
+        _steps("revision", Revision.objects.filter(campaign=campaign)),
+        _steps("hold", _holds(campaign)),
+        _steps("command", Command.objects.filter(submission__batch__stage__campaign=campaign)),
+        _steps("batch", Batch.objects.filter(stage__campaign=campaign), _BATCH_STEPS),
+        _steps("submission", Submission.objects.filter(batch__stage__campaign=campaign), _SUBMISSION_STEPS),
+        all=True,
+    )
+    last = list(rows.order_by("-id")[:EVENTS])[::-1]
+    numbers = dict(Revision.objects.filter(campaign=campaign).values_list("pk", "number"))
+    return [_event(row, campaign, numbers) for row in last], rows.count()
+
+
+_BATCH_STEPS = Q(target__in=("failed", "cancelled")) | Q(verb__in=("recover", "relaunch"))
+_SUBMISSION_STEPS = Q(target__in=("launch_failed", "unsure", "removed"))
+
+
+def _steps(kind: str, things: QuerySet[Any], which: Q | None = None) -> QuerySet[Transition]:
+    """Return the steps of things of one kind; one kind at a time, so that each is looked up by its index."""
+    return Transition.objects.filter(which or Q(), kind=kind, thing_id__in=things.values("pk"))
+
+
+def _holds(campaign: Campaign) -> QuerySet[Hold]:
+    return Hold.objects.filter(Q(campaign=campaign) | Q(stage__campaign=campaign) | Q(batch__stage__campaign=campaign))
+
+
+_LETTERS = {"campaign": "c", "request": "r", "batch": "b", "submission": "s", "hold": "h", "command": "x"}
+
+
+def _event(row: Transition, campaign: Campaign, revisions: Mapping[int, int]) -> Event:
+    if row.kind == "revision":
+        thing = f"revision {revisions[row.thing_id]}"
+    else:
+        thing = f"{row.kind} {campaign.experiment.name}/{_LETTERS[row.kind]}{row.thing_id}"
+    kind, _, name = row.actor.partition(":")
+    who = name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else row.actor
+    return Event(row.at, thing, row.target, row.verb, who, kind == "user", row.reason)
