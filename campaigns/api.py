@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from campaigns.logic import editing
 from campaigns.models import JobType, LoginSetup
+from core.errors import NotVisible
 from experiments.viewsets import Document, ScopedViewSet
 
 
@@ -41,16 +42,27 @@ class LoginSetupInput(serializers.Serializer[Any]):
     batch = serializers.ChoiceField(choices=["local"], default="local")
 
 
-class JobTypeView(ScopedViewSet):
+class NamedView(ScopedViewSet):
+    """Things that an experiment knows by name: demo/name."""
+
+    def retrieve(self, request: Request, ref: str, name: str = "") -> Response:
+        """Return one of them."""
+        row = self.rows().filter(experiment__name=ref, name=name).first()
+        if row is None:
+            raise NotVisible(f"There is no {ref}/{name}, or you may not see it.")
+        return Response(self.document(row))
+
+
+class JobTypeView(NamedView):
     """Job types: production makes them, the experiment sees them."""
 
     model = JobType
-    rules = {"list": "view", "create": "define"}
+    rules = {"list": "view", "retrieve": "view", "create": "define"}
 
     def document(self, row: JobType) -> Document:
         """Return the job type."""
         return {
-            "experiment": row.experiment.name, "name": row.name, "launch_script": row.launch_script,
+            "ref": str(row), "experiment": row.experiment.name, "name": row.name, "launch_script": row.launch_script,
             "parameters": row.parameters, "output_file_patterns": row.output_file_patterns, "active": row.active,
         }  # fmt: skip
 
@@ -62,16 +74,17 @@ class JobTypeView(ScopedViewSet):
         return self.once(lambda: (201, self.document(editing.keep_job_type(experiment, by=request.user, **wanted))))
 
 
-class LoginSetupView(ScopedViewSet):
+class LoginSetupView(NamedView):
     """Launch set-ups: code that runs with the experiment's credentials; only production makes them."""
 
     model = LoginSetup
-    rules = {"list": "view", "create": "define"}
+    rules = {"list": "view", "retrieve": "view", "create": "define"}
 
     def document(self, row: LoginSetup) -> Document:
         """Return the set-up."""
         return {
-            "experiment": row.experiment.name, "name": row.name, "host": row.host, "account": row.account,
+            "ref": str(row), "experiment": row.experiment.name, "name": row.name, "host": row.host,
+            "account": row.account,
             "setup": row.setup, "launcher": row.launcher, "batch": row.batch, "active": row.active,
         }  # fmt: skip
 
@@ -85,5 +98,7 @@ class LoginSetupView(ScopedViewSet):
 
 urlpatterns = [
     path("jobtypes/", JobTypeView.as_view({"get": "list", "post": "create"}), name="jobtypes-list"),
+    path("jobtypes/<slug:ref>/<str:name>/", JobTypeView.as_view({"get": "retrieve"}), name="jobtypes-detail"),
+    path("setups/<slug:ref>/<str:name>/", LoginSetupView.as_view({"get": "retrieve"}), name="setups-detail"),
     path("setups/", LoginSetupView.as_view({"get": "list", "post": "create"}), name="setups-list"),
 ]

@@ -365,12 +365,15 @@ def _stages(reader: _Reader, listed: str) -> tuple[StageText, ...]:
 def _values(reader: _Reader, section: _Section) -> dict[str, Any]:
     found = {}
     for key, (text, line) in section.values.items():
+        where = f"[{section.kind} {section.name}".strip() + f"] {key}"
+        if key in _IGNORED or (key == "completion_type" and text.startswith("complete")):
+            hint = "completion goes by located output" if key == "completion_type" else ""
+            reader.warn(where, "this is kept out of the definition: POMS does not use it yet", line, hint)
         if key in _STAGE:
             name, read = _STAGE[key]
             try:
                 found[name] = read(text)
             except _Bad as error:
-                where = f"[{section.kind} {section.name}".strip() + f"] {key}"
                 reader.wrong(where, str(error), line, error.hint)
     return found
 

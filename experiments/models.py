@@ -81,8 +81,9 @@ class Membership(Scoped):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["user", "experiment", "role"], name="experiments_membership_uq"),
             models.UniqueConstraint(
-                fields=["user", "experiment", "role"], name="experiments_membership_uq", nulls_distinct=False
+                fields=["user", "role"], name="experiments_membership_everywhere_uq", condition=Q(experiment=None)
             ),
             models.CheckConstraint(
                 condition=Q(role__in=EVERYWHERE, experiment__isnull=True)

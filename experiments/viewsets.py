@@ -98,6 +98,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     rules: dict[str, str] = {}
     letter = ""
     filters: dict[str, str] = {}
+    more_filters: tuple[str, ...] = ()
     pagination_class = KeysetPage
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -209,6 +210,12 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     def page(self, rows: models.QuerySet[Any]) -> Response:
         """Return one page of rows, filtered by the query string."""
         query = self.request.query_params
+        known = ("experiment", "cursor", "limit", "format", *self.filters, *self.more_filters)
+        if unknown := sorted(set(query) - set(known)):
+            hint = f"known are {', '.join(sorted(known))}"
+            raise Refused(
+                "The list cannot be filtered so.", [Problem(name, "unknown filter", hint) for name in unknown]
+            )
         if (experiment := query.get("experiment")) and hasattr(self.model, "experiment"):
             rows = rows.filter(experiment__name=experiment)
         for name, field in self.filters.items():
@@ -219,6 +226,8 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
 
     def _wanted(self, name: str, field: str, value: str) -> Any:
         """Return what a filter looks for: a key, given as a reference or bare, a state, or a word."""
+        if name == "stage":
+            return value.rpartition("/")[2]  # demo/c1/gen; its campaign is a filter of its own
         if field.endswith("_id"):
             reference = re.fullmatch(rf"[a-z][a-z0-9_-]*/{name[0]}([0-9]{{1,18}})", value)
             return whole(name, reference[1] if reference else value, f"such as demo/{name[0]}1")

@@ -157,6 +157,9 @@ Q_CLUSTER = {
     "log_level": "WARNING",
 }
 
+# Where jobs reach the API to report themselves; empty: they are only asked about.
+PUBLIC_URL = env.str("POMS_PUBLIC_URL", default="").rstrip("/")
+
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
 LOCAL_LAUNCHES = Path(env.str("POMS_LOCAL_LAUNCHES", default=str(STATE_DIR / "launches")))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -18,10 +16,11 @@ from core.errors import Conflict, NotAvailable, NotVisible, Problem, Refused
 from experiments.rules import OWN_TOKEN
 from experiments.viewsets import Document, FiniteField, ScopedViewSet, ref_path, routes, whole
 from integrations import registry
-from integrations.models import BatchSystem
+from integrations.models import BatchSystem, File
 from submissions import queries
 from submissions.logic import acting, launching, recovering
-from submissions.models import Batch, Command, Job, Report, Submission, SubmissionUnit
+from submissions.logic.reporting import report_token
+from submissions.models import Batch, Command, Job, Output, Report, Submission, SubmissionUnit
 from submissions.states import JOB_RANK, JOB_STATES
 
 LONGEST_LOG = 256 * 1024
@@ -82,7 +81,12 @@ class SubmissionView(ScopedViewSet):
 
     model = Submission
     letter = "s"
-    filters = {"state": "state", "campaign": "batch__stage__campaign_id", "batch": "batch_id"}
+    filters = {
+        "state": "state",
+        "campaign": "batch__stage__campaign_id",
+        "batch": "batch_id",
+        "stage": "batch__stage__name",
+    }
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "do_kill": "operate", "do_hold": "watch",
         "do_release": "watch", "do_adopt": "operate", "do_give_up": "operate", "log": "view",
@@ -160,6 +164,7 @@ class JobView(ScopedViewSet):
         "campaign": "submission__batch__stage__campaign_id",
         "stage": "submission__batch__stage__name", "node": "node", "site": "site", "code": "code",
     }  # fmt: skip
+    more_filters = ("state", "longer_than")
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "log": "view", "do_kill": "operate", "do_hold": "watch",
         "do_release": "watch",
@@ -297,9 +302,30 @@ class ReportView(ScopedViewSet):
         return Response({"accepted": True}, status=202)
 
 
-def report_token(uuid: str) -> str:
-    """Return the token with which jobs of one submission may report, and do nothing else (reliability 4.1)."""
-    return hmac.new(settings.SECRET_KEY.encode(), f"report:{uuid}".encode(), hashlib.sha256).hexdigest()
+class FileView(ScopedViewSet):
+    """Files of the local catalogue."""
+
+    model = File
+    filters = {"name": "name", "dataset": "datasets__name"}
+    more_filters = ("campaign",)
+    rules = {"list": "view"}
+
+    def rows(self) -> Any:
+        """Return files with their parents; of one campaign, those that it put out."""
+        rows = self.get_queryset().select_related("experiment").prefetch_related("parents__parent")
+        if campaign := self.request.query_params.get("campaign"):
+            key = whole("campaign", campaign.partition("/c")[2], "such as demo/c1")
+            made = Output.objects.visible_to(self.request.user).filter(stage__campaign_id=key)
+            rows = rows.filter(name__in=made.values("name"), experiment_id__in=made.values("experiment_id"))
+        return rows
+
+    def document(self, row: File) -> Document:
+        """Return the file with its metadata and parents."""
+        return {
+            "experiment": row.experiment.name, "name": row.name, "path": row.path, "size": row.size,
+            "checksum": row.checksum, "events": row.events, "metadata": row.metadata, "created": row.created_at,
+            "parents": [link.parent.name for link in row.parents.all()],
+        }  # fmt: skip
 
 
 urlpatterns = [
@@ -309,5 +335,6 @@ urlpatterns = [
     *routes("jobs", JobView, "kill", "hold", "release"),
     path(ref_path("jobs", "j", "log/"), JobView.as_view({"get": "log"}), name="jobs-log"),
     *routes("commands", CommandView),
+    path("files/", FileView.as_view({"get": "list"}), name="files-list"),
     path("reports/", ReportView.as_view({"post": "create"}), name="reports-create"),
 ]

@@ -57,6 +57,8 @@ def edit(request: Request, *, by: Any, **values: Any) -> Request:
 def check(request: Request) -> list[feasibility.Line]:
     """Run the check report now and keep it with the request (P4)."""
     lines = feasibility.report(_facts(request, request.requester))
+    if request.state not in (*EDITABLE, "pending_approval"):
+        return lines  # what was decided on stays as it was read
     with transaction.atomic():
         Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
         request.checks.all().delete()

@@ -49,7 +49,7 @@ class LocalCatalogue:
                 units = [str(unit) for unit in manifest["units"]]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise Unavailable(f"the manifest {path.name} cannot be read: {error!r}") from error
-            if outputs and all(_is_located(output) for output in outputs):
+            if outputs and all(_is_located(output, Path(place)) for output in outputs):
                 found.append(Produced(str(manifest["job"]), units, outputs))
         return found
 
@@ -89,8 +89,10 @@ def _output(entry: dict[str, Any]) -> FileSeen:
     )  # fmt: skip
 
 
-def _is_located(output: FileSeen) -> bool:
+def _is_located(output: FileSeen, place: Path) -> bool:
+    """Tell whether the file is there with its size, and below the submission's own folder: manifests are data."""
+    path = Path(output.path)
     try:
-        return Path(output.path).stat().st_size == output.size
+        return path.resolve().is_relative_to(place.resolve()) and path.stat().st_size == output.size
     except OSError:
         return False

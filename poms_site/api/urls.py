@@ -14,7 +14,6 @@ from campaigns.api import urlpatterns as set_ups
 from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
-from integrations.api import urlpatterns as files
 from poms_site.api.campaigns import urlpatterns as campaigns
 from submissions.api import urlpatterns as submissions
 
@@ -50,7 +49,6 @@ urlpatterns = [
     *campaigns,
     *submissions,
     *set_ups,
-    *files,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

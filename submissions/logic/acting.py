@@ -147,6 +147,8 @@ def cancel(campaign: Any, *, actor: str, reason: str) -> None:
         campaign, "cancelled", expect=("new", "pending_approval", "approved", "running", "failed"), actor=actor,
         reason=reason, ended_at=now(),
     )  # fmt: skip
+    Batch.objects.filter(stage__campaign=campaign).update(due_at=due())
+    queue.wake("recover")
     live = Submission.objects.filter(
         batch__stage__campaign=campaign, state__in=("pending", "launching", "submitted", "running")
     )

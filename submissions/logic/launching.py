@@ -25,6 +25,7 @@ from core.loops import careful, untroubled
 from integrations import registry
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch
+from submissions.logic.reporting import report_environment
 from submissions.models import Batch, Submission
 from submissions.queries import held_condition
 
@@ -117,7 +118,9 @@ def _lock(submission: Submission) -> str:
 
 
 def _as_launch(submission: Submission, *, after: int) -> Launch:
-    environment = {**registry.batch(submission.system).environment(), **submission.environment}
+    # The token is made for the launch and kept nowhere.
+    reporting = report_environment(str(submission.uuid))
+    environment = {**registry.batch(submission.system).environment(), **reporting, **submission.environment}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},

@@ -53,7 +53,9 @@ def decide(batch_id: int) -> bool:
         if Submission.objects.filter(batch=batch, state__in=UNFINISHED).exists():
             return True
         last = Submission.objects.filter(batch=batch).order_by("-pk").first()
-        if last is not None and batch.state == "pending" and last.state == "launch_failed":
+        if batch.version.revision.campaign.state == "cancelled":
+            _cancel(batch)
+        elif last is not None and batch.state == "pending" and last.state == "launch_failed":
             _launch_again(batch, last)
         elif last is not None and batch.state == "jobs_completed":
             _judge(batch, last)
@@ -62,6 +64,12 @@ def decide(batch_id: int) -> bool:
             planning.note([batch.stage_id])
     crashpoint("recover.after_commit")
     return True
+
+
+def _cancel(batch: Batch) -> None:
+    """End a batch of a cancelled campaign: nothing of it is launched again."""
+    if batch.state in ("pending", "submitted", "project_running", "jobs_completed", "failed"):
+        transitions.move(batch, "cancelled", expect=batch.state, actor=ACTOR, reason="its campaign was cancelled")
 
 
 def missing_units(batch: Batch) -> list[Unit]:
@@ -152,6 +160,8 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
             .get(pk=batch.pk)
         )
         missing = missing_units(batch)
+        if batch.stage.campaign.state not in ("running", "failed"):
+            raise Conflict(f"The campaign {batch.stage.campaign.ref} is {batch.stage.campaign.state}; it runs no more.")
         if batch.state != "failed":
             state = batch.state.replace("_", " ")
             raise Conflict(f"The batch {batch.ref} is {state}; only a failed one can be launched again.")

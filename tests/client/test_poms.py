@@ -127,7 +127,7 @@ def known(service, monkeypatch):
         (["campaign"], "prioritise"),
         ([], "campaign"),
         (["request", "create", "-e", "demo", "--title", "x", "--set", "memroy_mb=3"], "Is memory_mb meant?"),
-        (["request", "create", "-e", "demo", "--title", "x", "--set", "events=many"], "events is a number"),
+        (["request", "create", "-e", "demo", "--title", "x", "--set", "priority=many"], "priority is a number"),
         (
             ["request", "create", "-e", "demo", "--title", "x", "-d", "not there.ini"],
             "not there.ini cannot be read",
@@ -172,7 +172,7 @@ def test_a_request_goes_from_file_to_approval(service, poms, tmp_path):
     service.on("POST", "requests/", service.Answer(drop=True), service.Answer(draft, 201))
     made = poms(
         *("request", "create", "--experiment", "demo", "--definition", str(definition), "--title", "Z → μμ"),
-        *("--production-stage", "mc", "--set", "events=2000", "--set", "hours_per_file=0.5", "--quiet"),
+        *("--production-stage", "mc", "--set", "priority=60", "--set", "hours_per_file=0.5", "--quiet"),
         POMS_RETRY_SECONDS="10",
     )
     assert (made.code, made.out) == (0, "demo/r1\n")
@@ -181,7 +181,7 @@ def test_a_request_goes_from_file_to_approval(service, poms, tmp_path):
         "title": "Z → μμ",
         "production_stage": "mc",
         "definition": definition.read_text(encoding="utf-8"),
-        "events": 2000,
+        "priority": 60,
         "hours_per_file": 0.5,
     }
     assert len(service.keys()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,9 @@ def state_writes(path: Path) -> list[str]:
     SQL that sets one.
     """
     wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    inner = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             whole = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -176,20 +179,18 @@ def state_writes(path: Path) -> list[str]:
             words = {c.value for entry in listed for c in entry.elts if isinstance(c, ast.Constant)}
             if node.func.attr in ("bulk_update", "save") and words & set(STATE_FIELDS):
                 wrong.append(f"{path.name}:{line} saves {', '.join(sorted(words & set(STATE_FIELDS)))}")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _sets_state(node.value):
+        elif isinstance(node, ast.Constant | ast.JoinedStr) and node not in inner and _sets_state(_text(node)):
             wrong.append(f"{path.name}:{line} sets a state by SQL")
     return wrong
 
 
+def _text(node: ast.Constant | ast.JoinedStr) -> str:
+    """Return a string as it stands in the code, with a word in place of what an f-string fills in."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "filled" for part in parts)
+
+
 def _sets_state(text: str) -> bool:
-    words = text.replace(",", " ").split()
-    if "UPDATE" not in words or "SET" not in words:
-        return False
-    return any(name in STATE_FIELDS and after.startswith("=") for name, after in _assignments(text))
-
-
-def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    settings = text.partition("SET")[2].partition("WHERE")[0].partition("FROM")[0]
-    for entry in settings.split(","):
-        name, sign, _ = entry.partition("=")
-        yield name.strip(), sign
+    settings = re.findall(r"\bUPDATE\b.*?\bSET\b(.*?)(?:\bWHERE\b|\bFROM\b|\bRETURNING\b|$)", text, re.DOTALL)
+    names = {entry.partition("=")[0].strip() for found in settings for entry in found.split(",") if "=" in entry}
+    return bool(names & set(STATE_FIELDS))

@@ -25,7 +25,7 @@ from experiments.models import Experiment
 from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
 from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
 from experiments.viewsets import ScopedViewSet
-from submissions.api import report_token
+from submissions.logic.reporting import report_token
 from tests.cast import Cast
 from tests.contracts import checks
 from tests.contracts.world import MISSING, Corner, World, populate

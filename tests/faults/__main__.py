@@ -101,7 +101,7 @@ class Run:
         self.started = time.monotonic()
         self.failed = True
         self.folders = scene.Folders()
-        self.killer = killing.Killer(self.folders.root, seed)
+        self.killer = killing.Killer(self.folders.root, seed, told.kills)
         self.points = team.Points(wanted=HITS)
         self.team = team.Team(
             self.folders, self.killer, self.points, workers=told.workers, slots=told.slots, seed=seed
@@ -165,8 +165,8 @@ class Run:
             begun = min(1.0, self.seconds / 20)
             due = kills * min(1.0, 0.1 * begun + 0.95 * share)
             if self.killer.count - killed_before < due:
-                self.killer.kill_one(self.team.worker_pids(), self.team.daemon.pid)
-                self.team.tend()
+                if self.killer.kill_one(self.team.worker_pids(), self.team.daemon.pid, choosy=share < 0.95):
+                    self.team.tend()
             if time.monotonic() >= next_deed:
                 self.people.act(mischief=share < 0.9)
                 next_deed = time.monotonic() + 0.7

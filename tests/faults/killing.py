@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 # What is killed, how often relative to each other.
 WEIGHTS = {
-    "worker": 20, "worker_tree": 15, "shim_call": 12, "supervisor": 18, "script": 14, "submit": 8, "daemon": 7,
+    "worker": 20, "worker_tree": 15, "shim_call": 10, "supervisor": 18, "script": 14, "submit": 8, "daemon": 7,
     "runner": 12, "job": 4,
 }  # fmt: skip
+# Of the kills that are still to come so many may be preferred to the next one, if only they find their target now.
+REACH = 12
 
 
 @dataclass(frozen=True)
@@ -69,36 +70,37 @@ def _kind(pid: int, words: list[bytes]) -> str:
 class Killer:
     """Kills by its own dice, and keeps count by kind."""
 
-    def __init__(self, root: Path, seed: int) -> None:
+    def __init__(self, root: Path, seed: int, kills: int) -> None:
         self.root = root
         self.dice = random.Random(seed)
         self.by_kind: Counter[str] = Counter()
         self.killed: set[int] = set()
+        self.deck = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kills)
 
     @property
     def count(self) -> int:
         """Return how many kills there have been; a whole tree is one."""
         return sum(self.by_kind.values())
 
-    def kill_one(self, workers: frozenset[int], daemon: int, patience: float = 0.15) -> str:
-        """Kill something; what is not there at this moment is waited for a little, then something else is drawn."""
-        for _ in range(10):
-            kind = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-            until = time.monotonic() + patience
-            while True:
-                seen = processes(self.root, workers, daemon)
-                wanted = "worker" if kind == "worker_tree" else kind
-                targets = sorted((entry for entry in seen if entry.kind == wanted), key=lambda entry: entry.pid)
-                if kind == "worker_tree":
-                    # Prefer one whose shim is at work: that is the moment that matters.
-                    calling = {entry.parent for entry in seen if entry.kind == "shim_call"}
-                    targets = [entry for entry in targets if entry.pid in calling] or targets
-                if targets and self._strike(self.dice.choice(targets), seen, tree=kind == "worker_tree"):
-                    self.by_kind[kind] += 1
-                    return kind
-                if time.monotonic() > until:
-                    break
-                time.sleep(0.015)
+    def kill_one(self, workers: frozenset[int], daemon: int, *, choosy: bool = True) -> str:
+        """Kill what the dice had laid down to be next, or the first after it that lives now; return its kind.
+
+        Scripts live for milliseconds and workers for ever: without this order only workers would be killed.
+        """
+        seen = processes(self.root, workers, daemon)
+        by_kind: dict[str, list[Seen]] = {}
+        for entry in sorted(seen, key=lambda entry: entry.pid):
+            by_kind.setdefault(entry.kind, []).append(entry)
+        # Prefer a worker whose shim is at work: that is the moment that matters.
+        calling = {entry.parent for entry in by_kind.get("shim_call", ())}
+        ours = by_kind.get("worker", [])
+        by_kind["worker_tree"] = [entry for entry in ours if entry.pid in calling] or ours
+        for place, kind in enumerate(self.deck[: REACH if choosy else None]):
+            targets = by_kind.get(kind)
+            if targets and self._strike(self.dice.choice(targets), seen, tree=kind == "worker_tree"):
+                del self.deck[place]
+                self.by_kind[kind] += 1
+                return kind
         return ""
 
     def _strike(self, target: Seen, seen: list[Seen], *, tree: bool) -> bool:

@@ -92,11 +92,18 @@ def _noting(text: str, dying: str, note: str) -> str:
 
 
 def shorten_leases() -> None:
-    """Let leases run out within seconds: a run is short, and work is taken over while it is still going on."""
-    from submissions.logic import launching, observing, settling
+    """Let leases run out within seconds, and claims be small, so that the dead hold up little of a short run.
+
+    Short leases are also the harder test: work is taken over while it is still going on.
+    """
+    from submissions.logic import launching, observing, planning, recovering, settling
+
+    launching.A_LIST = 30
+    settling.A_PASS = recovering.A_PASS = 15
+    planning.BATCHES_A_STEP = 60
 
     launching.LEASE = timedelta(seconds=2)
-    settling.LEASE_SECONDS = 6
+    settling.LEASE_SECONDS = 5
     observing.SWEEP_EVERY = timedelta(seconds=4)
     observing.QUIET = timedelta(seconds=6)
 

@@ -38,10 +38,8 @@ FIELDS: dict[str, Callable[[str], Any]] = {
     "title": str,
     "production_stage": str,
     "dataset": str,
-    "events": int,
     "release": str,
     "priority": int,
-    "memory_mb": int,
     "hours_per_file": float,
     "special": str,
     "free_text": str,
@@ -68,8 +66,7 @@ def create(
 ) -> None:
     """Create a request as a draft; then check and file it.
 
-    Fields for --set: dataset, events, release, priority (0 to 100), memory_mb, hours_per_file, special,
-    free_text.
+    Fields for --set: dataset, release, priority (0 to 100), hours_per_file, special, free_text.
     """
     output = Output(as_json=as_json, quiet=quiet)
     body = typed(fields(settings))

@@ -7,9 +7,10 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from core import loops
+from poms_site.checks import explain_database
 
 
 class Command(BaseCommand):
@@ -23,6 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the loop and say what it did."""
+        if trouble := explain_database():
+            raise CommandError(" ".join(trouble))
         stop: list[int] = []
         signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
         period = next(loop.period for loop in loops.all_loops() if loop.name == options["loop"])
