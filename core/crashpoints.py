@@ -21,4 +21,8 @@ def crashpoint(name: str) -> None:
     for entry in told.split(","):
         point, _, chance = entry.partition(":")
         if point == name and _random.random() < float(chance or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die(name)
+
+
+def _die(name: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

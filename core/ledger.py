@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,11 +63,10 @@ def seal(*, limit: int = 50_000) -> int:
 
 
 def digest(chain: str, rows: Sequence[tuple[object, ...]]) -> str:
-    """Return the SHA-256 of the previous digest and the rows, field by field."""
+    """Return the SHA-256 of the previous digest and the rows; as JSON, so that no text can pass for two fields."""
     sha = hashlib.sha256(chain.encode())
     for row in rows:
-        sha.update("\x1f".join("" if value is None else str(value) for value in row).encode())
-        sha.update(b"\x1e")
+        sha.update(json.dumps(row).encode())
     return sha.hexdigest()
 
 

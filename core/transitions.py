@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import connection, models, transaction
@@ -10,6 +12,19 @@ from django.db import connection, models, transaction
 from core.clock import now
 from core.errors import StaleState
 from core.states import StateTable
+
+MOVE = """
+WITH old AS MATERIALIZED (
+    SELECT id, state FROM {table} WHERE id = %(id)s FOR NO KEY UPDATE
+), moved AS (
+    UPDATE {table} t SET state = %(to)s, state_since = %(at)s FROM old
+    WHERE t.id = old.id AND old.state = ANY(%(expected)s) RETURNING old.id, old.state
+), written AS (
+    INSERT INTO core_transition (kind, thing_id, experiment_id, source, target, verb, actor, reason)
+    SELECT %(kind)s, id, %(experiment)s, state, %(to)s, %(verbs)s::jsonb ->> state, %(actor)s, %(reason)s FROM moved
+)
+SELECT state, EXISTS (SELECT 1 FROM moved) FROM old
+"""
 
 
 def move(
@@ -22,29 +37,29 @@ def move(
     """
     expected = (expect,) if isinstance(expect, str) else tuple(expect)
     table: StateTable = thing.STATES
+    verbs = {}
     for source in expected:
-        if table.move(source, to) is None:
+        step = table.move(source, to)
+        if step is None:
             raise ValueError(f"{table.kind}: no move from {source} to {to}")
+        verbs[source] = verb or step.verb
     at = now()
-    with transaction.atomic():
-        rows = type(thing)._base_manager.select_for_update().filter(pk=thing.pk)
-        found = rows.values_list("state", flat=True).first()
-        if found not in expected:
+    # The statement is whole by itself; a transaction is opened only where a second one follows it.
+    with nullcontext() if connection.in_atomic_block else transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                MOVE.format(table=connection.ops.quote_name(type(thing)._meta.db_table)),
+                {"id": thing.pk, "to": to, "at": at, "expected": list(expected), "kind": table.kind, "actor": actor,
+                 "experiment": getattr(thing, "experiment_id", None), "reason": reason, "verbs": json.dumps(verbs)},
+            )  # fmt: skip
+            found, moved = cursor.fetchone() or (None, False)
+        if not moved:
             raise StaleState(
                 f"This {table.kind} is {str(found).replace('_', ' ')}, not {' or '.join(expected).replace('_', ' ')};"
                 " nothing was changed. Look again and decide anew."
             )
-        rows.update(state=to, state_since=at, **also)
-        step = table.move(found, to)
-        record(
-            [(thing.pk, found)],
-            table.kind,
-            to,
-            experiment_id=getattr(thing, "experiment_id", None),
-            actor=actor,
-            reason=reason,
-            verb=verb or (step.verb if step else ""),
-        )
+        if also:
+            type(thing)._base_manager.filter(pk=thing.pk).update(**also)
     thing.state, thing.state_since = to, at
     for name, value in also.items():
         setattr(thing, name, value)

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from django.db import models
 from django.urls import path
@@ -65,7 +66,7 @@ class KeysetPage(CursorPagination):
         """Return the page and the cursor of the next one."""
         link = self.get_next_link()
         found = re.search(r"[?&]cursor=([^&]+)", link) if link else None
-        return Response({"results": data, "next": found[1] if found else None})
+        return Response({"results": data, "next": unquote(found[1]) if found else None})
 
 
 class NewestFirst(KeysetPage):

@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 
@@ -38,7 +39,7 @@ def explain_database() -> tuple[str, str] | None:
         with connection.cursor() as cursor:
             cursor.execute("SHOW server_version_num")
             version = int(cursor.fetchone()[0])
-    except DatabaseError as error:
+    except (DatabaseError, ImproperlyConfigured) as error:
         return f"The PostgreSQL server does not answer: {str(error).strip()}", hint
     if version < OLDEST_POSTGRESQL:
         return (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q
 
 from campaigns.models import Campaign
 from core.models import Transition
@@ -57,10 +57,12 @@ def batches_of(campaign: Campaign, order: Mapping[int, int]) -> tuple[list[Batch
     """
     rows = Batch.objects.filter(stage__campaign=campaign)
     total = rows.count()
-    trouble = Count("submissions", filter=~Q(submissions__kind="first") | Q(submissions__state__in=_UNHAPPY))
-    chosen = list(
-        rows.select_related("stage", "experiment").annotate(trouble=trouble).order_by("-trouble", "pk")[:BATCHES]
+    trouble = Count("submissions", filter=Q(submissions__round__gt=0) | Q(submissions__state__in=_UNHAPPY))
+    stride = F("pk") % (-(-total // BATCHES) or 1)
+    worst_first = (
+        rows.select_related("stage", "experiment").annotate(trouble=trouble).order_by("-trouble", stride, "pk")
     )
+    chosen = list(worst_first[:BATCHES])
     chosen.sort(key=lambda batch: (order.get(batch.stage_id, len(order)), batch.pass_number, batch.number))
     attempts = _attempts_of([batch.pk for batch in chosen])
     return [BatchFacts(batch, attempts.get(batch.pk, [])) for batch in chosen], total

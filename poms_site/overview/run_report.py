@@ -27,10 +27,11 @@ from poms_site.overview.run_facts import StageFacts
 from poms_site.overview.run_failures import failures_of, refusals_of
 from poms_site.overview.run_history import history_of
 from poms_site.overview.run_timeline import timeline_of
-from poms_site.overview.words import duration, measured, number, printable, words
+from poms_site.overview.words import duration, measured, number, printable, shortened, words
 
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 GRAPH_WIDTH = 1140
+LETTER = 10.4  # how wide a letter of a stage's name is, about, in the graph
 _UNITS = {"gev": "GeV", "mev": "MeV", "tev": "TeV", "pb": "pb", "mb": "MB", "pct": "%", "seconds": "s", "s": "s"}
 # What a caller's facts repeat of the campaign itself; everything else that is no key number is a result.
 _NOT_RESULTS = ("campaign", "state", "plot", "report")
@@ -180,13 +181,21 @@ def _graph(stages: Sequence[StageFacts]) -> dict[str, Any]:
     pairs = [(feed.upstream, feed.downstream) for feed in feeds]
     by_name = {stage.name: stage for stage in stages}
     drawing = _fitted(names, pairs)
+    room = drawing.cards[0].width - 52 if drawing.cards else 0
     return {
         "drawing": drawing,
         "view": f"-2 -2 {drawing.width + 4:g} {drawing.height + 4:g}",
         "width": round(drawing.width + 4),
         "wide": drawing.width > GRAPH_WIDTH * 1.1,
+        "room": room,
         "cards": [
-            (card, by_name[card.name], card.name in drawing.loops, shares(by_name[card.name].progress))
+            (
+                card,
+                by_name[card.name],
+                shortened(card.name, int(room / LETTER)),
+                card.name in drawing.loops,
+                shares(by_name[card.name].progress),
+            )
             for card in drawing.cards
         ],
         "lines": [(line, feeds[line.edge]) for line in drawing.lines],

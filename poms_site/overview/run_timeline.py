@@ -145,10 +145,13 @@ def _bands(campaign: Campaign, window: Window, number: int, step: timedelta) -> 
 
 
 def _lanes(window: Window, batches: Sequence[BatchFacts]) -> list[Lane]:
-    """Return a lane for each batch, at most LANES: those with most attempts, then every so manyth."""
-    stride = -(-len(batches) // LANES) or 1
-    order = sorted(range(len(batches)), key=lambda n: (-len(batches[n].attempts), n % stride, n))
-    chosen = [batches[n] for n in sorted(order[:LANES])]
+    """Return a lane for each batch, at most LANES: those with most attempts, the others evenly spread."""
+    worst = sorted(range(len(batches)), key=lambda n: -len(batches[n].attempts))
+    again = [n for n in worst if len(batches[n].attempts) > 1][:LANES]
+    rest = sorted(set(range(len(batches))) - set(again))
+    room = min(LANES - len(again), len(rest))
+    spread = [rest[place * len(rest) // room] for place in range(room)]
+    chosen = [batches[n] for n in sorted(again + spread)]
     crosses = _crosses(window, [batch.row.pk for batch in chosen])
     return [
         Lane(

@@ -28,19 +28,17 @@ class Seen:
 
 
 def processes(root: Path, workers: frozenset[int] = frozenset(), daemon: int = 0) -> list[Seen]:
-    """Return the processes below this run's folder, and the workers and the daemon, which are our children."""
-    mark = os.fsencode(root)
+    """Return this run's processes: the workers and the daemon, which are our children, and what they started."""
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         pid = int(name)
         try:
-            words = _words(pid)
             if pid in workers:
                 found.append(Seen(pid, os.getpid(), "worker"))
-            elif words and mark in b"\0".join(words):
-                found.append(Seen(pid, _parent(pid), "daemon" if pid == daemon else _kind(pid, words)))
+            elif kind := kind_of(root, pid):
+                found.append(Seen(pid, _parent(pid), "daemon" if pid == daemon else kind))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it has ended meanwhile
     return found
@@ -56,15 +54,22 @@ def _parent(pid: int) -> int:
         return int(file.read().rpartition(b")")[2].split()[1])
 
 
-def _kind(pid: int, words: list[bytes]) -> str:
-    """Tell by the command line: forks keep that of their parent until they execute something else."""
-    if words[-2:-1] and words[-2].endswith(b"/shim.py"):
+def kind_of(root: Path, pid: int) -> str:
+    """Tell what a process of the run below `root` is by its command line; empty for anybody else's.
+
+    Forks keep the command line of their parent until they execute something else.
+    """
+    words = _words(pid)
+    home = os.fsencode(root)
+    if home + b"/host/shim.py" in words:
         # A supervisor has gone to the root folder, its fork that becomes the script to the launch's.
         folder = os.readlink(f"/proc/{pid}/cwd")
         return "supervisor" if folder == "/" else "script" if "/launches/" in folder else "shim_call"
-    if any(word.endswith(b"/local_daemon/__main__.py") for word in words):
+    if home + b"/host/local_daemon/__main__.py" in words:
         return "submit" if b"submit" in words else "runner"
-    return "job" if b"-c" in words and any(b"$FATE" in word for word in words) else "script"
+    if home + b"/control" in words:
+        return "job" if words[1:2] == [b"-c"] else "script"
+    return ""
 
 
 class Killer:
@@ -126,7 +131,7 @@ class Killer:
             return False
         try:
             # The number cannot be given away while we hold the handle: look again, then strike.
-            if target.kind != "worker" and os.fsencode(self.root) not in b"\0".join(_words(target.pid)):
+            if target.kind != "worker" and not kind_of(self.root, target.pid):
                 return False
             self.killed.add(target.pid)
             signal.pidfd_send_signal(handle, signal.SIGKILL)

@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.faults.killing import Killer, processes
 from tests.faults.scene import Folders
@@ -20,20 +21,23 @@ from tests.faults.scene import Folders
 LOOPS = ("plan", "launch", "observe", "settle", "recover", "act")
 # Nets below the others, with periods in seconds.
 # How long a process keeps a point before it is another's turn.
-TURN_SECONDS = 8.0
+TURN_SECONDS = 5.0
 IDLE_SECONDS = 0.2
 NETS = {"sweep": 2.0, "seal": 3.0, "retain": 60.0}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 # How likely a process dies at a point each time it comes by; the default suits points that every launch passes.
-CHANCE = 0.04
+CHANCE = 0.05
 CHANCES = {
-    "launch.after_claim": 0.2, "launch.after_lock": 0.2, "launch.after_start": 0.2, "launch.after_status": 0.1,
-    "launch.after_find": 0.3, "launch.after_restart": 0.5, "plan.after_batch": 0.01, "plan.before_end": 0.15,
-    "plan.after_commit": 0.15, "observe.after_snapshot": 0.05, "observe.before_commit": 0.1,
-    "observe.after_commit": 0.1, "act.after_ask": 0.5, "shim.before_answer": 0.2, "daemon.after_pick": 0.03,
+    "launch.after_claim": 0.2, "launch.after_lock": 0.2, "launch.after_start": 0.3, "launch.after_status": 0.2,
+    "launch.after_find": 0.5, "launch.after_restart": 0.7, "plan.after_batch": 0.02, "plan.before_end": 0.2,
+    "plan.after_commit": 0.2, "observe.after_snapshot": 0.1, "observe.before_commit": 0.2,
+    "observe.after_commit": 0.2, "act.after_ask": 0.7, "shim.before_answer": 0.3, "daemon.after_pick": 0.03,
     "daemon.after_fork": 0.03,
 }  # fmt: skip
+FAMILIES = ("plan.", "launch.", "observe.", "settle.", "recover.", "act.")
+# How many of the workers are told to die at points; the others go on undisturbed.
+DISTURBED = 2
 
 
 def points() -> list[str]:
@@ -66,6 +70,7 @@ class Member:
     pid: int = 0
     point: str = ""
     since: float = 0.0
+    told: str = ""
 
 
 @dataclass
@@ -82,18 +87,13 @@ class Points:
         """Return the points that were not hit often enough."""
         return [name for name in self.names if self.hits[name] < self.wanted]
 
-    def is_due(self, name: str, since: float) -> bool:
-        """Tell whether somebody with this point, since then, should get another."""
-        return (self.off and bool(name)) or name not in self.missing() or time.monotonic() - since > TURN_SECONDS
+    def open(self, *prefixes: str) -> list[str]:
+        """Return the points of these families that still need hits."""
+        return [] if self.off else [name for name in self.missing() if name.startswith(prefixes)]
 
-    def draw(self, dice: random.Random, taken: set[str], *prefixes: str) -> str:
-        """Return a point of these families that still needs hits and that nobody has now; or nothing."""
-        open_points = [n for n in self.missing() if n not in taken and n.startswith(prefixes)] if not self.off else []
-        return dice.choice(open_points) if open_points else ""
-
-    def setting(self, name: str) -> str:
-        """Return what POMS_CRASHPOINT is set to for a point."""
-        return f"{name}:{min(1.0, CHANCES.get(name, CHANCE) * self.boost):g}" if name else ""
+    def setting(self, *names: str) -> str:
+        """Return what POMS_CRASHPOINT is set to for points."""
+        return ",".join(f"{name}:{min(1.0, CHANCES.get(name, CHANCE) * self.boost):g}" for name in names)
 
 
 class Team:
@@ -109,6 +109,7 @@ class Team:
         self.workers = [Member(f"worker{number}") for number in range(workers)]
         self.daemon = Member("daemon")
         self.script = Member("submit")
+        self.shim = Member("shim")
         self.deaths: Counter[str] = Counter()
         self.cpu: dict[str, float] = {"workers": 0.0, "daemon": 0.0, "orphans": 0.0}
         self.resting = False
@@ -143,41 +144,44 @@ class Team:
         self._give_points()
 
     def _note_end(self, member: Member, status: int) -> None:
-        own = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and member.pid not in self.killer.killed
-        now = self.folders.control / f"{member.name}.now"
-        point = now.read_text().partition(":")[0] if member is not self.daemon and now.exists() else ""
-        if own and point and not point.startswith("shim."):
-            self.points.hits[point] += 1
-        elif own and member is self.daemon and member.point:
-            pass  # it has noted the point itself
-        elif not self.resting and member.pid not in self.killer.killed:
+        own = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if not self.resting and member.pid not in self.killer.killed and not own:
             self.deaths[f"{member.name} status {status}"] += 1
         member.pid = 0
 
     def _read_hits(self) -> None:
-        """Count the crash points that shims, submit commands, daemons and runners have noted."""
+        """Count the crash points that the dying have noted."""
         noted = Counter(self.folders.hits.read_text().split())
         for name, count in noted.items():
             self.points.hits[name] = count
 
     def _give_points(self) -> None:
-        """Tell everybody the point to die at: workers and scripts by a file each, the daemon by its faults.json."""
-        families = ("plan.", "launch.", "observe.", "settle.", "recover.", "act.", "shim.")
-        members = [*((member, families) for member in self.workers[1:]),  # one goes on undisturbed
-                   (self.daemon, ("daemon.", "runner.")), (self.script, ("submit.",))]  # fmt: skip
-        for member, family in members:
-            if not self.points.is_due(member.point, member.since):
-                continue
-            taken = {other.point for other, _ in members if other is not member}
-            member.point, member.since = self.points.draw(self.dice, taken, *family), time.monotonic()
-            text, file = self.points.setting(member.point), self.folders.control / f"{member.name}.point"
-            if member is self.daemon:
-                name, _, chance = text.partition(":")
-                text = json.dumps({"die_at": name, "probability": float(chance)} if name else {})
-                file = self.folders.spool / "faults.json"
-            fresh = file.with_suffix(".new")
-            fresh.write_text(f"{text}\n" if text else "")
-            fresh.rename(file)
+        """Tell everybody what to die of: workers and scripts by a file each, the daemon by its faults.json."""
+        for member in self.workers[:DISTURBED]:
+            self._tell(member, self.points.setting(*self.points.open(*FAMILIES)))
+        self._tell(self.shim, self._one_of(self.shim, "shim."))
+        self._tell(self.script, self._one_of(self.script, "submit."))
+        name, _, chance = self._one_of(self.daemon, "daemon.", "runner.").partition(":")
+        self._tell(self.daemon, json.dumps({"die_at": name, "probability": float(chance)} if name else {}))
+
+    def _one_of(self, member: Member, *prefixes: str) -> str:
+        """Return the setting of one point for somebody who can be told only one; after a while of another."""
+        names = self.points.open(*prefixes)
+        if member.point not in names or time.monotonic() - member.since > TURN_SECONDS:
+            member.point = self.dice.choice(names) if names else ""
+            member.since = time.monotonic()
+        return self.points.setting(member.point) if member.point else ""
+
+    def _tell(self, member: Member, text: str) -> None:
+        if text == member.told:
+            return
+        member.told = text
+        place = self.folders.spool / "faults.json"
+        if member is not self.daemon:
+            place = self.folders.control / f"{member.name}.point"
+        fresh = place.with_suffix(".new")
+        fresh.write_text(f"{text}\n" if text else "")
+        fresh.rename(place)
 
     def _start_worker(self, member: Member) -> None:
         from django.db import connections
@@ -206,7 +210,7 @@ class Team:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ["POMS_CRASH_SEED"] = str(seed)
-        work(seed, self.folders.control / f"{member.name}.point")
+        work(seed, self.folders, member.name)
 
     def _start_daemon(self) -> None:
         from integrations.batch import local
@@ -263,40 +267,48 @@ class Team:
         self.tend()
 
 
-def work(seed: int, told: Path) -> None:
+def work(seed: int, folders: Folders, name: str) -> None:
     """Run all loops in turn until SIGTERM, as the tasks of a queue worker do, each error ending one pass only.
 
-    `told` names the crash point of the moment; what it was at the end lies beside it, with the ending `.now`.
+    The worker's own crash points, and those of the shims that it calls, are read from the control folder.
     """
     from django.db import close_old_connections
 
     from core import crashpoints, loops
+    from integrations import process
 
+    def die(point: str) -> None:
+        with folders.hits.open("a") as file:
+            file.write(f"{point}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def told(who: str) -> str:
+        place = folders.control / f"{who}.point"
+        return place.read_text().strip() if place.exists() else ""
+
+    def run(argv: Any, *, env: Any = None, _run: Any = process.run, **more: Any) -> Any:
+        return _run(argv, env={**(env or os.environ), "POMS_CRASHPOINT": told("shim")}, **more)
+
+    process.run = run
+    crashpoints._die = die
     crashpoints._random.seed(seed)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
     due = dict.fromkeys(NETS, time.monotonic() + 1.0)
-    os.environ["POMS_CRASHPOINT"] = ""
-    told.with_suffix(".now").unlink(missing_ok=True)
     turn = seed % len(LOOPS)
     while not stop:
-        point = told.read_text().strip() if told.exists() else ""
-        if point != os.environ["POMS_CRASHPOINT"]:
-            told.with_suffix(".now").write_text(point)
-            os.environ["POMS_CRASHPOINT"] = point
-            family = point.partition(".")[0].replace("shim", "launch")
-            turn = LOOPS.index(family) if family in LOOPS else turn
+        os.environ["POMS_CRASHPOINT"] = told(name)
         did = 0
         # Not always the same first, or one that dies early and often would never come to the last.
-        for name in (*LOOPS[turn:], *LOOPS[:turn], *(net for net in NETS if due[net] <= time.monotonic())):
+        for loop in (*LOOPS[turn:], *LOOPS[:turn], *(net for net in NETS if due[net] <= time.monotonic())):
             close_old_connections()
             try:
-                did += loops.run(name, budget=1.5)
+                did += loops.run(loop, budget=1.5)
             except Exception:
-                print(f"PASS FAILED {name}", flush=True)
+                print(f"PASS FAILED {loop}", flush=True)
                 traceback.print_exc()
-            if name in NETS:
-                due[name] = time.monotonic() + NETS[name]
+            if loop in NETS:
+                due[loop] = time.monotonic() + NETS[loop]
             if stop:
                 return
         if not did:

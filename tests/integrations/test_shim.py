@@ -337,6 +337,7 @@ BAD = [
     {"env": {"A": 1}}, {"env": []}, {"files": {"../x": ""}}, {"files": {"lock": ""}}, {"files": {"..": ""}},
     {"files": {"": ""}}, {"files": {"x": 1}}, {"files": {"job_ids": ""}}, {"wall_s": 0}, {"wall_s": "10"},
     {"wall_s": float("nan")}, {"setup": None},
+    {"after": "0"}, {"after": True},
 ]  # fmt: skip
 
 
@@ -421,6 +422,23 @@ def test_an_older_or_equal_attempt_is_stale(host: Host) -> None:
     assert host.start(launch, attempt=6) == "started"
     assert host.settled(launch)["result"]["attempt"] == 6
     assert host.runs(launch) == 2
+
+
+def test_an_attempt_starts_only_after_the_one_that_its_caller_saw(host: Host) -> None:
+    launch = host.counted(after="exec sleep 60")
+    assert host.start(launch, after=1) == "stale"
+    assert host.status(launch)["state"] == "never_seen"
+    assert host.start(launch, after=0) == "started"
+    until(lambda: host.runs(launch))
+    assert host.start(launch, attempt=2, after=0) == "running"
+    host.kill_everything(launch)
+    host.settled(launch)
+    assert host.start(launch, attempt=2, after=0) == "stale"
+    assert host.start(launch, attempt=3, after=2) == "stale"
+    assert host.runs(launch) == 1
+    assert host.start(launch, attempt=3, after=1) == "started"
+    until(lambda: host.runs(launch) == 2)
+    host.ask("stop", uuids=[launch["uuid"]])
 
 
 def test_an_attempt_that_submitted_is_not_followed_by_another(host: Host) -> None:
