@@ -148,7 +148,7 @@ def _finish(submission: Submission, produced: Sequence[Produced], refused: dict[
             taken |= set(entry.units)
             good.append(result.pk)
             done += len(entry.units)
-            events += sum(seen.events or 0 for seen in entry.outputs)
+            events += sum(units[key].events or 0 for key in entry.units)
         _close(locked, batch, done=done, expected=len(units))
         if good:
             batch.done += done
@@ -185,6 +185,7 @@ def _close(submission: Submission, batch: Batch, *, done: int, expected: int) ->
         return
     counts = JobCount.objects.filter(submission=submission).values("state_code").annotate(n=Sum("n"))
     failed = sum(row["n"] for row in counts if row["state_code"] != JOB_RANK["succeeded"])
-    text = f"{done} of {expected} inputs have located output" + (f"; {failed} jobs did not succeed" if failed else "")
+    failing = f"; {failed} job{'s' if failed != 1 else ''} did not succeed" if failed else ""
+    text = f"{done} of {expected} inputs have located output{failing}"
     to = "completed" if done == expected else "failed"
     transitions.move(submission, to, expect="jobs_completed", actor=ACTOR, reason=text, **fields)

@@ -444,7 +444,7 @@ def test_a_method_that_a_route_does_not_serve_is_called_so(client, refused):
         assert method in said["detail"]
 
 
-STRANGE = ("a\0b", "²", "9" * 40, "-1", "", "demo/c1/x", "' OR 1=1 --", "\U0001f600", "x" * 5000)
+STRANGE = ("a\0b", "²", "9" * 40, "-1", "", "demo/c1/x", "\U0001f600' OR 1=1 --")
 
 
 @pytest.mark.django_db

@@ -111,6 +111,8 @@ commands-history GET      view            command         200
 reports-create POST       own_token       report          202
 jobtypes-list GET         view            list            200
 jobtypes-list POST        define          made            201
+jobtypes-detail GET       view            jobtype         200
+setups-detail GET         view            setup           200
 setups-list GET           view            list            200
 setups-list POST          define          made            201
 files-list GET            view            list            200
@@ -329,6 +331,9 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
 def _address(route: str, corner: Corner, name: str, *, missing: bool) -> str:
     ref = corner.ref(name)
     more = {}
+    if name in ("jobtype", "setup"):
+        ref, _, named = ref.partition("/")
+        return reverse(route, kwargs={"ref": ref, "name": "nosuch" if missing else named})
     if route == "stages-detail":
         ref, _, more["stage"] = ref.rpartition("/")
     if missing:

@@ -39,7 +39,8 @@ class Corner:
 
     def ref(self, name: str) -> str:
         """Return the reference of an object."""
-        return str(self.objects[name].ref)
+        thing = self.objects[name]
+        return str(getattr(thing, "ref", thing))
 
 
 @dataclass
@@ -95,7 +96,8 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     )
     transitions.created(things["command"], actor=actor, reason=reason)
     File.objects.create(experiment=cast.experiment, name=f"file-of-{cast.experiment.name}", path="/nowhere")
-    JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
+    things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
+    things["setup"] = builders.login_setup(cast)
     return corner
 
 
