@@ -438,8 +438,20 @@ def test_a_stage_with_a_strange_name_is_not_found(world, client):
 
 
 @pytest.mark.django_db
+def test_an_address_without_its_slash_is_shown_the_way(client):
+    answer = client.get("/api/v1/campaigns")
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/api/v1/campaigns/")
+    assert client.head("/api/v1/campaigns/").status_code == 200
+
+
+@pytest.mark.django_db
 def test_a_method_that_a_route_does_not_serve_is_called_so(client, refused):
-    for method, url in (("DELETE", REQUESTS), ("PUT", "/api/v1/campaigns/"), ("POST", "/api/v1/jobs/")):
+    for method, url in (
+        ("DELETE", REQUESTS),
+        ("PUT", "/api/v1/campaigns/"),
+        ("POST", "/api/v1/jobs/"),
+        ("OPTIONS", "/api/v1/jobs/"),
+    ):
         said = refused(lambda method=method, url=url: client.generic(method, url), 405)
         assert method in said["detail"]
 

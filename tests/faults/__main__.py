@@ -140,7 +140,7 @@ class Run:
         if not ended:
             self._explain()
         self.team.stop_workers()
-        outcome = self._judge()
+        outcome = self._judge(ended=ended)
         self.team.stop_all()
         return outcome
 
@@ -165,12 +165,12 @@ class Run:
             begun = min(1.0, self.seconds / 20)
             due = kills * min(1.0, 0.1 * begun + 0.95 * share)
             if self.killer.count - killed_before < due:
-                if self.killer.kill_one(self.team.worker_pids(), self.team.daemon.pid, choosy=share < 0.95):
-                    self.team.tend()
+                self.killer.kill_one(self.team.worker_pids(), self.team.daemon.pid, choosy=share < 0.95)
+                self.team.tend()
             if time.monotonic() >= next_deed:
                 self.people.act(mischief=share < 0.9)
-                next_deed = time.monotonic() + 0.7
-            time.sleep(self.killer.dice.uniform(0.005, 0.03))
+                next_deed = time.monotonic() + 1.0
+            time.sleep(self.killer.dice.uniform(0.02, 0.06))
 
     def _progress(self) -> tuple[float, bool]:
         """Return which share of the work is done, launching and running counted alike, and whether all has ended."""
@@ -238,7 +238,7 @@ class Run:
                 for row in cursor.fetchall():
                     say(f"  {what}: {tuple(str(value) for value in row)}")
 
-    def _judge(self) -> dict[str, Any]:
+    def _judge(self, *, ended: bool) -> dict[str, Any]:
         from django.db import connection
 
         from integrations.batch.local_daemon import read_log
@@ -273,14 +273,14 @@ class Run:
             "attempts": attempts, "started_again": again, "by_kind": kinds, "people": dict(self.people.did),
             "deadlocks": deadlocks, "troubles": troubles, "failed_passes": self._failed_passes(),
             "relaunched": self.people.relaunched, "other_deaths": dict(self.team.deaths),
-            "schedules": "no schedules exist", "seconds": round(self.seconds, 1),
+            "schedules": "no schedules exist", "ended": ended, "seconds": round(self.seconds, 1),
             "cpu_by_who": {who: round(seconds, 1) for who, seconds in self.team.cpu.items()} | {
                 "parent": round(own.ru_utime + own.ru_stime, 1)
             },
             "cpu_s": round(used.ru_utime + used.ru_stime + own.ru_utime + own.ru_stime, 1),
         }  # fmt: skip
         counts = [outcome[name] for name in ("lost", "double", "unrecorded", "invariants_broken")]
-        self.failed = any(counts) or bool(missed) or self.killer.count < self.told.kills
+        self.failed = any(counts) or bool(missed) or not ended or self.killer.count < self.told.kills
         return outcome
 
     def _failed_passes(self) -> dict[str, int]:

@@ -16,6 +16,8 @@ WEIGHTS = {
 }  # fmt: skip
 # Of the kills that are still to come so many may be preferred to the next one, if only they find their target now.
 REACH = 12
+# Of these rather the oldest: it hangs, or its script does, and whoever dies then leaves something alive behind.
+LINGERING = ("supervisor", "script")
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Killer:
         by_kind["worker_tree"] = [entry for entry in ours if entry.pid in calling] or ours
         for place, kind in enumerate(self.deck[: REACH if choosy else None]):
             targets = by_kind.get(kind)
+            if targets and kind in LINGERING and self.dice.random() < 0.6:
+                targets = targets[:1]
             if targets and self._strike(self.dice.choice(targets), seen, tree=kind == "worker_tree"):
                 del self.deck[place]
                 self.by_kind[kind] += 1
