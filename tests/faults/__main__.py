@@ -84,7 +84,9 @@ def _full(told: argparse.Namespace, seed: int) -> int:
             say(f"the run with seed {seed + number} ended with {ended.returncode} and no outcome")
             code = code or 1
             continue
-        total.update({k: outcome[k] for k in ("submissions", "kills", "lost", "double", "unrecorded", "invariants_broken")})
+        total.update(
+            {k: outcome[k] for k in ("submissions", "kills", "lost", "double", "unrecorded", "invariants_broken")}
+        )
         by_kind.update(outcome["kills_by_kind"])
         points.update(outcome["crashpoints"])
         say(f"run {number + 1} of {ROUNDS_OF_FULL}: {json.dumps(outcome)}")
@@ -103,9 +105,7 @@ class Run:
         self.folders = scene.Folders()
         self.killer = killing.Killer(self.folders.root, seed, told.kills)
         self.points = team.Points(wanted=HITS)
-        self.team = team.Team(
-            self.folders, self.killer, self.points, workers=told.workers, slots=told.slots, seed=seed
-        )
+        self.team = team.Team(self.folders, self.killer, self.points, workers=told.workers, slots=told.slots, seed=seed)
         self.planned: list[scene.Planned] = []
         self.last_said = 0.0
 
@@ -253,7 +253,9 @@ class Run:
             attempts, again = cursor.fetchone()
             cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
             (deadlocks,) = cursor.fetchone()
-            cursor.execute("SELECT loop, kind, count(*), max(tries), min(error) FROM core_trouble GROUP BY 1, 2, left(error, 60)")
+            cursor.execute(
+                "SELECT loop, kind, count(*), max(tries), min(error) FROM core_trouble GROUP BY 1, 2, left(error, 60)"
+            )
             troubles = [tuple(row) for row in cursor.fetchall()]
             cursor.execute("SELECT kind || ' ' || state, count(*) FROM submissions_submission GROUP BY 1 ORDER BY 1")
             kinds = dict(cursor.fetchall())

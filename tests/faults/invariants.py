@@ -82,7 +82,9 @@ class Truth:
     def ids(self, uuid: str) -> list[str]:
         """Return the ids of the jobs submitted under a uuid."""
         return [
-            f"{event['cluster']}.{proc}@local" for event in self.submits.get(uuid, ()) for proc in range(len(event["jobs"]))
+            f"{event['cluster']}.{proc}@local"
+            for event in self.submits.get(uuid, ())
+            for proc in range(len(event["jobs"]))
         ]
 
 
@@ -140,7 +142,9 @@ def intents_and_tags_agree(truth: Truth) -> list[str]:
     other = [uuid for uuid, _, ids in rows if ids and sorted(ids) != sorted(truth.ids(uuid))]
     submitted = {row[0] for row in rows}
     known = {uuid for (uuid,) in _rows("SELECT uuid::text FROM submissions_submission")}
-    waiting = {u for (u,) in _rows("SELECT uuid::text FROM submissions_submission WHERE state IN ('launching', 'unsure')")}
+    waiting = {
+        u for (u,) in _rows("SELECT uuid::text FROM submissions_submission WHERE state IN ('launching', 'unsure')")
+    }
     return (
         _each("submitted without a job id", none)
         + _each("submitted with other job ids than the log's", other)
@@ -286,7 +290,9 @@ def slices_are_a_partition(*, settled: bool = True) -> list[str]:
     if settled:
         checks["input that is in no slice"] = "SELECT id FROM submissions_unit WHERE batch_id IS NULL"
     found = [sentence for what, sql in checks.items() for sentence in _each(what, _rows(sql))]
-    for stage_id, number, units, digest in _rows("SELECT stage_id, pass_number, units, digest FROM submissions_snapshot"):
+    for stage_id, number, units, digest in _rows(
+        "SELECT stage_id, pass_number, units, digest FROM submissions_snapshot"
+    ):
         keys = [
             key
             for (key,) in _rows(

@@ -71,6 +71,8 @@ class People:
     def _relaunch(self) -> None:
         for batch in Batch.objects.filter(state="failed").select_related("experiment"):
             last = batch.submissions.order_by("-pk").first()
-            self.relaunched.append(f"{batch.ref}: {last.state if last else 'never launched'}, {last.why if last else ''}")
+            self.relaunched.append(
+                f"{batch.ref}: {last.state if last else 'never launched'}, {last.why if last else ''}"
+            )
             recovering.relaunch(batch, actor=ACTOR, reason="again, please")
             self.did["relaunch"] += 1

@@ -99,7 +99,9 @@ class Points:
 class Team:
     """Four workers and a daemon, always."""
 
-    def __init__(self, folders: Folders, killer: Killer, points: Points, *, workers: int, slots: int, seed: int) -> None:
+    def __init__(
+        self, folders: Folders, killer: Killer, points: Points, *, workers: int, slots: int, seed: int
+    ) -> None:
         self.folders = folders
         self.killer = killer
         self.points = points

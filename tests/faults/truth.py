@@ -38,7 +38,9 @@ def _lost(truth: Truth, rows: list[tuple[Any, ...]], planned: int) -> list[str]:
         found.append(f"{planned} batches were to be planned, there are {batches}")
     found += [
         f"batch {pk} is {state} with {done} of {n} inputs done"
-        for pk, state, done, n in _rows("SELECT id, state, done, n_units FROM submissions_batch WHERE state <> 'completed'")
+        for pk, state, done, n in _rows(
+            "SELECT id, state, done, n_units FROM submissions_batch WHERE state <> 'completed'"
+        )
     ]
     found += [f"input {pk} has no result" for (pk,) in _rows(
         "SELECT u.id FROM submissions_unit u WHERE NOT EXISTS (SELECT 1 FROM submissions_acceptance a WHERE a.unit_id = u.id)"
