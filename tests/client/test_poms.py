@@ -126,7 +126,7 @@ def known(service, monkeypatch):
         (["campaign", "hold", "demo/c1"], '--reason "…"'),
         (["campaign"], "prioritise"),
         ([], "campaign"),
-        (["request", "create", "-e", "demo", "--title", "x", "--set", "memroy_mb=3"], "Is memory_mb meant?"),
+        (["request", "create", "-e", "demo", "--title", "x", "--set", "prority=3"], "Is priority meant?"),
         (["request", "create", "-e", "demo", "--title", "x", "--set", "priority=many"], "priority is a number"),
         (
             ["request", "create", "-e", "demo", "--title", "x", "-d", "not there.ini"],
