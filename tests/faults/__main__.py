@@ -25,6 +25,7 @@ from tests.faults import killing, scene, team
 ROUNDS_OF_FULL = 15
 HITS = 5
 EXTRA_SUBMISSIONS = 60
+PAUSES_A_KILL = 0.25
 
 
 def main() -> int:
@@ -44,8 +45,8 @@ def main() -> int:
         return _full(told, seed)
     say(f"seed {seed}; again with: python -m tests.faults --seed {seed} --submissions {told.submissions}"
         f" --kills {told.kills}")  # fmt: skip
-    # Whatever ends us must run the clearing up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     run = Run(told, seed)
     try:
         outcome = run.play()
@@ -57,6 +58,13 @@ def main() -> int:
         run.clear_up()
     print(json.dumps(outcome), flush=True)
     return 1 if run.failed else 0
+
+
+def _end(number: int, frame: object) -> None:
+    """End the run, with the clearing up that a second signal must not cut short."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def say(text: str) -> None:
@@ -135,6 +143,7 @@ class Run:
             self.planned.append(self.scene.extra(number, EXTRA_SUBMISSIONS))
             ended = self._until_all_ended(kills=0)
         self.points.off = True
+        self.killer.resume(everybody=True)
         if ended:
             ended = self._until_quiet()
         if not ended:
@@ -167,9 +176,12 @@ class Run:
             if self.killer.count - killed_before < due:
                 self.killer.kill_one(self.team.worker_pids(), self.team.daemon.pid, choosy=share < 0.95)
                 self.team.tend()
+            self.killer.resume()
             if time.monotonic() >= next_deed:
                 self.people.act(mischief=share < 0.9)
                 next_deed = time.monotonic() + 1.0
+                if kills and sum(self.killer.pauses.values()) < kills * PAUSES_A_KILL * share:
+                    self.killer.pause_one(self.team.worker_pids(), self.team.daemon.pid)
             time.sleep(self.killer.dice.uniform(0.02, 0.06))
 
     def _progress(self) -> tuple[float, bool]:
@@ -272,7 +284,7 @@ class Run:
             **{name: len(sentences) for name, sentences in verdict.items()},
             "invariants_broken": sum(bool(sentences) for sentences in breaches.values()),
             "kills_by_kind": dict(self.killer.by_kind), "crashpoints": {n: self.points.hits[n] for n in self.points.names},
-            "attempts": attempts, "started_again": again, "by_kind": kinds, "people": dict(self.people.did),
+            "pauses": dict(self.killer.pauses), "attempts": attempts, "started_again": again, "by_kind": kinds, "people": dict(self.people.did),
             "deadlocks": deadlocks, "troubles": troubles, "failed_passes": self._failed_passes(),
             "relaunched": self.people.relaunched, "other_deaths": dict(self.team.deaths),
             "schedules": "no schedules exist", "ended": ended, "seconds": round(self.seconds, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ WEIGHTS = {
 REACH = 12
 # Of these rather the oldest: it hangs, or its script does, and whoever dies then leaves something alive behind.
 LINGERING = ("supervisor", "script")
+# Who is stopped for a while and then goes on, past its lease, and how often relative to each other.
+PAUSES = {"shim_call": 8, "worker": 6, "supervisor": 3, "script": 3}
+LONGEST_PAUSE = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class Killer:
         self.dice = random.Random(seed)
         self.by_kind: Counter[str] = Counter()
         self.killed: set[int] = set()
+        self.pauses: Counter[str] = Counter()
+        self.paused: list[tuple[float, Seen]] = []
         self.deck = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kills)
 
     @property
@@ -104,13 +110,35 @@ class Killer:
         by_kind["worker_tree"] = [entry for entry in ours if entry.pid in calling] or ours
         for place, kind in enumerate(self.deck[: REACH if choosy else None]):
             targets = by_kind.get(kind)
-            if targets and kind in LINGERING and self.dice.random() < 0.6:
+            if targets and kind in LINGERING and self.dice.random() < 0.7:
                 targets = targets[:1]
             if targets and self._strike(self.dice.choice(targets), seen, tree=kind == "worker_tree"):
                 del self.deck[place]
                 self.by_kind[kind] += 1
                 return kind
         return ""
+
+    def pause_one(self, workers: frozenset[int], daemon: int) -> None:
+        """Stop something for longer than a lease; the worker that waits for a stopped shim may die meanwhile."""
+        kind = self.dice.choices(list(PAUSES), list(PAUSES.values()))[0]
+        seen = processes(self.root, workers, daemon)
+        targets = sorted((entry for entry in seen if entry.kind == kind), key=lambda entry: entry.pid)
+        if not targets:
+            return
+        target = self.dice.choice(targets)
+        if self._send(target, signal.SIGSTOP):
+            self.pauses[kind] += 1
+            self.paused.append((time.monotonic() + self.dice.uniform(0.5, LONGEST_PAUSE), target))
+            caller = next((entry for entry in seen if entry.pid == target.parent and entry.kind == "worker"), None)
+            if kind == "shim_call" and caller and self.dice.random() < 0.6 and self.kill(caller):
+                self.by_kind["worker_of_a_paused_shim"] += 1
+
+    def resume(self, *, everybody: bool = False) -> None:
+        """Let those go on whose pause is over."""
+        due = [entry for entry in self.paused if everybody or entry[0] <= time.monotonic()]
+        self.paused = [entry for entry in self.paused if entry not in due]
+        for _, target in due:
+            self._send(target, signal.SIGCONT)
 
     def _strike(self, target: Seen, seen: list[Seen], *, tree: bool) -> bool:
         if not tree:
@@ -129,6 +157,12 @@ class Killer:
 
     def kill(self, target: Seen) -> bool:
         """Kill one process if it still is what it was; tell whether it was hit."""
+        hit = self._send(target, signal.SIGKILL)
+        if hit:
+            self.killed.add(target.pid)
+        return hit
+
+    def _send(self, target: Seen, number: int) -> bool:
         try:
             handle = os.pidfd_open(target.pid)
         except ProcessLookupError:
@@ -137,8 +171,7 @@ class Killer:
             # The number cannot be given away while we hold the handle: look again, then strike.
             if target.kind != "worker" and not kind_of(self.root, target.pid):
                 return False
-            self.killed.add(target.pid)
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, number)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return False
         finally:
