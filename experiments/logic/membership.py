@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
-from guardian.shortcuts import assign_perm
 
 from core.errors import Problem, Refused
-from experiments.models import Approver, Experiment, Membership, User
+from experiments.models import Approver, Experiment, ExperimentGroupPermission, Membership, User
 from experiments.roles import EVERYWHERE, ROLES
 
 
@@ -17,11 +16,19 @@ def found(name: str, *, title: str = "", restricted: bool = False) -> Experiment
     experiment = Experiment(name=name, title=title or name, restricted=restricted)
     experiment.full_clean()
     experiment.save()
-    for role, permissions in ROLES.items():
-        if role not in EVERYWHERE:
-            group, _ = Group.objects.get_or_create(name=group_name(experiment, role))
-            for permission in permissions:
-                assign_perm(f"experiments.{permission}", group, experiment)
+    roles = {group_name(experiment, role): granted for role, granted in ROLES.items() if role not in EVERYWHERE}
+    Group.objects.bulk_create([Group(name=group) for group in roles], ignore_conflicts=True)
+    permissions = {
+        permission.codename: permission
+        for permission in Permission.objects.filter(
+            content_type__app_label="experiments", content_type__model="experiment"
+        )
+    }
+    ExperimentGroupPermission.objects.bulk_create(
+        ExperimentGroupPermission(group=group, permission=permissions[permission], content_object=experiment)
+        for group in Group.objects.filter(name__in=roles)
+        for permission in roles[group.name]
+    )
     return experiment
 
 

@@ -47,7 +47,8 @@ class LocalBatch:
         """Return the jobs that changed after log position `since`."""
         answer = self._ask({"ask": "snapshot", "since": since, "limit": 50_000})
         try:
-            return Snapshot(int(answer["seq"]), [seen for job in answer["jobs"] for seen in _phases(job)])
+            position = int(answer["seq"])
+            return Snapshot(position, [seen for job in answer["jobs"] for seen in _phases(job, position)])
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the local batch daemon's snapshot cannot be read: {error!r}") from error
 
@@ -108,13 +109,17 @@ def _read_line(line: socket.socket) -> bytes:
     raise ValueError("the answer breaks off")
 
 
-def _phases(job: dict[str, Any]) -> Iterator[JobSeen]:
-    """Yield the states that a job came through since the last look, the present one with all its facts (M10)."""
+def _phases(job: dict[str, Any], position: int) -> Iterator[JobSeen]:
+    """Yield the states that a job came through since the last look, the present one with all its facts (M10).
+
+    A job that went on after the position of a limited answer comes again: its present state belongs to that one.
+    """
     now = _seen(job)
     for state, starts, at in job.get("phases", ()):
         if (state, starts, at) != (now.state, now.starts, now.at):
             yield JobSeen(id=now.id, uuid=now.uuid, state=state, starts=starts, at=at, index=now.index)
-    yield now
+    if job["n"] <= position:
+        yield now
 
 
 def _seen(job: dict[str, Any]) -> JobSeen:

@@ -320,7 +320,7 @@ def crowd() -> Iterator[Callable[[Callable[[], object]], list[object]]]:
         return [done.result(PATIENCE) for done in [pool.submit(one) for _ in range(THREADS)]]
 
     yield everybody
-    everybody(connection.close)
+    everybody(lambda: connection.close())
     pool.shutdown()
 
 

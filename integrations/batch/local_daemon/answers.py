@@ -75,7 +75,7 @@ def _snapshot(daemon: Asked, request: dict[str, Any]) -> dict[str, Any]:
     anew = since > daemon.book.seq
     since = 0 if anew else since
     seq, jobs = daemon.book.changed(since, max(1, min(limit, MOST_JOBS)))
-    seen = [job.seen(daemon.site) | {"phases": job.phases_after(since)} for job in jobs]
+    seen = [job.seen(daemon.site) | {"phases": job.phases_between(since, seq)} for job in jobs]
     said: dict[str, Any] = {"seq": seq, "jobs": seen}
     return said | {"reset": True} if anew else said
 

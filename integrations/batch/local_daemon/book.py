@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .log import Log, complain
@@ -99,9 +101,9 @@ class Job:
             self.folder, manifest_name(self.cluster.uuid, self.cluster.number, self.proc)
         )
 
-    def phases_after(self, since: int) -> list[tuple[str, int, float]]:
-        """Return (state, starts, time) of the states that the job entered after a point of the log."""
-        return [phase[1:] for phase in self.phases if phase[0] > since]
+    def phases_between(self, after: int, upto: int) -> list[tuple[str, int, float]]:
+        """Return (state, starts, time) of the states that the job entered between two points of the log."""
+        return [phase[1:] for phase in self.phases if after < phase[0] <= upto]
 
     def seen(self, site: str) -> dict[str, Any]:
         """Return the job as an answer shows it (JobSeen)."""
@@ -149,8 +151,9 @@ class Book:
         # Jobs whose last runner has not yet said that it is done; it may be dead.
         self.active: set[Job] = set()
         self._idle: dict[int, dict[Job, None]] = {}
-        # Every job, ordered by its last event: what changed after a point is found from the end.
-        self._by_change: dict[Job, None] = {}
+        # Every event's position in the log and its jobs: what changed after a point is found from there on.
+        self._points = array("q")
+        self._touched: list[Sequence[Job]] = []
         self._same: dict[str, str] = {}
 
     def catch_up(self) -> None:
@@ -196,8 +199,8 @@ class Book:
             job.phases = (*job.phases[1 - MOST_PHASES :], (n, self._once(state), job.starts, at))
         job.state = state or job.state
         job.n, job.at = n, at
-        self._by_change.pop(job)
         self._enter(job)
+        self._touch(n, (job,))
 
     def _note(self, job: Job, kind: str, event: dict[str, Any]) -> None:
         if kind == "stage_in":
@@ -229,6 +232,11 @@ class Book:
         self.by_uuid.setdefault(cluster.uuid, []).append(cluster)
         for job in cluster.jobs:
             self._enter(job)
+        self._touch(event["n"], cluster.jobs)
+
+    def _touch(self, n: int, jobs: Sequence[Job]) -> None:
+        self._points.append(n)
+        self._touched.append(jobs)
 
     def _once(self, text: Any) -> Any:
         """Keep one copy of a text that many jobs have."""
@@ -240,7 +248,6 @@ class Book:
             self._idle[job.prio].pop(job)
 
     def _enter(self, job: Job) -> None:
-        self._by_change[job] = None
         self.counts[job.state] += 1
         if job.state == "idle":
             self._idle.setdefault(job.prio, {})[job] = None
@@ -264,22 +271,17 @@ class Book:
             yield from self._idle[prio]
 
     def changed(self, since: int, limit: int) -> tuple[int, list[Job]]:
-        """Return the jobs whose last event came after `since`, oldest first, and up to where that reaches.
+        """Return the jobs that had an event after `since`, and up to which event that reaches.
 
-        A cluster's jobs begin with one event, so the limit is exceeded rather than that event divided.
+        A limited answer ends between two events: a job with a later event comes again with the next one. A
+        cluster's jobs begin with one event, so the limit is exceeded rather than that event divided.
         """
-        found: list[Job] = []
-        for job in reversed(self._by_change):
-            if job.n <= since:
-                break
-            found.append(job)
-        found.reverse()
-        if len(found) <= limit:
-            return self.seq, found
-        last = found[limit - 1].n
-        while limit < len(found) and found[limit].n == last:
-            limit += 1
-        return (last, found[:limit]) if limit < len(found) else (self.seq, found)
+        found: dict[Job, None] = {}
+        for place in range(bisect_right(self._points, since), len(self._points)):
+            if len(found) >= limit:
+                return self._points[place - 1], list(found)
+            found.update(dict.fromkeys(self._touched[place]))
+        return self.seq, list(found)
 
     def document(self, cluster: Cluster) -> dict[str, Any]:
         """Read a cluster's document again from the log."""
