@@ -12,15 +12,15 @@ from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
-from experiments.scoping import Scoped, experiments_for
+from experiments.scoping import Scoped, experiment_ids
 
 
 class User(AbstractUser):
     """A person, or a service account."""
 
-    def experiment_ids(self, permission: str) -> Any:
-        """Return the keys of the experiments on which the person holds a permission, as a subquery."""
-        return experiments_for(self, permission).values("pk")
+    def experiment_ids(self, permission: str) -> list[int]:
+        """Return the keys of the experiments on which the person holds a permission."""
+        return experiment_ids(self, permission)
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):

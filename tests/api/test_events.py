@@ -24,8 +24,11 @@ def write(experiment_id: int, reason: str, things: int = 1) -> None:
     )  # fmt: skip
 
 
-def follow(client, after: str, wanted: int, seconds: float = 20, **query) -> tuple[list[dict], str]:
-    """Poll as a client does until so many events have come; other databases may hold the feed back a moment."""
+def follow(client, after: str, wanted: int, seconds: float = 180, **query) -> tuple[list[dict], str]:
+    """Poll as a client does until so many events have come.
+
+    The feed stops at the oldest open transaction of the whole server, and other tests beside this one have long ones.
+    """
     found, deadline = [], time.monotonic() + seconds
     while len(found) < wanted:
         answer = client.get(URL, {"after": after, **query}).json()

@@ -19,6 +19,9 @@ import pytest
 from campaigns import definition
 from integrations.batch import local_daemon
 
+# One worker makes the events that the tests share.
+pytestmark = pytest.mark.xdist_group("dimuon")
+
 DIMUON = Path(__file__).resolve().parents[2] / "examples" / "dimuon"
 SEED = 12345
 EVENTS = 1000

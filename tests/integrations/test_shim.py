@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import marshal
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from integrations.launcher.local import shim_command
 
 SHIM = Path(__file__).parents[2] / "integrations" / "launcher" / "shim.py"
 PYTHON = os.environ.get("POMS_SHIM_PYTHON", sys.executable)
@@ -78,7 +81,7 @@ class Host:
 
     def popen(self, verb: str, *, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
         more = {"stdin": -1, "stdout": -1, "stderr": -1, **more}
-        return subprocess.Popen([*LIGHT, str(SHIM), verb], env={**self.env, **(env or {})}, **more)
+        return subprocess.Popen(shim_command(verb, python=PYTHON), env={**self.env, **(env or {})}, **more)
 
     def document(self, **question: Any) -> bytes:
         return json.dumps({"home": str(self.home), **question}).encode()
@@ -494,7 +497,7 @@ def test_what_another_start_did_before_the_lock_came_free_counts(
 
 
 def test_two_starts_at_once_run_the_script_once(host: Host) -> None:
-    for turn in range(50):
+    for turn in range(20):
         launch = host.counted(after="sleep 0.05" if turn % 2 else "")
         starts = [host.popen("start") for _ in range(2)]
         documents = [host.document(launches=[{**launch, "attempt": 1 + (turn + i) % 3 // 2}]) for i in range(2)]
@@ -607,7 +610,7 @@ def test_a_crash_point_has_a_probability(host: Host) -> None:
 
 # Kills the shim's main process (depth 0), its supervisor (1) or the script before exec (2) at its Nth line.
 KILLER = """
-import os, signal, sys
+import marshal, os, signal, sys
 path, verb, depth, line = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 mark = sys.argv[5]
 now = {"depth": 0, "lines": 0}
@@ -628,9 +631,9 @@ def trace(frame, event, argument):
             os.mkdir(mark)
             os.kill(os.getpid(), signal.SIGKILL)
     return trace
-source = compile(open(path).read(), path, "exec")
+code = marshal.load(open(path, "rb"))
 names = {"__name__": "shim"}
-exec(source, names)
+exec(code, names)
 sys.settrace(trace)
 code = names["main"](["shim", verb])
 sys.settrace(None)
@@ -640,12 +643,14 @@ sys.exit(code)
 
 def kill_at_lines(host: Host, depth: int, lines: Iterator[int]) -> int:
     """Kill at the given lines until one is beyond the end of the process; return how many hit."""
+    compiled = host.home.with_name("shim.marshal")
+    compiled.write_bytes(marshal.dumps(compile(SHIM.read_text(), str(compiled), "exec")))
     for hits, line in enumerate(lines):
         launch = host.counted()
         mark = host.truth.with_name(launch["uuid"])
         told = ["start", str(depth), str(line), str(mark)]
         subprocess.run(
-            [sys.executable, "-S", "-E", "-s", "-B", "-c", KILLER, str(SHIM), *told],
+            [sys.executable, "-S", "-E", "-s", "-B", "-c", KILLER, str(compiled), *told],
             input=host.document(launches=[launch]),
             env=host.env,
             capture_output=True,

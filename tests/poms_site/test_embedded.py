@@ -29,7 +29,7 @@ PACKAGES = Path(psycopg2.__file__).parents[1]
 AS_ROOT = os.geteuid() == 0
 NOBODY = 65534
 
-pytestmark = pytest.mark.xdist_group("embedded")
+pytestmark = pytest.mark.live
 only_root = pytest.mark.skipif(not AS_ROOT, reason="needs root: it switches to the account nobody")
 
 # A starter of its own, to be killed: starts, says who is who in one line, and does what its argument says.
