@@ -20,6 +20,11 @@ from submissions.states import JOB_STATES
 SWEEP = timedelta(seconds=30)
 
 
+def without_plan(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
+    """Leave out what only a launch needs; the list of jobs may be megabytes. It is read when asked for after all."""
+    return submissions.defer("command", "setup", "environment", "jobs_file")
+
+
 def due_stages(limit: int) -> list[int]:
     """Return stages with a note to be planned, the longest waiting first."""
     with connection.cursor() as cursor:

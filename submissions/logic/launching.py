@@ -27,7 +27,7 @@ from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch
 from submissions.logic.reporting import report_environment
 from submissions.models import Batch, Submission
-from submissions.queries import held_condition
+from submissions.queries import held_condition, without_plan
 
 log = structlog.get_logger()
 
@@ -161,14 +161,15 @@ def _claim_launching() -> list[Submission]:
             {"lease": LEASE.total_seconds(), "limit": 2 * A_LIST},
         )
         ids = [row[0] for row in cursor.fetchall()]
-    return list(Submission.objects.filter(pk__in=ids))
+    return list(without_plan(Submission.objects.filter(pk__in=ids)))
 
 
 def _look(launcher: str, submissions: Sequence[Submission]) -> None:
     if not submissions:
         return
     # Read again under the lock: whoever had it may have recorded the launch meanwhile.
-    submissions = list(Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching"))
+    again = Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching")
+    submissions = list(without_plan(again))
     try:
         fates = registry.launcher(launcher).status([str(s.uuid) for s in submissions])
     except OutsideError as error:
@@ -225,9 +226,10 @@ def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, F
 
 
 def _start_again(launcher: str, entries: Sequence[tuple[Submission, int]]) -> None:
-    submissions = [submission for submission, _ in entries]
+    after = {submission.pk: fence for submission, fence in entries}
+    submissions = list(Submission.objects.filter(pk__in=after))
     try:
-        registry.launcher(launcher).start([_as_launch(s, after=after) for s, after in entries])
+        registry.launcher(launcher).start([_as_launch(s, after=after[s.pk]) for s in submissions])
     except OutsideError as error:
         log.warning("launch.restart_unanswered", launcher=launcher, error=str(error), count=len(submissions))
     crashpoint("launch.after_restart")

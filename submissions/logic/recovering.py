@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import connection, transaction
 
 from campaigns import completion
+from campaigns.models import Campaign
 from core import queue, transitions
 from core.clock import due
 from core.crashpoints import crashpoint
@@ -14,6 +15,7 @@ from core.errors import Conflict
 from core.loops import careful, untroubled
 from submissions.logic import planning, preparing
 from submissions.models import Batch, Job, Submission, SubmissionUnit, Unit
+from submissions.queries import without_plan
 from submissions.states import UNFINISHED
 
 ACTOR = "loop:recover"
@@ -41,19 +43,21 @@ def recover_some() -> int:
 def decide(batch_id: int) -> bool:
     """Decide on one batch under its lock; False when somebody else has it or it is not due any more."""
     with transaction.atomic():
+        # Its version is read only where it is needed: most batches are complete.
         batch = (
             Batch.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
-            .select_related("version__revision__campaign__experiment", "version__stage", "stage")
+            .select_related("experiment")
             .filter(pk=batch_id, due_at__lte=due())
             .first()
         )
         if batch is None:
             return False
         Batch.objects.filter(pk=batch_id).update(due_at=None)
-        if Submission.objects.filter(batch=batch, state__in=UNFINISHED).exists():
+        # At most one submission of a batch is unfinished, and that is the last one.
+        last = without_plan(Submission.objects.filter(batch=batch).order_by("-pk")).first()
+        if last is not None and last.state in UNFINISHED:
             return True
-        last = Submission.objects.filter(batch=batch).order_by("-pk").first()
-        if batch.version.revision.campaign.state == "cancelled":
+        if Campaign.objects.filter(stages=batch.stage_id, state="cancelled").exists():
             _cancel(batch)
         elif last is not None and batch.state == "pending" and last.state == "launch_failed":
             _launch_again(batch, last)

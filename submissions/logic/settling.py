@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Sum
+from django.db.models import F
 
+from campaigns.models import Campaign
 from core import queue, transitions
 from core.clock import due, now
 from core.crashpoints import crashpoint
@@ -25,7 +26,9 @@ from submissions.models import (
     StageProgress,
     Submission,
     SubmissionUnit,
+    Unit,
 )  # fmt: skip
+from submissions.queries import without_plan
 from submissions.states import JOB_ENDED, JOB_RANK
 
 ACTOR = "loop:settle"
@@ -38,7 +41,7 @@ IDLE = JOB_RANK["idle"]
 def settle_some() -> int:
     """Step submissions whose jobs have news; return how many."""
     due = _claim()
-    for submission in Submission.objects.select_related("batch", "experiment").filter(pk__in=due):
+    for submission in without_plan(Submission.objects.select_related("experiment").filter(pk__in=due)):
         with careful("settle", "submission", submission.pk):
             settle(submission)
     return len(due)
@@ -76,8 +79,7 @@ def settle(submission: Submission) -> None:
 def _follow(submission: Submission) -> bool:
     """Move submission and batch on by the job counters; tell whether all jobs have ended."""
     with transaction.atomic():
-        batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
-        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        batch, locked = _lock(submission)
         if locked.state not in ("submitted", "running"):
             submission.state = locked.state
             return locked.state == "jobs_completed"
@@ -106,6 +108,12 @@ def _follow(submission: Submission) -> bool:
         return True
 
 
+def _lock(submission: Submission) -> tuple[Batch, Submission]:
+    """Lock batch and submission in the order in which everybody does, and return them as they are now."""
+    batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
+    return batch, without_plan(Submission.objects.select_for_update(no_key=True)).get(pk=submission.pk)
+
+
 def _declare(submission: Submission, produced: Sequence[Produced]) -> dict[str, str]:
     """Enter the outputs of units that have no result yet into the catalogue; return the refused names."""
     accepted = set(Acceptance.objects.filter(unit__batch_id=submission.batch_id).values_list("unit__key", flat=True))
@@ -115,52 +123,63 @@ def _declare(submission: Submission, produced: Sequence[Produced]) -> dict[str, 
 
 def _finish(submission: Submission, produced: Sequence[Produced], refused: dict[str, str]) -> None:
     with transaction.atomic():
-        batch = Batch.objects.select_for_update(no_key=True).select_related(
-            "version__revision__campaign", "stage"
-        ).get(pk=submission.batch_id)  # fmt: skip
-        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        batch, locked = _lock(submission)
         if locked.state != "jobs_completed":
             return
         units = {
             entry.unit.key: entry.unit
             for entry in SubmissionUnit.objects.filter(submission=submission).select_related("unit")
         }
-        taken = set(Acceptance.objects.filter(unit__batch_id=batch.pk).values_list("unit__key", flat=True))
-        good: list[int] = []
-        done = events = 0
-        for entry in produced:
-            why = _objection(entry, set(units), taken, refused)
-            result, fresh = Result.objects.get_or_create(
-                submission=submission, job=entry.job,
-                defaults={"experiment_id": submission.experiment_id, "refused": why},
-            )  # fmt: skip
-            if not fresh or why:
-                continue
-            Acceptance.objects.bulk_create(Acceptance(unit=units[key], result=result) for key in entry.units)
-            Output.objects.bulk_create(
-                Output(
-                    experiment_id=submission.experiment_id, stage_id=batch.stage_id, pass_number=batch.pass_number,
-                    result=result, name=seen.name, path=seen.path, size=seen.size, checksum=seen.checksum,
-                    events=seen.events,
-                )
-                for seen in entry.outputs
-            )  # fmt: skip
-            taken |= set(entry.units)
-            good.append(result.pk)
-            done += len(entry.units)
-            events += sum(units[key].events or 0 for key in entry.units)
-        _close(locked, batch, done=done, expected=len(units))
+        good, done, events = _accept(submission, batch, units, produced, refused)
+        _close(locked, done=done, expected=len(units))
+        Batch.objects.filter(pk=batch.pk).update(done=F("done") + done, due_at=due())
         if good:
-            batch.done += done
-            Batch.objects.filter(pk=batch.pk).update(done=F("done") + done)
-            revision_id = batch.version.revision.campaign.revision_id or batch.version.revision_id
-            feeding.pass_on(revision_id, batch.stage_id, batch.pass_number, good)
+            feeding.pass_on(_revision_of(batch), batch.stage_id, batch.pass_number, good)
             StageProgress.objects.filter(stage_id=batch.stage_id, pass_number=batch.pass_number).update(
                 done=F("done") + done, events_done=F("events_done") + events
             )
-        Batch.objects.filter(pk=batch.pk).update(due_at=due())
         crashpoint("settle.before_commit")
         queue.wake("recover")
+
+
+def _accept(
+    submission: Submission, batch: Batch, units: dict[str, Unit], produced: Sequence[Produced], refused: dict[str, str]
+) -> tuple[list[int], int, int]:
+    """Write down what each job left; return the keys of the accepted results, and their units and events.
+
+    The submission is locked and this is done once for it, so that no other result of its jobs can come meanwhile.
+    """
+    taken = set(Acceptance.objects.filter(unit__batch_id=batch.pk).values_list("unit__key", flat=True))
+    judged: list[tuple[Produced, Result]] = []
+    for entry in {entry.job: entry for entry in produced}.values():
+        why = _objection(entry, set(units), taken, refused)
+        if not why:
+            taken |= set(entry.units)
+        result = Result(submission=submission, job=entry.job, experiment_id=submission.experiment_id, refused=why)
+        judged.append((entry, result))
+    Result.objects.bulk_create([result for _, result in judged])
+    good = [(entry, result) for entry, result in judged if not result.refused]
+    if not good:
+        return [], 0, 0
+    Acceptance.objects.bulk_create(
+        Acceptance(unit=units[key], result=result) for entry, result in good for key in entry.units
+    )
+    Output.objects.bulk_create(
+        Output(
+            experiment_id=submission.experiment_id, stage_id=batch.stage_id, pass_number=batch.pass_number,
+            result=result, name=seen.name, path=seen.path, size=seen.size, checksum=seen.checksum, events=seen.events,
+        )
+        for entry, result in good
+        for seen in entry.outputs
+    )  # fmt: skip
+    done = [key for entry, _ in good for key in entry.units]
+    return [result.pk for _, result in good], len(done), sum(units[key].events or 0 for key in done)
+
+
+def _revision_of(batch: Batch) -> int:
+    """Return the revision by whose edges outputs go on: the campaign's present one."""
+    now_valid = Campaign.objects.filter(stages=batch.stage_id).values_list("revision_id", flat=True).get()
+    return now_valid or batch.version.revision_id
 
 
 def _objection(entry: Produced, units: set[str], taken: set[str], refused: dict[str, str]) -> str:
@@ -175,16 +194,19 @@ def _objection(entry: Produced, units: set[str], taken: set[str], refused: dict[
     return f"the catalogue refuses {'; '.join(names)}" if names else ""
 
 
-def _close(submission: Submission, batch: Batch, *, done: int, expected: int) -> None:
+def _close(submission: Submission, *, done: int, expected: int) -> None:
     """End the submission: completed with every result there, removed when somebody killed it, else failed."""
-    killed = Command.objects.filter(submission=submission, verb="kill", job=None).order_by("pk").last()
     fields: dict[str, Any] = {"ended_at": now(), "look_at": None}
-    if killed is not None and done < expected:
-        reason = f"killed by {killed.actor}: {killed.reason}"
-        transitions.move(submission, "removed", expect="jobs_completed", actor=killed.actor, reason=reason, **fields)
-        return
-    counts = JobCount.objects.filter(submission=submission).values("state_code").annotate(n=Sum("n"))
-    failed = sum(row["n"] for row in counts if row["state_code"] != JOB_RANK["succeeded"])
+    if done < expected:
+        killed = Command.objects.filter(submission=submission, verb="kill", job=None).order_by("pk").last()
+        if killed is not None:
+            reason = f"killed by {killed.actor}: {killed.reason}"
+            transitions.move(
+                submission, "removed", expect="jobs_completed", actor=killed.actor, reason=reason, **fields
+            )
+            return
+    counts = dict(JobCount.objects.filter(submission=submission).values_list("state_code", "n"))
+    failed = sum(n for code, n in counts.items() if code != JOB_RANK["succeeded"])
     failing = f"; {failed} job{'s' if failed != 1 else ''} did not succeed" if failed else ""
     text = f"{done} of {expected} inputs have located output{failing}"
     to = "completed" if done == expected else "failed"

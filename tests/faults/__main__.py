@@ -179,7 +179,7 @@ class Run:
             self.killer.resume()
             if time.monotonic() >= next_deed:
                 self.people.act(mischief=share < 0.9)
-                next_deed = time.monotonic() + 1.0
+                next_deed = time.monotonic() + 0.6
                 if kills and sum(self.killer.pauses.values()) < kills * PAUSES_A_KILL * share:
                     self.killer.pause_one(self.team.worker_pids(), self.team.daemon.pid)
             time.sleep(self.killer.dice.uniform(0.02, 0.06))

@@ -67,7 +67,7 @@ def kind_of(root: Path, pid: int) -> str:
     """
     words = _words(pid)
     home = os.fsencode(root)
-    if home + b"/host/shim.py" in words:
+    if home + b"/host" in words:  # the shim is imported from there
         # A supervisor has gone to the root folder, its fork that becomes the script to the launch's.
         folder = os.readlink(f"/proc/{pid}/cwd")
         return "supervisor" if folder == "/" else "script" if "/launches/" in folder else "shim_call"

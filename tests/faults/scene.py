@@ -100,7 +100,7 @@ def shorten_leases() -> None:
 
     launching.A_LIST = 30
     settling.A_PASS = recovering.A_PASS = 15
-    planning.BATCHES_A_STEP = 60
+    planning.BATCHES_A_STEP = 15
 
     launching.LEASE = timedelta(seconds=2)
     settling.LEASE_SECONDS = 5

@@ -32,7 +32,7 @@ CHANCES = {
     "launch.after_claim": 0.2, "launch.after_lock": 0.2, "launch.after_start": 0.3, "launch.after_status": 0.2,
     "launch.after_find": 0.5, "launch.after_restart": 0.7, "plan.after_batch": 0.02, "plan.before_end": 0.2,
     "plan.after_commit": 0.2, "observe.after_snapshot": 0.1, "observe.before_commit": 0.2,
-    "observe.after_commit": 0.2, "act.after_ask": 0.7, "shim.before_answer": 0.3, "daemon.after_pick": 0.03,
+    "observe.after_commit": 0.2, "act.after_ask": 0.9, "shim.before_answer": 0.3, "daemon.after_pick": 0.03,
     "daemon.after_fork": 0.03,
 }  # fmt: skip
 FAMILIES = ("plan.", "launch.", "observe.", "settle.", "recover.", "act.")
@@ -217,7 +217,7 @@ class Team:
     def _start_daemon(self) -> None:
         from integrations.batch import local
 
-        argv = [sys.executable, "-S", "-E", "-s", "-B", str(local.DAEMON), "serve", "--spool", str(self.folders.spool),
+        argv = [sys.executable, "-S", "-E", "-s", str(local.DAEMON), "serve", "--spool", str(self.folders.spool),
                 "--slots", str(self.slots), "--end-jobs"]  # fmt: skip
         pid = os.fork()
         if pid == 0:
