@@ -81,11 +81,15 @@ def _freeze(version: StageVersion, pass_number: int, rows: Sequence[tuple[object
     return len(rows)
 
 
-def pass_on(revision_id: int, upstream_id: int, pass_number: int, result_ids: Sequence[int] | None = None) -> int:
+def pass_on(
+    revision_id: int, upstream_id: int, pass_number: int, result_ids: Sequence[int] | None = None, *,
+    done: int = 0, events: int = 0,
+) -> int:  # fmt: skip
     """Make accepted outputs of a stage units of the stages below it, each once per edge; return how many.
 
     Without `result_ids` it takes all outputs of the stage: what an edge that came with a new revision missed.
-    The downstream stages get a note to be planned.
+    The downstream stages get a note to be planned. `done` units and `events` are added to the stage's own progress
+    in the same statement: rows of several stages are locked in one order, so that nobody waits in a circle.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -106,13 +110,18 @@ def pass_on(revision_id: int, upstream_id: int, pass_number: int, result_ids: Se
                 RETURNING stage_id
             ), counted AS (
                 INSERT INTO submissions_stageprogress (stage_id, pass_number, units, taken, done, events_done, closed)
-                SELECT stage_id, %(pass)s, count(*), 0, 0, 0, false FROM fresh GROUP BY stage_id ORDER BY stage_id
+                SELECT stage_id, %(pass)s, sum(units), 0, sum(done), sum(events), false
+                FROM (SELECT stage_id, 1 AS units, 0 AS done, 0 AS events FROM fresh
+                      UNION ALL SELECT %(stage)s, 0, %(done)s, %(events)s WHERE %(done)s > 0) news
+                GROUP BY stage_id ORDER BY stage_id
                 ON CONFLICT (stage_id, pass_number)
-                DO UPDATE SET units = submissions_stageprogress.units + excluded.units
+                DO UPDATE SET units = submissions_stageprogress.units + excluded.units,
+                              done = submissions_stageprogress.done + excluded.done,
+                              events_done = submissions_stageprogress.events_done + excluded.events_done
             )
             SELECT stage_id, count(*) FROM fresh GROUP BY stage_id
             """,
-            {"revision": revision_id, "stage": upstream_id, "pass": pass_number,
+            {"revision": revision_id, "stage": upstream_id, "pass": pass_number, "done": done, "events": events,
              "results": None if result_ids is None else list(result_ids)},
         )  # fmt: skip
         fed = cursor.fetchall()

@@ -23,7 +23,6 @@ from submissions.models import (
     JobCount,
     Output,
     Result,
-    StageProgress,
     Submission,
     SubmissionUnit,
     Unit,
@@ -134,10 +133,7 @@ def _finish(submission: Submission, produced: Sequence[Produced], refused: dict[
         _close(locked, done=done, expected=len(units))
         Batch.objects.filter(pk=batch.pk).update(done=F("done") + done, due_at=due())
         if good:
-            feeding.pass_on(_revision_of(batch), batch.stage_id, batch.pass_number, good)
-            StageProgress.objects.filter(stage_id=batch.stage_id, pass_number=batch.pass_number).update(
-                done=F("done") + done, events_done=F("events_done") + events
-            )
+            feeding.pass_on(_revision_of(batch), batch.stage_id, batch.pass_number, good, done=done, events=events)
         crashpoint("settle.before_commit")
         queue.wake("recover")
 

@@ -161,10 +161,14 @@ class Team:
         """Tell everybody what to die of: workers and scripts by a file each, the daemon by its faults.json."""
         for member in self.workers[:DISTURBED]:
             self._tell(member, self.points.setting(*self.points.open(*FAMILIES)))
-        self._tell(self.shim, self._one_of(self.shim, "shim."))
+        self._tell(self.shim, self._one_of(self.shim, "shim.") or self._restarts())
         self._tell(self.script, self._one_of(self.script, "submit."))
         name, _, chance = self._one_of(self.daemon, "daemon.", "runner.").partition(":")
         self._tell(self.daemon, json.dumps({"die_at": name, "probability": float(chance)} if name else {}))
+
+    def _restarts(self) -> str:
+        """Let shims die before they start a script as long as the point is missing that only a restart comes by."""
+        return self.points.setting("shim.after_attempt") if self.points.open("launch.after_restart") else ""
 
     def _one_of(self, member: Member, *prefixes: str) -> str:
         """Return the setting of one point for somebody who can be told only one; after a while of another."""
