@@ -28,9 +28,22 @@ def cast(db: None) -> Cast:
 @pytest.fixture
 def real_cast(transactional_db: None) -> Cast:
     """Everybody in a database with real commits, for tests with processes and threads."""
-    with connection.cursor() as cursor:  # the ledger is no table that Django's flush knows
-        cursor.execute("TRUNCATE core_transition")
+    _empty_ledger()
     return assemble()
+
+
+@pytest.fixture
+def empty_ledger(transactional_db: None) -> Iterator[None]:
+    """Begin and end with an empty ledger."""
+    _empty_ledger()
+    yield
+    _empty_ledger()
+
+
+def _empty_ledger() -> None:
+    """Do what Django's flush does not: it does not know the ledger's table."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE core_transition")
 
 
 class Local:

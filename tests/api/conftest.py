@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from django.db import connection
 from rest_framework.test import APIClient
 
 from experiments.logic import tokens
@@ -24,16 +22,3 @@ def call_as() -> Callable[[User], APIClient]:
         return client
 
     return sign_in
-
-
-@pytest.fixture
-def empty_ledger(transactional_db: Any) -> Iterator[None]:
-    """Begin and end with an empty ledger, which no flush empties since Django does not manage its table."""
-
-    def empty() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE core_transition")
-
-    empty()
-    yield
-    empty()

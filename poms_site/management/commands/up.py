@@ -34,7 +34,9 @@ class Command(BaseCommand):
             raise CommandError(" ".join(trouble))
         call_command("migrate", verbosity=0)
         accounts = seeding.seed()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Also where a shell has told its background jobs to ignore Ctrl-C.
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, signal.default_int_handler)
         try:
             with marked(), Residents(port=options["port"], slots=options["slots"]) as residents:
                 self._say(residents.url, accounts)
