@@ -32,26 +32,36 @@ def draft(experiment: Experiment, *, requester: Any, **values: Any) -> Request:
 
 
 def edit(request: Request, *, by: Any, **values: Any) -> Request:
-    """Change a request that is a draft or was returned."""
+    """Change a request that is a draft or was returned.
+
+    The catalogue is asked before any row is locked; filing asks it again, whatever was changed in between.
+    """
+    proposed = Request.objects.select_related("experiment").get(pk=request.pk)
+    _refuse_unless_editable(proposed, by)
+    for name, value in values.items():
+        setattr(proposed, name, value)
+    _refuse_if_hopeless(proposed, by)
     with transaction.atomic():
         request = Request.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=request.pk)
-        _own(request, by)
-        if request.state not in EDITABLE:
-            raise Conflict(
-                f"The request is {request.state.replace('_', ' ')}; only a draft or returned one can be changed."
-            )
-        before = {name: getattr(request, name) for name in values}
-        for name, value in values.items():
-            setattr(request, name, value)
-        _refuse_if_hopeless(request, by)
+        _refuse_unless_editable(request, by)
+        changed = [name for name, value in values.items() if getattr(request, name) != value]
+        for name in changed:
+            setattr(request, name, values[name])
         request.save()
-        changed = [name for name, value in values.items() if before[name] != value]
         if changed:
             transitions.record(
                 [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id,
                 actor=_actor(by), reason=f"changed {', '.join(changed)}", verb="edit",
             )  # fmt: skip
     return request
+
+
+def _refuse_unless_editable(request: Request, by: Any) -> None:
+    _own(request, by)
+    if request.state not in EDITABLE:
+        raise Conflict(
+            f"The request is {request.state.replace('_', ' ')}; only a draft or returned one can be changed."
+        )
 
 
 def check(request: Request) -> list[feasibility.Line]:
