@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
+from approvals.logic import filing
+from approvals.models import Request
 from campaigns.models import LoginSetup
 from experiments.logic import membership, tokens
 from experiments.models import Experiment, User
@@ -16,6 +18,8 @@ from experiments.roles import EVERYWHERE, ROLES
 from integrations.models import BatchSystem
 
 PRODUCTION_STAGES = ("mc", "reco")
+EXAMPLE = settings.BASE_DIR / "examples" / "dimuon" / "dimuon.ini"
+TITLE = "Z to two muons: generate, reconstruct, fit the peak"
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,21 @@ def seed() -> dict[str, Account]:
     for stage in PRODUCTION_STAGES:
         membership.register_approver(User.objects.get(username="approver"), demo, stage)
     BatchSystem.objects.get_or_create(name="local", defaults={"backend": "local"})
-    setup = settings.BASE_DIR / "examples" / "dimuon" / "setup.sh"
+    setup = EXAMPLE.with_name("setup.sh")
     LoginSetup.objects.update_or_create(
         experiment=demo, name="local", defaults={"setup": f"source {shlex.quote(str(setup))}"}
     )
     return accounts
+
+
+def stand_ready() -> Request:
+    """Have the example wait as a draft of the experimenter, once; return it."""
+    requester = User.objects.get(username="experimenter")
+    there = Request.objects.filter(requester=requester, title=TITLE).order_by("pk").first()
+    return there or filing.draft(
+        Experiment.objects.get(name="demo"), requester=requester, title=TITLE, production_stage="mc",
+        hours_per_file=0.001, definition=EXAMPLE.read_text(),
+    )  # fmt: skip
 
 
 def _experiment(name: str, title: str) -> Experiment:

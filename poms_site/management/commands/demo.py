@@ -25,7 +25,6 @@ from poms_site.overview.outcome import outcome_of
 from poms_site.overview.run_report import write_report
 from poms_site.residents import ResidentError, Residents, marked
 
-EXAMPLE = settings.BASE_DIR / "examples" / "dimuon" / "dimuon.ini"
 PATIENCE = 280
 
 
@@ -65,7 +64,7 @@ class Command(BaseCommand):
         self._finish(campaign, options["out"] or settings.STATE_DIR.parent, started)
 
     def _definition(self, options: dict[str, Any]) -> Path:
-        text = EXAMPLE.read_text()
+        text = seeding.EXAMPLE.read_text()
         if options["seed"] is not None:
             text = re.sub(r"(?m)^seed=.*$", f"seed={options['seed']}", text)
         if options["events"] is not None:
@@ -78,9 +77,8 @@ class Command(BaseCommand):
         return path
 
     def _request(self, poms: Poms, definition: Path) -> str:
-        title = "Z to two muons: generate, reconstruct, fit the peak"
         made = poms.json(
-            "experimenter", "request", "create", "--experiment", "demo", "--title", title,
+            "experimenter", "request", "create", "--experiment", "demo", "--title", seeding.TITLE,
             "--definition", str(definition), "--production-stage", "mc", "--set", "hours_per_file=0.001",
         )  # fmt: skip
         ref = made["ref"]

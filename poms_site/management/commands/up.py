@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from approvals.models import Request
 from poms_site import seeding
 from poms_site.checks import explain_database
 from poms_site.residents import ResidentError, Residents, marked
@@ -34,12 +35,13 @@ class Command(BaseCommand):
             raise CommandError(" ".join(trouble))
         call_command("migrate", verbosity=0)
         accounts = seeding.seed()
+        draft = seeding.stand_ready()
         # Also where a shell has told its background jobs to ignore Ctrl-C.
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, signal.default_int_handler)
         try:
             with marked(), Residents(port=options["port"], slots=options["slots"]) as residents:
-                self._say(residents.url, accounts)
+                self._say(residents.url, accounts, draft)
                 while True:
                     residents.check()
                     time.sleep(1)
@@ -48,11 +50,13 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("stopped")
 
-    def _say(self, url: str, accounts: dict[str, seeding.Account]) -> None:
+    def _say(self, url: str, accounts: dict[str, seeding.Account], draft: Request) -> None:
         document = {"url": url, "users": {role: asdict(account) for role, account in accounts.items()}}
         path = settings.STATE_DIR.parent / "demo.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(document, indent=1))
         self.stdout.write(f"POMS serves {url}/api/v1/browse/; accounts and tokens of every role are in {path}")
         self.stdout.write(f"  export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
+        if draft.state == "draft":
+            self.stdout.write(f"  the example production waits: poms request file {draft.ref}")
         self.stdout.write("Ctrl-C stops it.")
