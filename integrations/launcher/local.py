@@ -16,7 +16,7 @@ from integrations.launcher.base import Fate, Launch, Started
 SHIM = Path(__file__).with_name("shim.py")
 # Imported, not run by its path, so that its bytecode is kept: to compile it costs as much as everything else it does.
 # Its folder comes last, so that no neighbour of it can stand in for a module of the standard library.
-_RUN = "import sys; sys.path.append(sys.argv[1]); import {}; sys.exit({}.main(sys.argv[1:]))"
+_RUN = "import sys; sys.path.append(sys.argv[1]); import shim; sys.exit(shim.main(sys.argv[1:]))"
 # What scripts may know of our own environment: never the database's address or a key.
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "KRB5CCNAME")
 PASSED_ON_TO_SHIM = ("POMS_SHIM_NOSYNC", "POMS_CRASHPOINT", "POMS_CRASH_SEED")
@@ -67,10 +67,9 @@ class LocalLauncher:
             raise Unsure("the launch shim's answer cannot be read") from error
 
 
-def shim_command(verb: str, *, python: str = sys.executable, shim: Path | None = None) -> list[str]:
+def shim_command(verb: str, *, python: str = sys.executable) -> list[str]:
     """Return the command that answers one document on its standard input."""
-    shim = shim or SHIM
-    return [python, "-S", "-E", "-s", "-c", _RUN.format(shim.stem, shim.stem), str(shim.parent), verb]
+    return [python, "-S", "-E", "-s", "-c", _RUN, str(SHIM.parent), verb]
 
 
 def _fate(seen: dict[str, Any]) -> Fate:

@@ -82,12 +82,11 @@ def _freeze(version: StageVersion, pass_number: int, rows: Sequence[tuple[object
 
 
 def pass_on(
-    revision_id: int, upstream_id: int, pass_number: int, result_ids: Sequence[int] | None = None, *,
+    revision_id: int, upstream_id: int, pass_number: int, result_ids: Sequence[int], *,
     done: int = 0, events: int = 0,
 ) -> int:  # fmt: skip
-    """Make accepted outputs of a stage units of the stages below it, each once per edge; return how many.
+    """Make the outputs of accepted results units of the stages below, each once per edge; return how many.
 
-    Without `result_ids` it takes all outputs of the stage: what an edge that came with a new revision missed.
     The downstream stages get a note to be planned. `done` units and `events` are added to the stage's own progress
     in the same statement: rows of several stages are locked in one order, so that nobody waits in a circle.
     """
@@ -103,7 +102,7 @@ def pass_on(
                 JOIN campaigns_edge e ON e.upstream_id = o.stage_id
                 JOIN campaigns_edgeversion v ON v.edge_id = e.id AND v.revision_id = %(revision)s
                 WHERE o.stage_id = %(stage)s AND o.pass_number = %(pass)s
-                  AND (%(results)s::bigint[] IS NULL OR o.result_id = ANY(%(results)s))
+                  AND o.result_id = ANY(%(results)s)
                   AND EXISTS (SELECT 1 FROM unnest(string_to_array(e.pattern, ',')) p WHERE o.name LIKE trim(p))
                 ORDER BY o.id
                 ON CONFLICT DO NOTHING
@@ -122,7 +121,7 @@ def pass_on(
             SELECT stage_id, count(*) FROM fresh GROUP BY stage_id
             """,
             {"revision": revision_id, "stage": upstream_id, "pass": pass_number, "done": done, "events": events,
-             "results": None if result_ids is None else list(result_ids)},
+             "results": list(result_ids)},
         )  # fmt: skip
         fed = cursor.fetchall()
     PlanDue.objects.bulk_create(PlanDue(stage_id=stage_id) for stage_id, _ in fed)

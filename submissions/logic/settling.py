@@ -147,8 +147,13 @@ def _accept(
     """
     taken = set(Acceptance.objects.filter(unit__batch_id=batch.pk).values_list("unit__key", flat=True))
     judged: list[tuple[Produced, Result]] = []
-    for entry in {entry.job: entry for entry in produced}.values():
-        why = _objection(entry, set(units), taken, refused)
+    jobs: set[str] = set()
+    known = set(units)
+    for entry in produced:
+        if entry.job in jobs:
+            continue
+        jobs.add(entry.job)
+        why = _objection(entry, known, taken, refused)
         if not why:
             taken |= set(entry.units)
         result = Result(submission=submission, job=entry.job, experiment_id=submission.experiment_id, refused=why)

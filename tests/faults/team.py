@@ -19,10 +19,10 @@ from tests.faults.killing import Killer, processes
 from tests.faults.scene import Folders
 
 LOOPS = ("plan", "launch", "observe", "settle", "recover", "act")
-# Nets below the others, with periods in seconds.
 # How long a process keeps a point before it is another's turn.
 TURN_SECONDS = 5.0
 IDLE_SECONDS = 0.2
+# Nets below the others, with periods in seconds.
 NETS = {"sweep": 2.0, "seal": 3.0, "retain": 60.0}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
