@@ -63,6 +63,7 @@ bench-scale: $(READY)
 long: $(READY)
 	@$(BIN)/python -m tests.faults --full
 	@$(BIN)/python -m pytest -q -m "scale or faults"
+	@$(BIN)/python -m tests.scale.readers
 
 ## lint         ruff, import contracts, templates, types
 lint: $(READY) types
@@ -76,7 +77,7 @@ types: $(READY)
 
 ## docs         check that every page renders and every link is whole
 docs: $(READY)
-	@$(BIN)/python -m pytest -q tests/contracts/test_docs.py
+	@$(BIN)/python -m pytest -q tests/contracts/test_docs.py tests/web/test_docs_pages.py
 
 ## lock         resolve the dependencies anew
 lock:

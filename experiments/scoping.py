@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.apps import apps
@@ -67,6 +68,41 @@ def experiment_ids(user: Any, permission: str) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_GRANTED, asked)
         return [key for (key,) in cursor.fetchall()]
+
+
+_HELD = """
+SELECT p.codename FROM experiments_experimentuserpermission g JOIN auth_permission p ON p.id = g.permission_id
+ WHERE g.user_id = %(user)s AND (g.content_object_id = %(experiment)s OR %(anywhere)s)
+UNION SELECT p.codename FROM experiments_experimentgrouppermission g JOIN auth_permission p ON p.id = g.permission_id
+ JOIN experiments_user_groups u ON u.group_id = g.group_id
+ WHERE u.user_id = %(user)s AND (g.content_object_id = %(experiment)s OR %(anywhere)s)
+UNION SELECT 'everywhere:' || m.role FROM experiments_membership m
+ WHERE m.user_id = %(user)s AND m.active AND m.experiment_id IS NULL
+"""
+
+
+def _held(user: Any, experiment: Experiment | None) -> set[str]:
+    if not user.is_authenticated or not user.is_active:
+        return set()
+    asked = {"user": user.pk, "experiment": experiment.pk if experiment else None, "anywhere": experiment is None}
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, asked)
+        found = {name for (name,) in cursor.fetchall()}
+    roles = {name.partition(":")[2] for name in found if name.startswith("everywhere:")}
+    if experiment is not None and experiment.restricted:
+        roles.discard("guest")
+    granted = {name for name in found if ":" not in name}
+    return granted.union(*(ROLES[role] for role in roles if role in EVERYWHERE))
+
+
+def held_on(user: Any, experiment: Experiment) -> frozenset[str]:
+    """Return every permission that a person holds on an experiment, in one statement: what a page may offer."""
+    return frozenset(_held(user, experiment))
+
+
+def holds_anywhere(user: Any, permissions: Iterable[str]) -> bool:
+    """Tell whether a person holds one of the permissions on at least one experiment."""
+    return not _held(user, None).isdisjoint(permissions)
 
 
 def experiments_for(user: Any, permission: str) -> models.QuerySet[Experiment]:

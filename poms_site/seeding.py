@@ -53,10 +53,14 @@ def stand_ready() -> Request:
     """Have the example wait as a draft of the experimenter, once; return it."""
     requester = User.objects.get(username="experimenter")
     there = Request.objects.filter(requester=requester, title=TITLE).order_by("pk").first()
-    return there or filing.draft(
+    if there is not None:
+        return there
+    made = filing.draft(
         Experiment.objects.get(name="demo"), requester=requester, title=TITLE, production_stage="mc",
         hours_per_file=0.001, definition=EXAMPLE.read_text(),
     )  # fmt: skip
+    filing.check(made)
+    return made
 
 
 def _experiment(name: str, title: str) -> Experiment:

@@ -28,9 +28,11 @@ if not SECRET_KEY:
 
 # --- Apps, from the ground floor up -----------------------------------------------------------------------
 INSTALLED_APPS = [
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "guardian",
     "rest_framework",
@@ -56,6 +58,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "poms_site.urls"
@@ -69,6 +72,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
             ]
         },
     }
@@ -105,7 +109,11 @@ AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.Mi
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
 ANONYMOUS_USER_NAME = None
-LOGIN_URL = "/"
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+CSRF_FAILURE_VIEW = "poms_site.web.errors.bad_csrf"
+# `make run` names the file with its accounts here, so that the sign-in page can show them; empty everywhere else.
+DEMO_ACCOUNTS = Path(_demo) if (_demo := env.str("POMS_DEMO_ACCOUNTS", default="")) else None
 SESSION_COOKIE_AGE = 8 * 3600
 
 # --- API --------------------------------------------------------------------------------------------------

@@ -4,4 +4,13 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-urlpatterns = [path("api/v1/", include("poms_site.api.urls"))]
+from poms_site.admin_site import site
+
+urlpatterns = [
+    path("api/v1/", include("poms_site.api.urls")),
+    path("admin/", site.urls),
+    path("", include("poms_site.web.urls")),
+]
+handler403 = "poms_site.web.errors.forbidden"
+handler404 = "poms_site.web.errors.nothing_here"
+handler500 = "poms_site.web.errors.broken"

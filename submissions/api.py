@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import queue
-from core.errors import Conflict, NotAvailable, NotVisible, Problem, Refused
+from core.errors import NotAvailable, NotVisible, Problem, Refused
 from experiments.rules import OWN_TOKEN
 from experiments.viewsets import Document, FiniteField, ScopedViewSet, ref_path, routes, whole
 from integrations import registry
@@ -69,10 +69,7 @@ class BatchView(ScopedViewSet):
         return self._again(ref)
 
     def _again(self, ref: str) -> Response:
-        batch, reason = self.find_permitted(ref), self.reason()
-        if not reason.strip():
-            raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
-        recovering.relaunch(batch, actor=self.actor, reason=reason)
+        recovering.relaunch(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
 
@@ -130,13 +127,7 @@ class SubmissionView(ScopedViewSet):
         return self._resolve(ref, ran=False)
 
     def _resolve(self, ref: str, *, ran: bool) -> Response:
-        row, reason = self.find_permitted(ref), self.reason()
-        if not reason.strip():
-            raise Refused("This needs a reason.", [Problem("reason", "is empty", "say how you know; it is kept")])
-        if row.state != "unsure":
-            # One that is launching may be running its script: only its own loop may say what became of it.
-            raise Conflict(f"{ref} is {row.state.replace('_', ' ')}, not unsure; nothing was changed.")
-        launching.resolve_unsure(row, ran=ran, actor=self.actor, reason=reason)
+        launching.resolve_unsure(self.find_permitted(ref), ran=ran, actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
     def log(self, request: Request, ref: str) -> Response:

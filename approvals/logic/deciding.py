@@ -7,11 +7,11 @@ from typing import Any
 from django.db import transaction
 
 from approvals.models import Decision, Request
+from approvals.queries import obstacle
 from campaigns.models import Campaign, Revision
 from core import transitions
 from core.clock import now
-from core.errors import Conflict, NotAllowed, Problem, Refused
-from experiments.queries import is_approver
+from core.errors import Conflict, Problem, Refused
 from submissions.logic import planning
 
 
@@ -35,11 +35,11 @@ def approve(request: Request, *, by: Any, reason: str, digest: str = "") -> Requ
     return request
 
 
-def send_back(request: Request, *, by: Any, reason: str) -> Request:
-    """Return a request to its author for correction."""
+def send_back(request: Request, *, by: Any, reason: str, digest: str = "") -> Request:
+    """Return a request to its author for correction; `digest` names the revision that the approver has read."""
     _needs_reason("return", reason)
     with transaction.atomic():
-        request, revision = _locked(request, by, "")
+        request, revision = _locked(request, by, digest)
         actor = f"user:{by.username}"
         transitions.move(request, "returned", expect="pending_approval", actor=actor, reason=reason)
         campaign = Campaign.objects.get(pk=revision.campaign_id)
@@ -54,11 +54,11 @@ def send_back(request: Request, *, by: Any, reason: str) -> Request:
     return request
 
 
-def reject(request: Request, *, by: Any, reason: str) -> Request:
-    """Turn a request down; its campaign is cancelled."""
+def reject(request: Request, *, by: Any, reason: str, digest: str = "") -> Request:
+    """Turn a request down; its campaign is cancelled; `digest` names the revision that the approver has read."""
     _needs_reason("reject", reason)
     with transaction.atomic():
-        request, revision = _locked(request, by, "")
+        request, revision = _locked(request, by, digest)
         actor = f"user:{by.username}"
         transitions.move(request, "rejected", expect="pending_approval", actor=actor, reason=reason)
         transitions.move(revision, "rejected", expect="proposed", actor=actor, reason=reason)
@@ -77,19 +77,14 @@ def _locked(request: Request, by: Any, digest: str) -> tuple[Request, Revision]:
         .select_related("experiment", "revision", "requester")
         .get(pk=request.pk)
     )
-    if not is_approver(by, locked.experiment, locked.production_stage):
-        raise NotAllowed(
-            f"You are not registered as an approver of {locked.production_stage} in {locked.experiment.name};"
-            " nothing was changed."
-        )
-    if locked.revision is None or locked.state != "pending_approval":
-        raise Conflict(f"The request is {locked.state.replace('_', ' ')}, not pending approval; nothing was changed.")
-    authors = {locked.requester_id, locked.revision.author_id}
-    if by.pk in authors and not locked.experiment.author_may_approve:
-        raise NotAllowed("Nobody decides on a request of their own here; ask another approver. Nothing was changed.")
-    if digest and digest != locked.revision.digest:
+    if found := obstacle(locked, by):
+        raise type(found)(f"{found.detail.removesuffix('.')}; nothing was changed.")
+    revision = locked.revision
+    if revision is None:  # what `obstacle` has said already; here for the type
+        raise Conflict("The request proposes no revision. Nothing was changed.")
+    if digest and digest != revision.digest:
         raise Conflict("The request was changed after you read it; read it again. Nothing was changed.")
-    return locked, locked.revision
+    return locked, revision
 
 
 def _needs_reason(verb: str, reason: str) -> None:

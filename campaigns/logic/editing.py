@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 
 from campaigns import command, definition, queries
 from campaigns.models import Campaign, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
-from core import transitions
+from core import differences, transitions
+from core.clock import now
 from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
 from experiments.scoping import may
@@ -145,21 +146,94 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
     )  # fmt: skip
 
 
-def keep_job_type(experiment: Experiment, name: str, *, by: Any, **values: Any) -> JobType:
+def keep_job_type(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> JobType:
     """Make a job type; one that exists is refused, since campaigns may count on it."""
-    return _keep(JobType, experiment, name, by, values)
+    made: JobType = _keep(JobType(experiment=experiment, updated_by=by), name, by, reason, values)
+    return made
 
 
-def keep_login_setup(experiment: Experiment, name: str, *, by: Any, **values: Any) -> LoginSetup:
-    """Make a login set-up; one that exists is refused."""
-    return _keep(LoginSetup, experiment, name, by, values)
+def keep_login_setup(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> LoginSetup:
+    """Make a launch set-up; one that exists is refused."""
+    made: LoginSetup = _keep(LoginSetup(experiment=experiment, updated_by=by), name, by, reason, values)
+    return made
 
 
-def _keep(model: Any, experiment: Experiment, name: str, by: Any, values: dict[str, Any]) -> Any:
+def change_job_type(job_type: JobType, /, *, by: Any, reason: str, seen: str = "", **values: Any) -> JobType:
+    """Change a job type; what was different is kept with the reason. Campaigns have copies and stay as they are."""
+    changed: JobType = _change(job_type, by, reason, seen, values)
+    return changed
+
+
+def change_login_setup(
+    login_setup: LoginSetup, /, *, by: Any, reason: str, seen: str = "", **values: Any
+) -> LoginSetup:
+    """Change a launch set-up, which is code that runs with the experiment's credentials: every edit is kept."""
+    changed: LoginSetup = _change(login_setup, by, reason, seen, values)
+    return changed
+
+
+KINDS: dict[type[Any], str] = {JobType: "job_type", LoginSetup: "login_setup"}
+
+
+def _keep(row: Any, name: str, by: Any, reason: str, values: dict[str, Any]) -> Any:
     if not name.strip():
         raise Refused("It has no name.", [Problem("name", "is empty")])
+    _refuse_unusable(values)
     try:
         with transaction.atomic():
-            return model.objects.create(experiment=experiment, name=name.strip(), updated_by=by, **values)
+            for field, value in {**values, "name": name.strip()}.items():
+                setattr(row, field, value)
+            row.save(force_insert=True)
+            _note(row, "", "create", by, reason.strip() or "made")
     except IntegrityError as error:
-        raise Conflict(f"There is a {model._meta.verbose_name} {name} already; nothing was changed.") from error
+        what = KINDS[type(row)].replace("_", " ")
+        raise Conflict(
+            f"There is a {what} {name.strip()} already; nothing was changed.",
+            [Problem("name", "is taken", "change the one that exists, or choose another name")],
+        ) from error
+    return row
+
+
+def _change(row: Any, by: Any, reason: str, seen: str, values: dict[str, Any]) -> Any:
+    """Change a row under its lock; `seen` is the fingerprint of what the person had before them."""
+    if not reason.strip():
+        raise Refused("An edit needs a reason.", [Problem("reason", "is empty", "say why; it is kept and shown")])
+    _refuse_unusable(values)
+    with transaction.atomic():
+        row = type(row).objects.select_for_update(of=("self",)).select_related("experiment").get(pk=row.pk)
+        if seen and seen != row.fingerprint:
+            raise Conflict(
+                f"{row} was changed after you opened it; nothing was changed. Open it again, and look at its history."
+            )
+        before = {name: value for name, value in row.values().items() if name in values and values[name] != value}
+        if not before:
+            raise Refused("Nothing is different; nothing was changed.")
+        source = _standing(row)
+        after = {name: values[name] for name in before}
+        for name, value in {**after, "updated_by": by, "updated_at": now()}.items():
+            setattr(row, name, value)
+        row.save(update_fields=[*after, "updated_by", "updated_at"])
+        _note(row, source, "edit", by, differences.told(reason, before, after))
+    return row
+
+
+def _refuse_unusable(values: dict[str, Any]) -> None:
+    problems = []
+    if not str(values.get("launch_script", "x")).strip():
+        problems.append(Problem("launch_script", "is empty", "the program that launches one batch"))
+    for name, known in (("launcher", registry.LAUNCHERS), ("batch", registry.BATCH_SYSTEMS)):
+        if name in values and values[name] not in known:
+            problems.append(Problem(name, f"unknown: {values[name]}", f"one of {', '.join(known)}"))
+    if problems:
+        raise Refused("It cannot work as it is; nothing was changed.", problems)
+
+
+def _standing(row: Any) -> str:
+    return "active" if row.active else "inactive"
+
+
+def _note(row: Any, source: str, verb: str, by: Any, reason: str) -> None:
+    transitions.record(
+        [(row.pk, source)], KINDS[type(row)], _standing(row), experiment_id=row.experiment_id,
+        actor=f"user:{by.username}", reason=reason, verb=verb,
+    )  # fmt: skip

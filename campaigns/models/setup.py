@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -13,6 +17,8 @@ from experiments.scoping import Scoped
 
 class _Kept(Scoped):
     """Configuration of an experiment, by name, with who changed it last."""
+
+    EDITABLE: tuple[str, ...] = ()
 
     experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=100)
@@ -26,9 +32,20 @@ class _Kept(Scoped):
     def __str__(self) -> str:
         return f"{self.experiment.name}/{self.name}"
 
+    def values(self) -> dict[str, Any]:
+        """Return what an edit may change."""
+        return {name: getattr(self, name) for name in self.EDITABLE}
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
+        return sha256(json.dumps(self.values()).encode()).hexdigest()
+
 
 class JobType(_Kept):
     """How one kind of job is run: the experiment's script, its parameters, what it puts out."""
+
+    EDITABLE = ("launch_script", "parameters", "output_file_patterns", "active")
 
     launch_script = models.TextField()
     parameters = models.JSONField(default=list, help_text="ordered [key, value] pairs")
@@ -46,6 +63,8 @@ class JobType(_Kept):
 
 class LoginSetup(_Kept):
     """Where and how scripts are started: code that runs with the experiment's credentials (design 9)."""
+
+    EDITABLE = ("host", "account", "setup", "launcher", "batch", "active")
 
     host = models.CharField(max_length=200, default="localhost")
     account = models.CharField(max_length=100, blank=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -42,6 +43,10 @@ class Catalogue(Protocol):
 
     def produced(self, place: str, uuid: str) -> list[Produced]:
         """Return what the jobs of a submission left and where it lies; only files that are really there."""
+        ...
+
+    def place(self, path: str) -> Path | None:
+        """Return where the bytes of a file are on this machine, or None where they cannot be read from here."""
         ...
 
     def declare(self, files: Sequence[FileSeen]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from experiments.models import Experiment
@@ -52,6 +53,14 @@ class LocalCatalogue:
             if outputs and all(_is_located(output, Path(place)) for output in outputs):
                 found.append(Produced(str(manifest["job"]), units, outputs))
         return found
+
+    def place(self, path: str) -> Path | None:
+        """Return where a file's bytes are, if they are here and below the folder of the local files.
+
+        A path comes from a manifest, which is data: what lies elsewhere on this machine is nobody's to read.
+        """
+        place, home = Path(path).resolve(), Path(settings.LOCAL_FILES).resolve()
+        return place if place.is_relative_to(home) and place.is_file() else None
 
     def declare(self, files: Sequence[FileSeen]) -> dict[str, str]:
         """Enter files; one whose name is taken by another file is refused, the same file again is fine."""

@@ -15,7 +15,7 @@ from approvals.models import Request as ProductionRequest
 from campaigns import queries as definitions
 from campaigns.models import Campaign, Stage
 from core import ledger
-from core.errors import NotVisible, Problem, Refused
+from core.errors import NotVisible
 from core.models import Transition
 from experiments.scoping import experiments_for
 from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, transition_document, whole
@@ -110,12 +110,7 @@ class CampaignView(ScopedViewSet):
 
     def do_release(self, request: Request, ref: str) -> Response:
         """Release every hold on the campaign itself."""
-        row, reason = self.find_permitted(ref), self.reason()
-        standing = list(queries.standing_holds().filter(scope="campaign", campaign=row))
-        if not standing:
-            raise Refused(f"{ref} is not held; nothing was changed.")
-        for hold in standing:
-            holding.release(hold, actor=self.actor, reason=reason)
+        holding.release_campaign(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
     def do_cancel(self, request: Request, ref: str) -> Response:
@@ -125,14 +120,7 @@ class CampaignView(ScopedViewSet):
 
     def do_relaunch(self, request: Request, ref: str) -> Response:
         """Launch everything again that its failed batches miss."""
-        row, reason = self.find_permitted(ref), self.reason()
-        if not reason.strip():
-            raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
-        failed = list(Batch.objects.filter(stage__campaign=row, state="failed").order_by("pk"))
-        if not failed:
-            raise Refused(f"{ref} has no failed batch; there is nothing to launch again.")
-        for batch in failed:
-            recovering.relaunch(batch, actor=self.actor, reason=reason)
+        recovering.relaunch_failed(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
     def do_prioritise(self, request: Request, ref: str) -> Response:

@@ -64,11 +64,12 @@ def batches_of(campaign: Campaign, order: Mapping[int, int]) -> tuple[list[Batch
     )
     chosen = list(worst_first[:BATCHES])
     chosen.sort(key=lambda batch: (order.get(batch.stage_id, len(order)), batch.pass_number, batch.number))
-    attempts = _attempts_of([batch.pk for batch in chosen])
+    attempts = attempts_of([batch.pk for batch in chosen])
     return [BatchFacts(batch, attempts.get(batch.pk, [])) for batch in chosen], total
 
 
-def _attempts_of(batch_ids: Sequence[int]) -> dict[int, list[Attempt]]:
+def attempts_of(batch_ids: Sequence[int]) -> dict[int, list[Attempt]]:
+    """Return the attempts at batches, in order, by batch; without what only a launch needs."""
     rows = (
         Submission.objects.filter(batch_id__in=batch_ids)
         .select_related("experiment")

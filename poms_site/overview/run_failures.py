@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Count
 
 from campaigns.models import Campaign
-from poms_site.overview.words import count, number, signal_name
+from poms_site.overview.words import count, ending, number
 from submissions.models import Result, Submission
 from submissions.states import JOB_RANK, JOB_STATES
 
@@ -169,15 +169,7 @@ class Failure:
     @property
     def title(self) -> str:
         """Return the signature in words: memory limit, SIGSEGV (signal 11), exit code 65, lost."""
-        if self.state in ("lost", "removed"):
-            return {"lost": "the batch system lost it", "removed": "removed"}[self.state]
-        if self.code in _CODES:
-            return _CODES[self.code]
-        if self.signal is not None:
-            return f"{signal_name(self.signal)} (signal {self.signal})"
-        if self.exit_code is not None:
-            return f"exit code {self.exit_code}"
-        return self.code or "failed, nobody said how"
+        return ending(self.state, self.code, self.exit_code, self.signal)
 
     @property
     def verdict(self) -> str:
@@ -216,15 +208,6 @@ class Failure:
         """Return from and to how much memory in MB a next attempt grew, if one did."""
         pairs = [(job.given_mb, job.next_given_mb) for job in self.examples]
         return next(((a, b) for a, b in pairs if a is not None and b is not None and b > a), None)
-
-
-_CODES = {
-    "memory": "over its memory limit",
-    "wall": "over its time limit",
-    "input_missing": "an input was missing",
-    "runner_vanished": "its process vanished",
-    "runner_error": "the batch system could not run it",
-}
 
 
 def failures_of(campaign: Campaign) -> tuple[list[Failure], int]:

@@ -28,6 +28,7 @@ class Event:
     who: str
     by_person: bool
     reason: str
+    ref: str = ""
 
 
 def history_of(campaign: Campaign) -> tuple[list[Event], int]:
@@ -73,4 +74,5 @@ def _event(row: Transition, campaign: Campaign, revisions: Mapping[int, int]) ->
         thing = f"{row.kind} {campaign.experiment.name}/{_LETTERS[row.kind]}{row.thing_id}"
     kind, _, name = row.actor.partition(":")
     who = name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else row.actor
-    return Event(row.at, thing, row.target, row.verb, who, kind == "user", row.reason)
+    ref = thing.partition(" ")[2] if row.kind in ("campaign", "request", "batch", "submission") else ""
+    return Event(row.at, thing, row.target, row.verb, who, kind == "user", row.reason, ref)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +17,18 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from approvals.models import Decision, Request
-from campaigns.layout import Drawing, layered
 from campaigns.models import Campaign
 from core.clock import now
 from poms_site.overview import run_facts
-from poms_site.overview.charts import shares
 from poms_site.overview.run_batches import batches_of
-from poms_site.overview.run_facts import StageFacts
 from poms_site.overview.run_failures import failures_of, refusals_of
+from poms_site.overview.run_graph import graph_of
 from poms_site.overview.run_history import history_of
 from poms_site.overview.run_timeline import timeline_of
-from poms_site.overview.words import duration, measured, number, printable, shortened, words
+from poms_site.overview.words import duration, measured, number, printable, words
 
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 GRAPH_WIDTH = 1140
-LETTER = 10.4  # how wide a letter of a stage's name is, about, in the graph
 _UNITS = {"gev": "GeV", "mev": "MeV", "tev": "TeV", "pb": "pb", "mb": "MB", "pct": "%", "seconds": "s", "s": "s"}
 # What a caller's facts repeat of the campaign itself; everything else that is no key number is a result.
 _NOT_RESULTS = ("campaign", "state", "plot", "report")
@@ -93,7 +90,7 @@ def _context(campaign_id: int, facts: Mapping[str, object]) -> dict[str, Any]:
         "tiles": _tiles(numbers, facts),
         "results": _results(facts),
         "stages": stages,
-        "graph": _graph(stages),
+        "graph": graph_of(stages, GRAPH_WIDTH),
         "timeline": timeline_of(campaign, batches, batches_total),
         "failures": failures,
         "failures_total": failures_total,
@@ -171,45 +168,6 @@ def _written(value: object, error: object, unit: str) -> str:
     return f"{number(value)} {unit}".strip()
 
 
-# --- Pictures -------------------------------------------------------------------------------------------
-
-
-def _graph(stages: Sequence[StageFacts]) -> dict[str, Any]:
-    """Return the drawing of the stages, with each card's facts and each line's number of files."""
-    names = [stage.name for stage in stages]
-    feeds = [feed for stage in stages for feed in stage.feeds]
-    pairs = [(feed.upstream, feed.downstream) for feed in feeds]
-    by_name = {stage.name: stage for stage in stages}
-    drawing = _fitted(names, pairs)
-    room = drawing.cards[0].width - 52 if drawing.cards else 0
-    return {
-        "drawing": drawing,
-        "view": f"-2 -2 {drawing.width + 4:g} {drawing.height + 4:g}",
-        "width": round(drawing.width + 4),
-        "wide": drawing.width > GRAPH_WIDTH * 1.1,
-        "room": room,
-        "cards": [
-            (
-                card,
-                by_name[card.name],
-                shortened(card.name, int(room / LETTER)),
-                card.name in drawing.loops,
-                shares(by_name[card.name].progress),
-            )
-            for card in drawing.cards
-        ],
-        "lines": [(line, feeds[line.edge]) for line in drawing.lines],
-    }
-
-
-def _fitted(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Drawing:
-    """Return the drawing with cards and gaps as wide as the page allows."""
-    layers = max((card.layer for card in layered(names, pairs).cards), default=0) + 1
-    card = 216 if layers <= 4 else 180 if layers == 5 else 160
-    gap = (GRAPH_WIDTH - layers * card) / (layers - 1) if layers > 1 else 0
-    return layered(names, pairs, card=(card, 96), gap=(min(max(gap, 56), 150), 20))
-
-
 def _picture(path: Path) -> SafeString:
     kind = PICTURES.get(path.suffix.lower())
     if kind is None:
@@ -221,7 +179,7 @@ def _picture(path: Path) -> SafeString:
 def _css() -> SafeString:
     """Return the style sheets of the report, our own files, to stand inside it."""
     parts = []
-    for name in ("poms/tokens.css", "poms/report.css"):
+    for name in ("poms/tokens.css", "poms/components.css", "poms/report.css"):
         found = finders.find(name)
         if found is None:
             raise FileNotFoundError(f"the style sheet {name} is missing below {settings.STATICFILES_DIRS[0]}")

@@ -40,7 +40,7 @@ WITH mine AS (
     JOIN submissions_submission s ON s.id = j.submission_id
     JOIN submissions_batch b ON b.id = s.batch_id
     JOIN campaigns_stage st ON st.id = b.stage_id
-    WHERE st.campaign_id = %(campaign)s
+    WHERE st.campaign_id = %(campaign)s AND (%(stage)s::bigint IS NULL OR st.id = %(stage)s)
 )
 SELECT least(greatest(floor(extract(epoch FROM t.at - %(begin)s) / %(step)s), 0), %(last)s)::int AS bucket,
        t.source, t.target, count(*)
@@ -110,26 +110,36 @@ def window_of(campaign: Campaign) -> Window | None:
     return Window(campaign.started_at, max(campaign.ended_at or now(), campaign.started_at))
 
 
-def timeline_of(campaign: Campaign, batches: Sequence[BatchFacts], total: int) -> Timeline | None:
-    """Return the time line of the campaign, or None if it has not begun."""
+def timeline_of(
+    campaign: Campaign, batches: Sequence[BatchFacts], total: int, *, stage_id: int | None = None
+) -> Timeline | None:
+    """Return the time line of the campaign or of one of its stages, or None if it has not begun."""
     window = window_of(campaign)
     if window is None:
         return None
     number, step = charts.buckets(window, BUCKETS)
-    bands, top = _bands(campaign, window, number, step)
+    bands, top = _bands(campaign, window, number, step, stage_id)
     return Timeline(
         window, charts.time_ticks(window), charts.day_of(window), bands, charts.count_ticks(top), number,
         duration(step.total_seconds()), _lanes(window, batches), total,
     )  # fmt: skip
 
 
-def _bands(campaign: Campaign, window: Window, number: int, step: timedelta) -> tuple[list[Band], int]:
+def _bands(
+    campaign: Campaign, window: Window, number: int, step: timedelta, stage_id: int | None
+) -> tuple[list[Band], int]:
     group_of = {state: key for key, states, _ in GROUPS for state in states}
     changes = {key: [0] * number for key, *_ in GROUPS}
     with connection.cursor() as cursor:
         cursor.execute(
             _CHANGES,
-            {"campaign": campaign.pk, "begin": window.begin, "step": step.total_seconds(), "last": number - 1},
+            {
+                "campaign": campaign.pk,
+                "stage": stage_id,
+                "begin": window.begin,
+                "step": step.total_seconds(),
+                "last": number - 1,
+            },
         )
         for bucket, source, target, count in cursor.fetchall():
             changes[group_of[target]][bucket] += count

@@ -75,6 +75,27 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def ago(seconds: float) -> str:
+    """Return how long ago something was, in its largest unit: just now, 12 min ago, in 3 h."""
+    size = abs(seconds)
+    if size < 10:
+        return "just now"
+    for unit, word in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if size >= unit:
+            text = f"{number(int(size // unit))} {word}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
+    return "just now"
+
+
+def size(octets: float) -> str:
+    """Return the size of a file: 812 B, 4.2 kB, 1.7 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} B" if unit == "B" else f"{octets:.3g} {unit}"
+        octets /= 1000
+    return f"{octets:.3g} TB"
+
+
 def moment(at: datetime) -> str:
     """Return an exact time with its zone: 2026-11-22 00:50:19 UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -101,6 +122,32 @@ def signal_name(number_of_signal: int) -> str:
         return signal.Signals(number_of_signal).name
     except ValueError:
         return f"signal {number_of_signal}"
+
+
+_CODES = {
+    "memory": "over its memory limit",
+    "wall": "over its time limit",
+    "input_missing": "an input was missing",
+    "runner_vanished": "its process vanished",
+    "runner_error": "the batch system could not run it",
+}
+
+
+def ending(state: str, code: str, exit_code: int | None, signal_number: int | None) -> str:
+    """Return how a job ended, in words: over its memory limit, SIGSEGV (signal 11), exit code 65; nothing if well."""
+    if state in ("lost", "removed"):
+        return {"lost": "the batch system lost it", "removed": "removed"}[state]
+    if state == "held":
+        return code
+    if state != "failed":
+        return ""
+    if code in _CODES:
+        return _CODES[code]
+    if signal_number is not None:
+        return f"{signal_name(signal_number)} (signal {signal_number})"
+    if exit_code is not None:
+        return f"exit code {exit_code}"
+    return code or "failed, nobody said how"
 
 
 def shortened(text: str, most: int) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from core.clock import now
 from poms_site.overview import charts, words
 
 register = template.Library()
@@ -17,6 +21,74 @@ register.filter("moment", words.moment)
 register.filter("memory", words.memory)
 register.filter("words", words.words)
 register.filter("shortened", words.shortened)
+register.filter("size", words.size)
+register.filter("printable", words.printable)
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """Show a moment relative to now, with the exact one and its zone on hover and for machines."""
+    if at is None:
+        return ""
+    text = words.ago((now() - at).total_seconds())
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.moment(at), text)
+
+
+@register.filter
+def since(at: datetime | None) -> SafeString | str:
+    """Show for how long something has been so, with the exact beginning on hover."""
+    if at is None:
+        return ""
+    text = words.duration(max(0, int((now() - at).total_seconds())))
+    return format_html('<time datetime="{}" title="since {}">{}</time>', at.isoformat(), words.moment(at), text)
+
+
+@register.filter
+def clock(at: datetime) -> str:
+    """Show a moment of these days by its date and minute: 11-22 06:40 UTC."""
+    return f"{at.astimezone(UTC):%m-%d %H:%M} UTC"
+
+
+@register.filter
+def took(thing: Any) -> str:
+    """Show how long something ran that has started and ended."""
+    begun = getattr(thing, "started_at", None) or getattr(thing, "launched_at", None) or thing.created_at
+    return words.duration(int((thing.ended_at - begun).total_seconds())) if thing.ended_at else ""
+
+
+@register.filter
+def ending(job: Any) -> str:
+    """Show how a job ended, in words: over its memory limit, exit code 65, SIGSEGV (signal 11)."""
+    return words.ending(job.state, job.code, job.exit_code, job.signal)
+
+
+@register.filter
+def who(actor: str) -> str:
+    """Show who did something: a person by name, POMS with its loop."""
+    kind, _, name = actor.partition(":")
+    return name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else actor
+
+
+@register.filter
+def key(thing: Any) -> str:
+    """Return the last part of a thing's reference, which its address ends in: c1 of demo/c1."""
+    return str(getattr(thing, "ref", thing)).rpartition("/")[2]
+
+
+@register.simple_tag
+def page_of(ref: str) -> str:
+    """Return the address of the page of a thing by its reference, such as demo/c1."""
+    from poms_site.web.things import address  # noqa: PLC0415 - the run report uses these tags without any page
+
+    return address(str(ref))
+
+
+@register.simple_tag
+def verb_address(verb: Any, row: Any) -> str:
+    """Return the address of a verb on a thing."""
+    from poms_site.web.things import verb_page  # noqa: PLC0415 - as above
+
+    return verb_page(verb, row)
 
 
 @register.inclusion_tag("overview/_state.html")

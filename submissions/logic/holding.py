@@ -7,11 +7,13 @@ from typing import Any
 
 from django.db import transaction
 
+from campaigns.models import Campaign
 from core import queue
 from core.clock import now
 from core.errors import Conflict, Problem, Refused
 from core.transitions import record
 from submissions.models import Hold
+from submissions.queries import standing_holds
 
 
 @transaction.atomic
@@ -38,6 +40,15 @@ def release(hold: Hold, *, actor: str, reason: str) -> None:
         raise Conflict(f"The hold {hold.ref} has been released already; nothing was changed.")
     _record(hold, "released", "release", actor, reason)
     queue.wake("launch")
+
+
+def release_campaign(campaign: Campaign, *, actor: str, reason: str) -> None:
+    """Open every gate that stands on the campaign itself; those of its stages and of the experiment stay."""
+    standing = list(standing_holds().filter(scope="campaign", campaign=campaign))
+    if not standing:
+        raise Refused(f"{campaign.ref} is not held; nothing was changed.")
+    for hold in standing:
+        release(hold, actor=actor, reason=reason)
 
 
 def _experiment_of(scope: str, thing: Any) -> Any:

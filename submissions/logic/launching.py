@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from core import queue, transitions
+from core import errors, queue, transitions
 from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.locking import session_locks
@@ -296,7 +296,17 @@ def _fail(submission: Submission, why: str, exit_code: int | None = None) -> Non
 
 
 def resolve_unsure(submission: Submission, *, ran: bool, actor: str, reason: str) -> None:
-    """Let a person say what became of an unsure launch: adopt its jobs, or give it up."""
+    """Let a person say what became of an unsure launch: adopt its jobs, or give it up.
+
+    One that is launching may be running its script: only its own loop may say what became of it.
+    """
+    if not reason.strip():
+        raise errors.Refused(
+            "This needs a reason.", [errors.Problem("reason", "is empty", "say how you know; it is kept")]
+        )
+    if submission.state != "unsure":
+        state = submission.state.replace("_", " ")
+        raise errors.Conflict(f"{submission.ref} is {state}, not unsure; nothing was changed.")
     if ran:
         found = registry.batch(submission.system).find([str(submission.uuid)])[str(submission.uuid)]
         if not found:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from django.db import transaction
 
 from campaigns.models import Campaign
 from core import queue
 from core.errors import Problem, Refused
 from core.transitions import record
+
+
+def rank_of(text: str) -> int:
+    """Return the rank that somebody wrote; what is none is refused."""
+    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > 100:
+        raise Refused("The rank cannot be read.", [Problem("rank", f"not between 0 and 100: {text[:20] or 'nothing'}")])
+    return int(text)
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from campaigns.models import Campaign
 from core import queue, transitions
 from core.clock import due
 from core.crashpoints import crashpoint
-from core.errors import Conflict
+from core.errors import Conflict, Problem, Refused
 from core.loops import careful, untroubled
 from submissions.logic import planning, preparing
 from submissions.models import Batch, Job, Submission, SubmissionUnit, Unit
@@ -157,6 +157,8 @@ def _more_memory(last: Submission, factor: float) -> dict[int, int]:
 
 def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
     """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again."""
+    if not reason.strip():
+        raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     with transaction.atomic():
         batch = (
             Batch.objects.select_for_update(of=("self",), no_key=True)
@@ -180,3 +182,13 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
         planning.reopen(batch.stage.campaign, actor=actor, reason=reason)
         planning.note([batch.stage_id])
     return submission
+
+
+def relaunch_failed(campaign: Campaign, *, actor: str, reason: str) -> int:
+    """Launch what the failed batches of a campaign miss; return how many batches there were."""
+    failed = list(Batch.objects.filter(stage__campaign=campaign, state="failed").order_by("pk"))
+    if not failed:
+        raise Refused(f"{campaign.ref} has no failed batch; there is nothing to launch again.")
+    for batch in failed:
+        relaunch(batch, actor=actor, reason=reason)
+    return len(failed)

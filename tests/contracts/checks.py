@@ -15,7 +15,9 @@ from django.urls import URLPattern, URLResolver
 from rest_framework.views import APIView
 
 from experiments.models import Experiment
+from experiments.roles import PERMISSIONS
 from experiments.rules import OWN_TOKEN, PUBLIC, RULES, DeclaredRule, rule_of
+from poms_site.web.page import Page
 
 APPS = ("core", "experiments", "integrations", "campaigns", "submissions", "approvals")
 ADMIN_ACTIONS = ("view", "add", "change", "delete")
@@ -48,12 +50,17 @@ def view_class(callback: Any) -> Any:
     return getattr(callback, "cls", None) or getattr(callback, "view_class", None)
 
 
+def is_admin(callback: Any) -> bool:
+    """Tell whether a view belongs to an admin site."""
+    return hasattr(callback, "model_admin") or hasattr(callback, "admin_site")
+
+
 def undeclared_routes(patterns: Iterable[URLPattern | URLResolver]) -> list[str]:
     """Return a sentence for each route and method without a declared rule that is also enforced (design 9)."""
     wrong = []
     for address, pattern in routes(patterns):
         callback: Any = pattern.callback
-        if hasattr(callback, "model_admin") or hasattr(callback, "admin_site"):
+        if is_admin(callback):
             continue  # undeclared_admin judges these, by model
         view = view_class(callback)
         if view is None:
@@ -63,9 +70,18 @@ def undeclared_routes(patterns: Iterable[URLPattern | URLResolver]) -> list[str]
             rule = rule_of(view, action)
             if rule is None:
                 wrong.append(f"{address}: {view.__name__} declares no rule for {method} ({action})")
-            elif rule != PUBLIC and issubclass(view, APIView) and DeclaredRule not in view.permission_classes:
+            elif rule != PUBLIC and not _is_enforced(view, rule, address):
                 wrong.append(f"{address}: {view.__name__} declares {rule} for {method}, but nothing enforces it")
     return wrong
+
+
+def _is_enforced(view: Any, rule: str, address: str) -> bool:
+    """Tell whether a view asks for its rule: a page does so by its own dispatch, on the experiment of the address."""
+    if issubclass(view, APIView):
+        return DeclaredRule in view.permission_classes
+    if not issubclass(view, Page) or view.dispatch is not Page.dispatch or view._guarded is not Page._guarded:
+        return False
+    return rule not in PERMISSIONS or "<slug:experiment>" in address
 
 
 def undeclared_admin(sites: Iterable[Any]) -> list[str]:

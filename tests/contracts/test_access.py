@@ -11,42 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.urls import get_resolver, path, reverse
-from django.views import View
-from rest_framework.permissions import AllowAny
+from django.urls import get_resolver, reverse
 from rest_framework.test import APIClient
-from rest_framework.views import APIView
 
 from experiments.logic import tokens
-from experiments.models import Experiment
 from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
 from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
-from experiments.viewsets import ScopedViewSet
 from submissions.logic.reporting import report_token
 from tests.cast import Cast
-from tests.contracts import checks
+from tests.contracts import checks, test_page_access
+from tests.contracts.who import WHO, Expected, expectations, holds, roles_of
 from tests.contracts.world import MISSING, Corner, World, populate
 
 # --- What people review -------------------------------------------------------------------------------------
-
-# permission -> the roles that carry it (requirements.md "Who uses it").
-WHO = {
-    "view_overview": "experimenter approver operator shifter analyser reviewer service_provider supervisor guest"
-    " administrator",
-    "view": "experimenter approver operator shifter analyser reviewer supervisor administrator",
-    "file_request": "experimenter approver operator analyser",
-    "check_request": "operator",
-    "decide_request": "approver",
-    "define": "operator",
-    "define_own": "analyser",
-    "operate": "operator",
-    "watch": "operator shifter",
-    "sign_off": "reviewer",
-    "administer": "administrator",
-}
 
 # route and method -> rule · what the route is about · the status for somebody who may.
 # About: `list` rows filtered by ?experiment=, `made` in the experiment that the body names, an object of the
@@ -138,90 +117,6 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Expected:
-    """One line of the table."""
-
-    route: str
-    method: str
-    rule: str
-    about: str
-    status: int
-
-
-def expectations() -> dict[tuple[str, str], Expected]:
-    """Return the table by route and method."""
-    found = {}
-    for line in TABLE.strip().splitlines():
-        route, method, rule, about, status = line.split()
-        assert (route, method) not in found, f"{route} {method} stands twice in the table"
-        found[route, method] = Expected(route, method, rule, about, int(status))
-    return found
-
-
-# --- Every route declares its rule ----------------------------------------------------------------------------
-
-
-def test_every_route_declares_a_rule():
-    assert checks.undeclared_routes(get_resolver().url_patterns) == []
-
-
-def test_every_admin_model_declares_a_rule():
-    if not apps.is_installed("django.contrib.admin"):
-        assert not any("admin" in address for address, _ in checks.routes(get_resolver().url_patterns))
-        return
-    from django.contrib.admin.sites import all_sites
-
-    assert checks.undeclared_admin(all_sites) == []
-
-
-def test_routes_without_a_rule_are_found():
-    class Undeclared(ScopedViewSet):
-        rules = {"list": "view"}
-
-    class Open(APIView):
-        rules = {"get": "view"}
-        permission_classes = [AllowAny]
-
-        def get(self, request): ...
-
-    class Plain(View):
-        def get(self, request): ...
-
-    class Invented(APIView):
-        rules = {"get": "whoever"}
-
-        def get(self, request): ...
-
-    def function(request): ...
-
-    planted = [
-        path("undeclared/", Undeclared.as_view({"get": "list", "post": "create"})),
-        path("open/", Open.as_view()),
-        path("plain/", Plain.as_view()),
-        path("invented/", Invented.as_view()),
-        path("function/", function),
-    ]
-    wrong = checks.undeclared_routes(planted)
-    assert len(wrong) == 5
-    assert wrong[0] == "undeclared/: Undeclared declares no rule for POST (create)"
-    assert "nothing enforces it" in wrong[1]
-    assert "Plain declares no rule for GET" in wrong[2]
-    assert "Invented declares no rule for GET" in wrong[3]
-    assert wrong[4] == "function/: a function view declares no rule"
-
-
-def test_an_admin_model_without_a_rule_is_found():
-    class PlantedAdmin:
-        rules = {"view": "view", "add": "administer", "change": "administer"}
-
-    class Site:
-        _registry = {Experiment: PlantedAdmin()}
-
-    wrong = checks.undeclared_admin([Site()])
-    assert wrong == ["experiments.Experiment: PlantedAdmin declares no rule for delete"]
-
-
 # --- Every route, every method, every role, every object ---------------------------------------------------------
 
 
@@ -235,10 +130,14 @@ def test_the_tables_name_every_permission_and_every_role():
 def test_the_table_has_every_route_with_its_rule():
     declared = {}
     for address, pattern in checks.routes(get_resolver().url_patterns):
+        if checks.is_admin(pattern.callback):
+            continue  # tests/admin/test_entering.py has a table of its own for them
         assert pattern.name, f"{address} has no name, so no line of the table can name it"
         for method, action in checks.served(pattern.callback).items():
             declared[pattern.name, method] = rule_of(checks.view_class(pattern.callback), action)
-    assert declared == {key: line.rule for key, line in expectations().items()}
+    expected = expectations(TABLE) | expectations(test_page_access.TABLE)
+    assert len(expected) == len(expectations(TABLE)) + len(expectations(test_page_access.TABLE))
+    assert declared == {key: line.rule for key, line in expected.items()}
 
 
 @dataclass
@@ -254,16 +153,6 @@ class Matrix:
     def people(self) -> Iterator[tuple[str, Any]]:
         yield from self.cast.people.items()
         yield "anonymous", AnonymousUser()
-
-    def holds(self, who: str, permission: str, corner: str) -> bool:
-        """Tell whether a person of the cast holds a permission in the own or the other experiment."""
-        if who == "stranger":
-            return corner == "other" and "experimenter" in WHO[permission].split()
-        if who in ("anonymous", "nobody") or who not in WHO[permission].split():
-            return False
-        if who == "guest":
-            return corner == "own"  # the other experiment is restricted
-        return corner == "own" or who in EVERYWHERE
 
     def ask(self, line: Expected, user: Any, url: str, body: dict[str, Any] | None, **headers: str) -> Any:
         """Make one request and take back all that it changed."""
@@ -292,7 +181,7 @@ class Matrix:
 def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
     matrix = Matrix(cast, populate(cast))
-    for line in expectations().values():
+    for line in expectations(TABLE).values():
         if (line.method == "GET") != (kind == "reading"):
             continue
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
@@ -316,12 +205,12 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         answer = matrix.ask(line, user, url, body)
         if who == "anonymous":
             matrix.judge(line, who, what, answer, 401, ("Sign in",))
-        elif what == "missing" or not matrix.holds(who, "view", what):
+        elif what == "missing" or not holds(who, "view", what):
             matrix.judge(line, who, what, answer, 404, ("or you may not see it",))
-        elif not matrix.holds(who, line.rule, what):
-            words = tuple(role.replace("_", " ") for role in WHO[line.rule].split())
+        elif not holds(who, line.rule, what):
+            words = roles_of(line.rule)
             matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
-        elif owned and user != corner.owner and not matrix.holds(who, "check_request", what):
+        elif owned and user != corner.owner and not holds(who, "check_request", what):
             says = (f"{corner.owner.username}'s", "operator", corner.experiment.name)
             matrix.judge(line, who, what, answer, 403, says)
         else:
@@ -350,7 +239,7 @@ def _list(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
             matrix.judge(line, who, what, answer, 401)
             continue
         matrix.judge(line, who, what, answer, 200)
-        seen = what != "missing" and matrix.holds(who, line.rule, what)
+        seen = what != "missing" and holds(who, line.rule, what)
         if bool(answer.json()["results"]) != seen:
             matrix.wrong.append(f"{line.route} shows {who} {'nothing' if seen else 'rows'} of {what}")
     if who != "anonymous":
@@ -358,7 +247,7 @@ def _list(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         for what in ("own", "other"):
             name = names[what]
             shown = f'"{name}/' in whole or f'"experiment":"{name}"' in whole
-            if shown != matrix.holds(who, line.rule, what):
+            if shown != holds(who, line.rule, what):
                 matrix.wrong.append(f"{line.route} unfiltered: {who} {'sees' if shown else 'does not see'} {name}")
 
 
@@ -371,10 +260,10 @@ def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         answer = matrix.ask(line, user, reverse(line.route), body)
         if who == "anonymous":
             matrix.judge(line, who, what, answer, 401)
-        elif corner is None or not matrix.holds(who, "view_overview", what):
+        elif corner is None or not holds(who, "view_overview", what):
             matrix.judge(line, who, what, answer, 422, (f"unknown: {body['experiment']}",))
-        elif not matrix.holds(who, line.rule, what):
-            words = tuple(role.replace("_", " ") for role in WHO[line.rule].split())
+        elif not holds(who, line.rule, what):
+            words = roles_of(line.rule)
             matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
         else:
             matrix.judge(line, who, what, answer, line.status)
@@ -402,7 +291,7 @@ def _overview(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
 
 
 def _same_names(matrix: Matrix, line: Expected, who: str, names: set[str]) -> None:
-    wanted = {n for n, what in (("demo", "own"), ("other", "other")) if matrix.holds(who, "view_overview", what)}
+    wanted = {n for n, what in (("demo", "own"), ("other", "other")) if holds(who, "view_overview", what)}
     if names != wanted:
         matrix.wrong.append(f"{line.route} shows {who} {sorted(names)} instead of {sorted(wanted)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from argparse import ArgumentParser
@@ -40,7 +41,9 @@ class Command(BaseCommand):
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, signal.default_int_handler)
         try:
-            with marked(), Residents(port=options["port"], slots=options["slots"]) as residents:
+            residents = Residents(port=options["port"], slots=options["slots"])
+            self._write(residents.url, accounts)
+            with marked(), residents:
                 self._say(residents.url, accounts, draft)
                 while True:
                     residents.check()
@@ -50,13 +53,20 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("stopped")
 
-    def _say(self, url: str, accounts: dict[str, seeding.Account], draft: Request) -> None:
+    def _write(self, url: str, accounts: dict[str, seeding.Account]) -> None:
+        """Keep the accounts where scripts and the sign-in page find them, for this user only."""
         document = {"url": url, "users": {role: asdict(account) for role, account in accounts.items()}}
-        path = settings.STATE_DIR.parent / "demo.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(document, indent=1))
-        self.stdout.write(f"POMS serves {url}/api/v1/browse/; accounts and tokens of every role are in {path}")
-        self.stdout.write(f"  export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
+        self.path = settings.STATE_DIR.parent / "demo.json"
+        self.path.touch(mode=0o600)
+        self.path.chmod(0o600)
+        self.path.write_text(json.dumps(document, indent=1))
+        os.environ["POMS_DEMO_ACCOUNTS"] = str(self.path)
+
+    def _say(self, url: str, accounts: dict[str, seeding.Account], draft: Request) -> None:
+        self.stdout.write(f"POMS serves {url}/")
+        self.stdout.write("  the sign-in page lists an account for each role; begin as experimenter")
+        self.stdout.write(f"  accounts and tokens are also in {self.path}")
         if draft.state == "draft":
-            self.stdout.write(f"  the example production waits: poms request file {draft.ref}")
+            self.stdout.write(f"  the example production {draft.ref} waits there to be filed")
+        self.stdout.write(f"  for the command line: export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
         self.stdout.write("Ctrl-C stops it.")

@@ -1,0 +1,35 @@
+"""The form by which an approver decides in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from experiments.admin_forms import LONGEST_REASON
+
+APPROVED = "approved as read"
+
+
+class DecisionForm(forms.Form):
+    """Which way, why, and on which revision exactly."""
+
+    verdict = forms.ChoiceField(choices=[(word, word) for word in ("approve", "return", "reject")])
+    digest = forms.CharField(
+        max_length=64, widget=forms.HiddenInput,
+        error_messages={"required": "It is not said which revision was read. Look again, and decide anew."},
+    )  # fmt: skip
+    reason = forms.CharField(
+        required=False, max_length=LONGEST_REASON,
+        widget=forms.Textarea(attrs={"rows": 4, "aria-describedby": "id_reason_helptext"}),
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for a reason unless the request is approved."""
+        given = super().clean() or {}
+        verdict, reason = given.get("verdict"), given.get("reason", "")
+        if verdict in ("return", "reject") and not reason.strip() and "reason" not in self.errors:
+            self.add_error("reason", f"Say why: the requester reads it. To {verdict} needs a reason.")
+        elif verdict == "approve" and not reason.strip():
+            given["reason"] = APPROVED
+        return given

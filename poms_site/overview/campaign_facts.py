@@ -1,0 +1,121 @@
+"""What the campaign's page shows: progress, gates, stages, batches as a strip, failures, time line, history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+from campaigns.models import Campaign
+from poms_site.overview.forecast import Forecast
+from poms_site.overview.progress import expected_end, percent, progress_by
+from poms_site.overview.run_facts import StageFacts, stages_of
+from poms_site.overview.run_failures import Failure, failures_of
+from poms_site.overview.run_graph import graph_of
+from poms_site.overview.run_history import Event, history_of
+from poms_site.overview.run_timeline import Timeline, timeline_of
+from poms_site.overview.words import Look, look, words
+from submissions import queries
+from submissions.models import Batch, Output
+
+STRIP = 400
+HISTORY = 14
+GRAPH_WIDTH = 720
+PICTURES = (".png", ".jpg", ".jpeg", ".svg")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One batch in the strip."""
+
+    key: str
+    look: Look
+    text: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The batches of a stage, the newest at the right."""
+
+    stage: str
+    cells: list[Cell]
+    total: int
+
+
+@dataclass
+class CampaignFacts:
+    """What is read anew each time."""
+
+    stages: list[StageFacts]
+    chosen: StageFacts | None
+    progress: Mapping[str, int]
+    percent: str
+    end: Forecast | None
+    gates: list[dict[str, Any]]
+    graph: dict[str, Any]
+    strips: list[Strip]
+    results: list[Output]
+
+    @property
+    def jobs(self) -> int:
+        """Return how many jobs the campaign has had."""
+        return sum(stage.total_jobs for stage in self.stages)
+
+
+@dataclass
+class SlowFacts:
+    """What reads every job of a campaign, and is kept for a while where there are many."""
+
+    failures: list[Failure]
+    failures_total: int
+    timeline: Timeline | None
+    history: list[Event]
+    history_total: int
+
+
+def gather(campaign: Campaign, way: str, stage: str) -> CampaignFacts:
+    """Return what is read anew each time; `chosen` is the stage that was asked for, or None."""
+    stages = stages_of(campaign)
+    chosen = next((entry for entry in stages if entry.name == stage), None)
+    narrowed = [chosen] if chosen else stages
+    progress = progress_by(way, narrowed)
+    files = progress if way == "files" and not chosen else progress_by("files", stages)
+    return CampaignFacts(
+        stages, chosen, progress, percent(progress), expected_end(campaign, files), queries.gates(campaign),
+        graph_of(stages, GRAPH_WIDTH), _strips(campaign, narrowed), _results(campaign),
+    )  # fmt: skip
+
+
+def gather_slow(campaign: Campaign, chosen: StageFacts | None) -> SlowFacts:
+    """Return failures, time line and history of a campaign, or of one of its stages."""
+    failures, total = failures_of(campaign)
+    if chosen:
+        failures = [failure for failure in failures if failure.stage == chosen.name]
+        total = len(failures)
+    events, events_total = history_of(campaign)
+    timeline = timeline_of(campaign, [], 0, stage_id=chosen.version.stage_id if chosen else None)
+    return SlowFacts(failures, total, timeline, events[::-1][:HISTORY], events_total)
+
+
+def _strips(campaign: Campaign, stages: Sequence[StageFacts]) -> list[Strip]:
+    room = max(20, STRIP // max(1, len(stages)))
+    return [_strip(campaign, stage, room) for stage in stages if stage.total_batches]
+
+
+def _strip(campaign: Campaign, stage: StageFacts, room: int) -> Strip:
+    rows = Batch.objects.filter(stage_id=stage.version.stage_id).order_by("-pk")
+    cells = [
+        Cell(f"b{pk}", look(state), f"batch {number} of {stage.name}: {words(state)}, {done} of {units} inputs done")
+        for pk, number, state, done, units in rows.values_list("pk", "number", "state", "done", "n_units")[:room]
+    ]
+    return Strip(stage.name, cells[::-1], stage.total_batches)
+
+
+def _results(campaign: Campaign) -> list[Output]:
+    """Return the pictures that the campaign put out, the newest first."""
+    wanted = Q(pk__in=[])
+    for ending in PICTURES:
+        wanted |= Q(name__endswith=ending)
+    return list(Output.objects.filter(wanted, stage__campaign=campaign).order_by("-pk")[:4])

@@ -1,0 +1,1 @@
+"""The pages: each reads the query string, asks the floors below and renders; verbs go to their logic."""

@@ -1,0 +1,124 @@
+"""Campaigns: the list with its filters, and the page of one, which is the centre of everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+
+from approvals.models import Request
+from campaigns.models import Campaign, Revision
+from campaigns.states import CAMPAIGN
+from core.errors import NotVisible, Problem, Refused
+from poms_site.overview import campaign_facts
+from poms_site.overview.progress import WAYS
+from poms_site.web import live, verbs
+from poms_site.web.home import with_progress
+from poms_site.web.listing import Filter, by, listed
+from poms_site.web.page import Page
+from poms_site.web.things import address, find, key_path
+
+FILTERS = (
+    Filter("state", "state", by("state"), CAMPAIGN.choices()),
+    Filter("name", "name has", by("name__icontains")),
+    Filter("owner", "owner", by("owner__username")),
+    Filter("tag", "tag", lambda rows, value: rows.filter(tags__contains=[value])),
+)
+SLOW_SECONDS = 20.0
+MANY_JOBS = 2000
+
+
+class CampaignsPage(Page):
+    """All campaigns of an experiment."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#campaigns"
+    api = "campaigns-list"
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show a page of them; the table lives."""
+        rows = Campaign.objects.visible_to(request.user).filter(experiment=self.here)
+        found = listed(request, rows.select_related("experiment", "owner"), FILTERS)
+        bulk = [verb for verb in verbs.VERBS if verb.letter == "c" and verb.rule in self.held]
+        states = [(word, dict(CAMPAIGN.choices())[word]) for word in ("running", "failed", "succeeded", "approved")]
+        return self.show(
+            "web/campaigns.html",
+            {"list": found, "rows": with_progress(found.rows), "bulk": bulk, "states": states,
+             "asked_state": request.GET.get("state", "")},
+        )  # fmt: skip
+
+
+class CampaignPage(Page):
+    """One campaign: how far, what holds it, its stages, batches, failures, time line and history."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#a-campaign"
+    api = "campaigns-detail"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show it."""
+        self.row = find(request.user, self.here, key)
+        self.way = request.GET.get("by", "files")
+        self.stage = request.GET.get("stage", "")
+        if self.way not in WAYS:
+            raise Refused("Progress cannot be counted so.", [Problem("by", f"unknown: {self.way}", ", ".join(WAYS))])
+        return self.live("web/campaign.html", "web/_campaign.html", self._facts, {"row": self.row})
+
+    def _facts(self) -> dict[str, Any]:
+        facts = campaign_facts.gather(self.row, self.way, self.stage)
+        if self.stage and facts.chosen is None:
+            raise NotVisible(f"{self.row.ref} has no stage {self.stage}.")
+        seconds = SLOW_SECONDS if facts.jobs > MANY_JOBS else 0.0
+        slow = live.remember(
+            ("campaign", self.row.pk, self.stage), seconds, lambda: campaign_facts.gather_slow(self.row, facts.chosen)
+        )
+        asked = Request.objects.filter(campaign=self.row).select_related("experiment").order_by("-pk").first()
+        return {
+            "row": self.row, "asked": asked, "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
+            "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
+        }  # fmt: skip
+
+
+class CampaignByNamePage(Page):
+    """A campaign by its name: the newest of that name."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+
+    def get(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Go to it."""
+        rows = Campaign.objects.visible_to(request.user).filter(experiment=self.here, name=name)
+        row = rows.select_related("experiment").order_by("-pk").first()
+        if row is None:
+            raise NotVisible(f"There is no campaign {name} in {self.here.name}, or you may not see it.")
+        return HttpResponseRedirect(address(row.ref))
+
+
+class DefinitionPage(Page):
+    """The definition of a campaign, in its revisions."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/definition/"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show the running revision, or the one that is asked for by number."""
+        row = find(request.user, self.here, key)
+        revisions = list(Revision.objects.filter(campaign=row).select_related("author").order_by("-number"))
+        wanted = request.GET.get("revision", "")
+        chosen = next((r for r in revisions if str(r.number) == wanted), None)
+        if wanted and chosen is None:
+            raise NotVisible(f"{row.ref} has no revision {wanted[:20]}.")
+        shown = chosen or next((r for r in revisions if r.pk == row.revision_id), revisions[0] if revisions else None)
+        return self.show("web/definition.html", {"row": row, "revisions": revisions, "shown": shown})
+
+
+urlpatterns = [
+    path("e/<slug:experiment>/campaigns/", CampaignsPage.as_view(), name="campaigns"),
+    key_path("", CampaignPage.as_view(), "campaign", "c"),
+    key_path("definition/", DefinitionPage.as_view(), "campaign-definition", "c"),
+    path("e/<slug:experiment>/campaigns/<str:name>/", CampaignByNamePage.as_view(), name="campaign-by-name"),
+]

@@ -1,0 +1,85 @@
+"""The frame around every page: where one is, where one can go, what waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from approvals import queries as requests
+from experiments.models import Experiment
+from experiments.scoping import experiments_for, held_on, holds_anywhere
+
+ADMIN = ("decide_request", "define", "administer")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry of the navigation; `count` is how many things wait there."""
+
+    key: str
+    word: str
+    address: str
+    count: int = 0
+
+
+# Key, word, route, and the permission that the place needs on the experiment.
+_PLACES = (
+    ("requests", "Requests", "requests", "view"),
+    ("campaigns", "Campaigns", "campaigns", "view"),
+    ("jobs", "Jobs", "jobs", "view"),
+    ("files", "Files", "files", "view"),
+    ("sites", "Sites", "sites", "view"),
+)
+
+
+def experiments_of(request: HttpRequest) -> list[Experiment]:
+    """Return the experiments that the person may see, asked once a request."""
+    known = getattr(request, "_experiments", None)
+    if known is None:
+        known = list(experiments_for(request.user, "view_overview")) if request.user.is_authenticated else []
+        request._experiments = known  # type: ignore[attr-defined]
+    return list(known)
+
+
+def current_experiment(request: HttpRequest, page: Any) -> Experiment | None:
+    """Return the experiment of the address, else the one looked at last, else the first that one may see."""
+    if (named := getattr(page, "experiment", None)) is not None:
+        return named
+    rows = experiments_of(request)
+    last = request.session.get("experiment") if hasattr(request, "session") else None
+    return next((row for row in rows if row.name == last), rows[0] if rows else None)
+
+
+def places(request: HttpRequest, experiment: Experiment | None, held: frozenset[str]) -> list[Place]:
+    """Return where the person can go from here."""
+    found = [Place("home", "Home", reverse("home"), requests.waiting_for(request.user).count())]
+    if experiment is not None:
+        if "view_overview" in held:
+            found.append(Place("overview", "Overview", reverse("overview-page", args=[experiment.name])))
+        found += [
+            Place(key, word, reverse(route, args=[experiment.name]))
+            for key, word, route, permission in _PLACES
+            if permission in held
+        ]
+    return found
+
+
+def context(request: HttpRequest, page: Any) -> dict[str, Any]:
+    """Return what base.html shows around a page."""
+    help_address = getattr(page, "help", "/docs/")
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {
+            "page": page, "help": help_address, "places": [], "experiments": [], "current": None,
+            "version": settings.VERSION,
+        }  # fmt: skip
+    experiment = current_experiment(request, page)
+    held = getattr(page, "held", None) or (held_on(request.user, experiment) if experiment else frozenset())
+    return {
+        "page": page, "help": help_address, "place": getattr(page, "place", ""), "current": experiment,
+        "experiments": experiments_of(request), "places": places(request, experiment, held), "may": held,
+        "version": settings.VERSION, "administers": holds_anywhere(request.user, ADMIN),
+    }  # fmt: skip

@@ -1,0 +1,149 @@
+"""Lists: filters from the query string shown as chips, and pages by key, so that page 1000 costs what page 1 costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import HttpRequest
+
+from core.errors import Problem, Refused
+
+SIZE = 50
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00")  # as _place writes it
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One thing to filter by: its name in the address, its word, and how it narrows rows."""
+
+    name: str
+    word: str
+    narrow: Callable[[Any, str], Any]
+    choices: Sequence[tuple[str, str]] = ()
+
+    def apply(self, rows: Any, value: str) -> Any:
+        """Return the rows that fit; a value that nothing can have is refused with those that are known."""
+        if self.choices and value not in (known := [key for key, _ in self.choices]):
+            wrong = Problem(self.name, f"unknown: {value[:60]}", ", ".join(known))
+            raise Refused("The list cannot be filtered so.", [wrong])
+        return self.narrow(rows, value)
+
+
+def by(lookup: str) -> Callable[[Any, str], Any]:
+    """Return how to narrow by a field."""
+    return lambda rows, value: rows.filter(**{lookup: value})
+
+
+def by_key(lookup: str, letter: str) -> Callable[[Any, str], Any]:
+    """Return how to narrow by the key of a thing, given as c1, demo/c1 or 1."""
+
+    def narrow(rows: Any, value: str) -> Any:
+        found = re.fullmatch(rf"(?:[a-z][a-z0-9_-]*/)?{letter}?([0-9]{{1,18}})", value)
+        if not found:
+            hint = f"such as {letter}1"
+            raise Refused("The list cannot be filtered so.", [Problem("filter", f"no reference: {value[:60]}", hint)])
+        return rows.filter(**{lookup: int(found[1])})
+
+    return narrow
+
+
+@dataclass
+class Field:
+    """One filter as the form shows it."""
+
+    name: str
+    word: str
+    value: str
+    choices: Sequence[tuple[str, str]]
+
+
+@dataclass
+class Chip:
+    """One filter that is on, and where it is off."""
+
+    word: str
+    value: str
+    without: str
+
+
+@dataclass
+class Listed:
+    """One page of a list."""
+
+    rows: list[Any]
+    fields: list[Field]
+    chips: list[Chip]
+    next: str
+    first: str
+    query: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Tell whether any filter is on."""
+        return bool(self.chips)
+
+
+def listed(
+    request: HttpRequest, rows: Any, filters: Sequence[Filter], *, order: str = "-pk", also: Sequence[str] = ()
+) -> Listed:
+    """Return the page of rows that the address asks for; `also` names further words of the address to keep.
+
+    `order` is `-pk` (newest first) or a time field (longest first, then by key).
+    """
+    asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
+    keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
+    for entry in filters:
+        if entry.name in asked:
+            rows = entry.apply(rows, asked[entry.name])
+    rows = _after(rows, order, asked["after"]) if "after" in asked else rows
+    ordered = rows.order_by("-pk") if order == "-pk" else rows.order_by(order, "pk")
+    page = list(ordered[: SIZE + 1])
+    more = len(page) > SIZE
+    page = page[:SIZE]
+    chips = [
+        Chip(f.word, dict(f.choices).get(asked[f.name], asked[f.name]), _address(keep, without=f.name))
+        for f in filters
+        if f.name in asked
+    ]
+    return Listed(
+        page,
+        [Field(f.name, f.word, asked.get(f.name, ""), f.choices) for f in filters],
+        chips,
+        _address([*keep, ("after", _place(page[-1], order))]) if more else "",
+        _address(keep) if "after" in asked else "",
+        keep,
+    )
+
+
+def _address(query: Sequence[tuple[str, str]], without: str = "") -> str:
+    return "?" + urlencode([(name, value) for name, value in query if name != without])
+
+
+def _place(row: Any, order: str) -> str:
+    return str(row.pk) if order == "-pk" else f"{getattr(row, order).isoformat()}~{row.pk}"
+
+
+def _after(rows: Any, order: str, place: str) -> Any:
+    at, _, key = place.rpartition("~")
+    try:
+        if order == "-pk":
+            return rows.filter(pk__lt=_whole(place))
+        if not _MOMENT.fullmatch(at):
+            raise ValueError(at)
+        then = datetime.fromisoformat(at)
+        return rows.filter(Q(**{f"{order}__gt": then}) | Q(**{order: then, "pk__gt": _whole(key)}))
+    except ValueError as error:
+        wrong = Problem("after", f"no place in this list: {place[:60]}", "begin without it")
+        raise Refused("The page cannot be read.", [wrong]) from error
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)

@@ -1,0 +1,76 @@
+"""From an address to the thing it names, and back: /e/demo/jobs/j28/ is demo/j28."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path, register_converter, reverse
+
+from approvals.models import Request
+from campaigns.models import Campaign
+from core.errors import NotVisible
+from experiments.models import Experiment
+from submissions.models import Batch, Hold, Job, Submission
+
+# letter: the word in the address, the model, and what its pages need beside it
+NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
+    "r": ("requests", Request, ("experiment", "requester", "campaign__experiment", "revision")),
+    "c": ("campaigns", Campaign, ("experiment", "owner", "revision__author")),
+    "b": ("batches", Batch, ("experiment", "stage__campaign__experiment", "version")),
+    "s": ("submissions", Submission, ("experiment", "batch__experiment", "batch__stage__campaign__experiment")),
+    "j": ("jobs", Job, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
+                        "submission__batch__stage__campaign__experiment")),
+    "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment")),
+}  # fmt: skip
+
+
+def find(user: Any, experiment: Experiment, key: str) -> Any:
+    """Return the thing of a key such as c1; what is not visible does not exist."""
+    _, model, beside = NOUNS[key[0]]
+    rows = model.objects.visible_to(user).select_related(*beside)
+    row = rows.filter(experiment=experiment, pk=int(key[1:])).first()
+    if row is None:
+        raise NotVisible(f"There is no {experiment.name}/{key}, or you may not see it.")
+    return row
+
+
+def address(ref: str) -> str:
+    """Return the page of a reference such as demo/c1."""
+    experiment, _, key = ref.rpartition("/")
+    if key[:1] == "h":
+        return reverse("campaigns", args=[experiment])
+    return reverse(noun_of(key[0]), args=[experiment, key])
+
+
+def noun_of(letter: str) -> str:
+    """Return the word for one thing: campaign, batch."""
+    return {"b": "batch"}.get(letter, NOUNS[letter][0].rstrip("s"))
+
+
+def verb_page(verb: Any, row: Any) -> str:
+    """Return the page of a verb on a thing; a hold on everything has none."""
+    experiment, _, key = row.ref.rpartition("/")
+    return reverse(f"{noun_of(verb.letter)}-{verb.name}", args=[experiment, key])
+
+
+def key_path(tail: str, view: Any, name: str, letter: str) -> Any:
+    """Return the route of one thing: e/<experiment>/campaigns/<c1>/tail."""
+    kind = f"{letter}_key"
+    register_once(kind, letter)
+    return path(f"e/<slug:experiment>/{NOUNS[letter][0]}/<{kind}:key>/{tail}", view, name=name)
+
+
+_registered: set[str] = set()
+
+
+def register_once(kind: str, letter: str) -> None:
+    """Make the path converter of a letter: c1, and nothing else."""
+    if kind in _registered:
+        return
+    _registered.add(kind)
+    converter = type(
+        f"{letter.upper()}Key", (),
+        {"regex": rf"{letter}[1-9][0-9]{{0,17}}", "to_python": lambda self, value: value,
+         "to_url": lambda self, value: value},
+    )  # fmt: skip
+    register_converter(converter, kind)

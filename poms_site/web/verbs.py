@@ -1,0 +1,192 @@
+"""What can be done from pages: each verb with its rule, what it says it will do, and the one call that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.logic import deciding, filing
+from campaigns.models import Campaign
+from poms_site.overview.words import count, words
+from submissions.logic import acting, holding, launching, ordering, recovering
+from submissions.models import Batch, Submission
+from submissions.queries import job_counts, standing_holds
+from submissions.states import JOB_ENDED
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb on one kind of thing. `act` gets the thing, the person, the reason and what else was asked."""
+
+    letter: str
+    name: str
+    word: str
+    rule: str
+    says: Callable[[Any], str]
+    act: Callable[[Any, Any, str, dict[str, str]], Any]
+    offered: Callable[[Any], bool]
+    danger: bool = False
+    main: bool = False
+    reason: bool = True  # whether one is obligatory
+    asks: str = ""  # a further field: rank
+
+
+def _actor(user: Any) -> str:
+    return f"user:{user.username}"
+
+
+# --- What verbs say they will do ---------------------------------------------------------------------------
+
+
+def _approve_says(request: Any) -> str:
+    digest = request.revision.digest[:12] if request.revision else "none"
+    return f"You approve exactly revision {digest}. Its campaign starts by itself."
+
+
+def _live_jobs(submissions: Any) -> int:
+    return sum(n for state, n in job_counts(submissions).items() if state not in JOB_ENDED)
+
+
+def _of_campaign(campaign: Campaign) -> Any:
+    return Submission.objects.filter(batch__stage__campaign=campaign)
+
+
+def _cancel_says(campaign: Campaign) -> str:
+    waiting = Batch.objects.filter(stage__campaign=campaign, state="pending").count()
+    return (
+        f"This ends {campaign.ref} for good: {count(_live_jobs(_of_campaign(campaign)), 'job')} that now run or wait"
+        f" in the queue will be removed, {count(waiting, 'batch')} not launched. What is done stays."
+    )
+
+
+def _relaunch_says(campaign: Campaign) -> str:
+    failed = Batch.objects.filter(stage__campaign=campaign, state="failed")
+    missing = sum(batch.n_units - batch.done for batch in failed)
+    return f"This launches again what {count(len(failed), 'failed batch')} miss: {count(missing, 'input')}."
+
+
+def _kill_says(submission: Submission) -> str:
+    jobs = count(_live_jobs(Submission.objects.filter(pk=submission.pk)), "job")
+    return f"This removes {jobs} of {submission.ref}. Its batch counts as failed; a relaunch does the rest again."
+
+
+def _release_holds_says(campaign: Campaign) -> str:
+    holds = standing_holds().filter(scope="campaign", campaign=campaign)
+    said = "; ".join(f"{hold.actor.rpartition(':')[2]}: {hold.reason}" for hold in holds)
+    return f"Launches of {campaign.ref} go on. It is held by {said or 'nobody'}."
+
+
+# --- When they are offered ------------------------------------------------------------------------------------
+
+
+def _in(*states: str) -> Callable[[Any], bool]:
+    return lambda row: row.state in states
+
+
+def _has_failed(campaign: Campaign) -> bool:
+    failed = Batch.objects.filter(stage__campaign=campaign, state="failed")
+    return campaign.state in ("running", "failed") and failed.exists()
+
+
+def _is_held(campaign: Campaign) -> bool:
+    return standing_holds().filter(scope="campaign", campaign=campaign).exists()
+
+
+LIVE = ("pending", "launching", "submitted", "running")
+
+
+def _command(verb: str) -> Callable[[Any, Any, str, dict[str, str]], Any]:
+    def act(row: Any, user: Any, reason: str, asked: dict[str, str]) -> Any:
+        if isinstance(row, Submission):
+            return acting.command(verb, row, actor=_actor(user), reason=reason)
+        return acting.command(verb, row.submission, job=row, actor=_actor(user), reason=reason)
+
+    return act
+
+
+def _kill_job_says(job: Any) -> str:
+    return f"This removes the job {job.ref}, which is {words(job.state)}. Its inputs are left for a recovery."
+
+
+VERBS: tuple[Verb, ...] = (
+    # Requests
+    Verb("r", "check", "Run the checks", "file_request", lambda r: "This runs the check report again.",
+         lambda r, user, reason, asked: filing.check(r), _in("draft", "returned", "pending_approval"), reason=False),
+    Verb("r", "file", "File for approval", "file_request",
+         lambda r: f"{r.ref} goes to the approvers of {r.production_stage}; it cannot be changed while they read it.",
+         lambda r, user, reason, asked: filing.file(r, by=user, reason=reason), _in("draft", "returned"),
+         reason=False, main=True),
+    Verb("r", "withdraw", "Withdraw", "file_request", lambda r: f"{r.ref} is taken back for good.",
+         lambda r, user, reason, asked: filing.withdraw(r, by=user, reason=reason),
+         _in("draft", "returned", "pending_approval"), danger=True),
+    Verb("r", "approve", "Approve", "decide_request",
+         _approve_says,
+         lambda r, user, reason, asked: deciding.approve(r, by=user, reason=reason or "approved",
+                                                         digest=asked.get("digest", "")),
+         _in("pending_approval"), main=True, reason=False, asks="digest"),
+    Verb("r", "return", "Return for correction", "decide_request",
+         lambda r: f"{r.ref} goes back to {r.requester.username}, who can correct and file it again.",
+         lambda r, user, reason, asked: deciding.send_back(r, by=user, reason=reason), _in("pending_approval")),
+    Verb("r", "reject", "Reject", "decide_request", lambda r: f"{r.ref} is turned down for good.",
+         lambda r, user, reason, asked: deciding.reject(r, by=user, reason=reason), _in("pending_approval"),
+         danger=True),
+    # Campaigns
+    Verb("c", "hold", "Hold", "watch",
+         lambda c: f"Nothing more of {c.ref} is launched until somebody releases it. What runs goes on.",
+         lambda c, user, reason, asked: holding.hold("campaign", c, actor=_actor(user), reason=reason),
+         lambda c: c.state in ("approved", "running") and not _is_held(c)),
+    Verb("c", "release", "Release", "watch", _release_holds_says,
+         lambda c, user, reason, asked: holding.release_campaign(c, actor=_actor(user), reason=reason), _is_held,
+         reason=False, main=True),
+    Verb("c", "relaunch", "Relaunch what failed", "watch", _relaunch_says,
+         lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=_actor(user), reason=reason), _has_failed,
+         main=True),
+    Verb("c", "prioritise", "Prioritise", "operate",
+         lambda c: f"It has rank {c.rank}; the higher goes first, also among what is queued already.",
+         lambda c, user, reason, asked: ordering.prioritise(c, ordering.rank_of(asked.get("rank", "")),
+                                                            actor=_actor(user), reason=reason),
+         _in("new", "pending_approval", "approved", "running"), asks="rank"),
+    Verb("c", "cancel", "Cancel", "operate", _cancel_says,
+         lambda c, user, reason, asked: acting.cancel(c, actor=_actor(user), reason=reason),
+         _in("new", "approved", "running", "failed"), danger=True),
+    # Batches
+    Verb("b", "relaunch", "Relaunch", "watch",
+         lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), _in("failed"),
+         main=True),
+    Verb("b", "recover", "Recover", "operate",
+         lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), lambda b: False),
+    # Submissions
+    Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",
+         _command("hold"), _in(*LIVE)),
+    Verb("s", "release", "Release its jobs", "watch", lambda s: f"Held jobs of {s.ref} go back to the queue.",
+         _command("release"), _in(*LIVE)),
+    Verb("s", "kill", "Kill", "operate", _kill_says, _command("kill"), _in(*LIVE), danger=True),
+    Verb("s", "adopt", "It ran: adopt its jobs", "operate",
+         lambda s: f"You say that {s.ref} did start. Its jobs are looked for in the batch system and followed.",
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=True, actor=_actor(user), reason=reason),
+         _in("unsure"), main=True),
+    Verb("s", "give_up", "It did not run: launch again", "operate",
+         lambda s: f"You say that {s.ref} never started. If it did, its work will be done twice.",
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=False, actor=_actor(user), reason=reason),
+         _in("unsure"), danger=True),
+    # Jobs
+    Verb("j", "hold", "Hold", "watch", lambda j: f"{j.ref} is held until somebody releases it.", _command("hold"),
+         lambda j: j.ended_at is None and j.state != "held"),
+    Verb("j", "release", "Release", "watch", lambda j: f"{j.ref} goes back to the queue.", _command("release"),
+         lambda j: j.ended_at is None and j.state == "held", main=True),
+    Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
+    # Holds
+    Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
+         lambda h, user, reason, asked: holding.release(h, actor=_actor(user), reason=reason),
+         lambda h: h.released_at is None, reason=False, main=True),
+)  # fmt: skip
+
+BY_NAME = {(verb.letter, verb.name): verb for verb in VERBS}
+
+
+def offered(letter: str, row: Any, held: frozenset[str]) -> list[Verb]:
+    """Return the verbs that a person who holds these permissions can use on a thing as it is now."""
+    return [verb for verb in VERBS if verb.letter == letter and verb.rule in held and verb.offered(row)]

@@ -1,0 +1,266 @@
+"""Batches, submissions and jobs: from a slice of input to a process on a node, two clicks from campaign to log (M2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from campaigns.models import Stage
+from core import ledger
+from core.clock import now
+from core.errors import Problem, Refused
+from core.models import Transition
+from poms_site.overview.run_batches import attempts_of
+from poms_site.web import verbs
+from poms_site.web.listing import Filter, Listed, by, by_key, listed
+from poms_site.web.page import Page
+from poms_site.web.things import find, key_path
+from submissions import queries
+from submissions.models import Batch, Command, Job, Output, Submission, SubmissionUnit, Unit
+from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
+
+LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
+MOST_SHOWN = 200
+
+
+def _older_than(rows: Any, value: str) -> Any:
+    return rows.filter(state_since__lt=now() - timedelta(seconds=int(value)), ended_at=None)
+
+
+JOB_FILTERS = (
+    Filter("state", "state", lambda rows, value: rows.filter(state_code=JOB_RANK[value]),
+           [(state, state.replace("_", " ")) for state in JOB_STATES]),
+    Filter("longer_than", "in its state for over", _older_than, LONGER),
+    Filter("campaign", "campaign", by_key("submission__batch__stage__campaign_id", "c")),
+    Filter("stage", "stage", by("submission__batch__stage__name")),
+    Filter("batch", "batch", by_key("submission__batch_id", "b")),
+    Filter("submission", "submission", by_key("submission_id", "s")),
+    Filter("site", "site", by("site")),
+    Filter("node", "node", by("node")),
+    Filter("code", "code", by("code")),
+)  # fmt: skip
+BATCH_FILTERS = (
+    Filter("state", "state", by("state"), BATCH.choices()),
+    Filter("campaign", "campaign", by_key("stage__campaign_id", "c")),
+    Filter("stage", "stage", by("stage__name")),
+)
+SUBMISSION_FILTERS = (
+    Filter("state", "state", by("state"), SUBMISSION.choices()),
+    Filter("campaign", "campaign", by_key("batch__stage__campaign_id", "c")),
+    Filter("batch", "batch", by_key("batch_id", "b")),
+    Filter("stage", "stage", by("batch__stage__name")),
+)
+
+
+class JobsPage(Page):
+    """All jobs, with the time in their state; the longest in it first where that is asked for (M3)."""
+
+    rules = {"get": "view"}
+    place = "jobs"
+    help = "/docs/guide/pages/#jobs"
+    api = "jobs-list"
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show a page of them; it lives."""
+        self.sort = request.GET.get("sort", "newest")
+        if self.sort not in ("newest", "longest"):
+            raise Refused("The list cannot be sorted so.", [Problem("sort", self.sort[:40], "newest or longest")])
+        return self.live(
+            "web/jobs.html", "web/_jobs.html", self._facts, {"list": self._list(none=True), "kept": self._kept()}
+        )
+
+    def _kept(self) -> list[tuple[str, str]]:
+        return [("sort", self.sort)] if self.sort != "newest" else []
+
+    def _facts(self) -> dict[str, Any]:
+        return {"list": self._list(), "sort": self.sort, "asked": dict(self._list(none=True).query)}
+
+    def _list(self, *, none: bool = False) -> Listed:
+        beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment")
+        rows = Job.objects.visible_to(self.request.user).filter(experiment=self.here).select_related(*beside)
+        if self.sort == "longest":
+            rows = rows.filter(ended_at=None)
+        order = "state_since" if self.sort == "longest" else "-pk"
+        return listed(self.request, rows.none() if none else rows, JOB_FILTERS, order=order, also=("sort",))
+
+
+class BatchesPage(Page):
+    """All batches."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#batches"
+    api = "batches-list"
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show a page of them."""
+        rows = Batch.objects.visible_to(request.user).filter(experiment=self.here)
+        rows = rows.select_related("experiment", "stage__campaign__experiment")
+        return self.show("web/batches.html", {"list": listed(request, rows, BATCH_FILTERS)})
+
+
+class SubmissionsPage(Page):
+    """All submissions."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#a-submission"
+    api = "submissions-list"
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show a page of them."""
+        mine = Submission.objects.visible_to(request.user).filter(experiment=self.here)
+        rows = queries.without_plan(mine).select_related("experiment", "batch__experiment", "batch__stage")
+        return self.show("web/submissions.html", {"list": listed(request, rows, SUBMISSION_FILTERS)})
+
+
+class BatchPage(Page):
+    """One batch: its inputs, its attempts, its outputs, its history (T3)."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#a-batch"
+    api = "batches-detail"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show it."""
+        self.row = find(request.user, self.here, key)
+        return self.live("web/batch.html", "web/_batch.html", self._facts, {"row": self.row})
+
+    def _facts(self) -> dict[str, Any]:
+        row = self.row
+        attempts = attempts_of([row.pk]).get(row.pk, [])
+        units = (
+            Unit.objects.filter(batch=row).order_by("pk").select_related("acceptance__result__submission__experiment")
+        )
+        outputs = Output.objects.filter(result__submission__batch=row).order_by("pk")
+        return {
+            "row": row, "attempts": attempts, "verbs": verbs.offered("b", row, self.held),
+            "units": units[:MOST_SHOWN], "outputs": outputs[:MOST_SHOWN], "outputs_total": outputs.count(),
+            "steps": steps_of({"batch": [row.pk], "submission": [a.row.pk for a in attempts]}, self.here.name),
+            "progress": {"done": row.done, "running": 0, "failed": 0, "waiting": row.n_units - row.done},
+        }  # fmt: skip
+
+
+class SubmissionPage(Page):
+    """One attempt at a batch: its jobs, the exact command and environment, what the script said."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#a-submission"
+    api = "submissions-detail"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show it."""
+        self.row = find(request.user, self.here, key)
+        return self.live("web/submission.html", "web/_submission.html", self._facts, {"row": self.row})
+
+    def _facts(self) -> dict[str, Any]:
+        row = self.row
+        jobs = Job.objects.filter(submission=row).select_related("experiment").order_by("index", "pk")
+        commands = (
+            Command.objects.filter(submission=row).select_related("experiment", "job__experiment").order_by("-pk")
+        )
+        return {
+            "row": row, "verbs": verbs.offered("s", row, self.held),
+            "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
+            "jobs_total": jobs.count(), "commands": commands[:20], "environment": sorted(row.environment.items()),
+            "steps": steps_of({"submission": [row.pk], "command": [c.pk for c in commands]}, self.here.name),
+        }  # fmt: skip
+
+
+class JobPage(Page):
+    """One job: where, when, how it ended, its inputs, what became of them, and its log."""
+
+    rules = {"get": "view"}
+    place = "jobs"
+    help = "/docs/guide/pages/#a-job"
+    api = "jobs-detail"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show it; its log is a part of the page that lives with it."""
+        from poms_site.web.logs import wanted  # noqa: PLC0415 - logs shows itself on this page
+
+        self.row = find(request.user, self.here, key)
+        self.asked = wanted(request)
+        return self.live("web/job.html", "web/_job.html", self._facts, {"row": self.row})
+
+    def _facts(self) -> dict[str, Any]:
+        from poms_site.web.logs import read  # noqa: PLC0415 - as above
+
+        row = self.row
+        entries = SubmissionUnit.objects.filter(submission=row.submission, job_index=row.index)
+        units = entries.select_related("unit__acceptance__result__submission__experiment").order_by("pk")
+        mine = [entry.unit_id for entry in units[:MOST_SHOWN]]
+        later = SubmissionUnit.objects.filter(unit__in=mine, submission_id__gt=row.submission_id)
+        after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
+        return {
+            "row": row, "verbs": verbs.offered("j", row, self.held),
+            "batch": row.submission.batch, "units": [entry.unit for entry in units[:MOST_SHOWN]],
+            "later": queries.without_plan(after.order_by("pk"))[:5], "log": read(row, self.asked), "asked": self.asked,
+            "live_job": row.state not in JOB_ENDED, "steps": steps_of({"job": [row.pk]}, self.here.name),
+            "same": Job.objects.filter(submission=row.submission, state_code=row.state_code, code=row.code).count(),
+        }  # fmt: skip
+
+
+class Step:
+    """One line of a history with the thing that it is about."""
+
+    letters = {
+        "batch": "b",
+        "submission": "s",
+        "job": "j",
+        "command": "x",
+        "campaign": "c",
+        "request": "r",
+        "hold": "h",
+    }
+
+    def __init__(self, row: Any, experiment: str) -> None:
+        self.at, self.actor, self.reason, self.verb = row.at, row.actor, row.reason, row.verb
+        self.source, self.target, self.kind = row.source, row.target, row.kind
+        self.ref = f"{experiment}/{self.letters.get(row.kind, '')}{row.thing_id}"
+
+
+def steps_of(things: dict[str, list[int]], experiment: str, most: int = 40) -> list[Step]:
+    """Return the latest transitions of things, newest first."""
+    return [Step(row, experiment) for row in ledger.history(things)[:most]]
+
+
+class CampaignHistoryPage(Page):
+    """Everything that happened to a campaign, its batches and submissions, page by page (M5, M8)."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#a-campaign"
+    api = "campaigns-history"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show a page of it."""
+        row = find(request.user, self.here, key)
+        stages = Stage.objects.filter(campaign=row).values("pk")
+        batches = Batch.objects.filter(stage__in=stages).values("pk")
+        attempts = Submission.objects.filter(batch__in=batches).values("pk")
+        mine = (
+            Q(kind="campaign", thing_id=row.pk)
+            | Q(kind="batch", thing_id__in=batches)
+            | Q(kind="submission", thing_id__in=attempts)
+        )
+        found = listed(request, Transition.objects.filter(mine, experiment_id=self.here.pk), ())
+        found.rows = [Step(step, self.here.name) for step in found.rows]
+        return self.show("web/campaign_history.html", {"row": row, "list": found})
+
+
+urlpatterns = [
+    path("e/<slug:experiment>/jobs/", JobsPage.as_view(), name="jobs"),
+    path("e/<slug:experiment>/batches/", BatchesPage.as_view(), name="batches"),
+    path("e/<slug:experiment>/submissions/", SubmissionsPage.as_view(), name="submissions"),
+    key_path("", BatchPage.as_view(), "batch", "b"),
+    key_path("", SubmissionPage.as_view(), "submission", "s"),
+    key_path("", JobPage.as_view(), "job", "j"),
+    key_path("history/", CampaignHistoryPage.as_view(), "campaign-history", "c"),
+]

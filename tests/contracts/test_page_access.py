@@ -1,0 +1,360 @@
+"""Access to pages (design 9): every page answers every role, about every object, as the table here says.
+
+It is written out on purpose: whoever changes who may do what changes it in the code and here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from campaigns.models import Campaign
+from core.models import Transition
+from integrations.models import File
+from poms_site.web import live
+from tests.cast import Cast
+from tests.contracts.who import Expected, expectations, holds, roles_of
+from tests.contracts.world import MISSING, World, populate
+
+# --- What people review -------------------------------------------------------------------------------------
+
+# route and method -> rule · what the page is about · the status for somebody who may.
+# About: `place` has only the experiment in its address (`place+campaign` gets one campaign ticked), an object of the
+# world by its name (`+mine`: only its owner, or who may check requests), or a special case below.
+TABLE = """
+home GET                 signed_in       me               200
+search GET               signed_in       me               200
+switch GET               signed_in       switch           302
+sign-in GET              public          public           200
+sign-in POST             public          public           422
+sign-out POST            public          public           303
+style GET                public          public           200
+overview-page GET        view_overview   place            200
+requests GET             view            place            200
+request-new GET          file_request    place            200
+request-new POST         file_request    place            303
+request GET              view            draft            200
+request-edit GET         file_request    draft+mine       200
+request-edit POST        file_request    draft+mine       303
+request-check GET        file_request    draft            200
+request-check POST       file_request    draft            303
+request-file GET         file_request    draft            200
+request-file POST        file_request    draft+mine       303
+request-withdraw GET     file_request    draft            200
+request-withdraw POST    file_request    draft+mine       303
+request-approve GET      decide_request  pending          200
+request-approve POST     decide_request  pending          303
+request-return GET       decide_request  pending          200
+request-return POST      decide_request  pending          303
+request-reject GET       decide_request  pending          200
+request-reject POST      decide_request  pending          303
+campaigns GET            view            place            200
+campaign GET             view            campaign         200
+campaign-by-name GET     view            campaign-name    302
+campaign-definition GET  view            campaign         200
+campaign-history GET     view            campaign         200
+campaign-hold GET        watch           campaign         200
+campaign-hold POST       watch           campaign         303
+campaign-release GET     watch           campaign         200
+campaign-release POST    watch           campaign         303
+campaign-relaunch GET    watch           campaign         200
+campaign-relaunch POST   watch           campaign         303
+campaign-prioritise GET  operate         campaign         200
+campaign-prioritise POST operate         campaign         303
+campaign-cancel GET      operate         campaign         200
+campaign-cancel POST     operate         campaign         303
+bulk-hold GET            watch           place+campaign   200
+bulk-hold POST           watch           place+campaign   200
+bulk-release GET         watch           place+campaign   200
+bulk-release POST        watch           place+campaign   200
+bulk-relaunch GET        watch           place+campaign   200
+bulk-relaunch POST       watch           place+campaign   200
+bulk-prioritise GET      operate         place+campaign   200
+bulk-prioritise POST     operate         place+campaign   200
+bulk-cancel GET          operate         place+campaign   200
+bulk-cancel POST         operate         place+campaign   200
+batches GET              view            place            200
+batch GET                view            live             200
+batch-relaunch GET       watch           broken           200
+batch-relaunch POST      watch           broken           303
+batch-recover GET        operate         broken           200
+batch-recover POST       operate         broken           303
+submissions GET          view            place            200
+submission GET           view            running          200
+submission-hold GET      watch           running          200
+submission-hold POST     watch           running          303
+submission-release GET   watch           running          200
+submission-release POST  watch           running          303
+submission-kill GET      operate         running          200
+submission-kill POST     operate         running          303
+submission-adopt GET     operate         unsure           200
+submission-adopt POST    operate         unsure           503
+submission-give_up GET   operate         unsure           200
+submission-give_up POST  operate         unsure           303
+jobs GET                 view            place            200
+job GET                  view            job              200
+job-hold GET             watch           job              200
+job-hold POST            watch           job              303
+job-release GET          watch           job              200
+job-release POST         watch           job              303
+job-kill GET             operate         job              200
+job-kill POST            operate         job              303
+hold-release GET         watch           hold             200
+hold-release POST        watch           hold             303
+files GET                view            place            200
+file GET                 view            file-name        200
+file-content GET         view            file-name        200
+sites GET                view            place            200
+docs GET                 public          docs             200
+docs-search GET          public          docs             200
+docs-part GET            public          docs             200
+docs-page GET            public          docs             200
+docs-folder-page GET     public          docs             200
+docs-source GET          public          docs             200
+"""
+
+# The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
+WITHOUT_A_STEP = ("request-check POST", "bulk-hold POST", "sign-in POST", "sign-out POST")
+DOCS = {
+    "docs": {}, "docs-search": {}, "docs-part": {"part": "guide"}, "docs-page": {"part": "guide", "name": "words"},
+    "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
+}  # fmt: skip
+LETTERS = {"request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "hold": "h"}
+
+
+def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
+    """Return what a person would send."""
+    corner = world.other if url.startswith("/e/other/") else world.own
+    if line.route in ("request-new", "request-edit"):
+        return {"title": "as the matrix says", "production_stage": "mc", "definition": corner.definition}
+    if line.route == "sign-in":
+        return {"username": "experimenter", "password": "not this"}
+    return {"reason": "to see who may", "rank": "60"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One address of a page: what it is about, whose experiment it names, and whether the object is there."""
+
+    what: str
+    experiment: str
+    corner: str  # own, other or none: on which experiment the rule is asked
+    url: str
+    there: bool
+    refs: tuple[str, ...] = ()
+
+
+@dataclass
+class Matrix:
+    """One pass over all cells: asks, compares, gathers what differs."""
+
+    cast: Cast
+    world: World
+    wrong: list[str] = field(default_factory=list)
+    cells: int = 0
+    clients: dict[str, Client] = field(default_factory=dict)
+
+    def people(self) -> Iterator[str]:
+        """Give everybody, each with a browser of their own."""
+        for who in (*self.cast.people, "anonymous"):
+            self.clients[who] = Client(raise_request_exception=False)
+            if who != "anonymous":
+                self.clients[who].force_login(self.cast.people[who])
+            yield who
+
+    def ask(self, line: Expected, who: str, url: str, refs: tuple[str, ...] = ()) -> tuple[Any, int]:
+        """Make one request; return the answer and how many steps the ledger gained; take back what it changed."""
+        browser, cookies = self.clients[who], self.clients[who].cookies.output()
+        with transaction.atomic():
+            before = Transition.objects.count()
+            if line.method == "GET":
+                answer = browser.get(url, {"ref": refs} if refs else {})
+            else:
+                answer = browser.post(url, {**body_of(line, self.world, url), **({"ref": refs} if refs else {})})
+            list(getattr(answer, "streaming_content", ()))
+            steps = Transition.objects.count() - before
+            transaction.set_rollback(True)
+        browser.cookies = SimpleCookie(cookies.replace("Set-Cookie: ", ""))
+        self.cells += 1
+        return answer, steps
+
+    def judge(self, where: str, got: tuple[Any, int], status: int, says: tuple[str, ...] = (), to: str = "") -> str:
+        """Note a cell that is not as expected; return what its page says."""
+        answer, steps = got
+        text = main_of(answer) if not answer.streaming else ""
+        if answer.status_code != status:
+            self.wrong.append(f"{where}: {answer.status_code} instead of {status}: {text[:300]}")
+            return text
+        if to and answer.headers.get("Location") != to:
+            self.wrong.append(f"{where}: leads to {answer.headers.get('Location')} instead of {to}")
+        self.wrong += [f"{where}: the {status} does not say {word!r}: {text}" for word in says if word not in text]
+        refused = status in (302, 401, 403, 404, 422, 503) or "GET" in where or where.startswith(WITHOUT_A_STEP[-2:])
+        if refused and steps:
+            self.wrong.append(f"{where}: the {status} left {steps} steps in the ledger")
+        if not refused and not steps and not where.startswith(WITHOUT_A_STEP):
+            self.wrong.append(f"{where}: the {status} left no step in the ledger")
+        return text
+
+
+def main_of(answer: Any) -> str:
+    """Return the words of a page without its frame, or of a dialogue."""
+    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+    found = re.search(r"<main.*?</main>", text, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", found[0] if found else text).split())
+
+
+# --- Every page, every method, every role, every object -------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["reading", "asking", "changing"])
+def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
+    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
+    settings.LOCAL_FILES = tmp_path
+    matrix = Matrix(cast, populate(cast))
+    for corner in (matrix.world.own, matrix.world.other):
+        place = tmp_path / corner.experiment.name
+        place.write_text("some bytes")
+        File.objects.update_or_create(experiment=corner.experiment, name="a.txt", defaults={"path": str(place)})
+        Campaign.objects.filter(pk=corner.objects["campaign"].pk).update(name=f"of-{corner.experiment.name}")
+    ways: dict[str, Callable[[Matrix, Expected, str], None]] = {
+        "me": _anybody, "public": _public, "docs": _docs, "switch": _switch
+    }  # fmt: skip
+    verbs = ("request-", "campaign-", "bulk-", "batch-", "submission-", "job-", "hold-")
+    for who in matrix.people():
+        for line in expectations(TABLE).values():
+            mine = "changing" if line.method == "POST" else "asking" if line.route.startswith(verbs) else "reading"
+            if mine == kind:
+                live.forget()
+                ways.get(line.about, _cells)(matrix, line, who)
+    assert not matrix.wrong, f"{len(matrix.wrong)} of {matrix.cells} cells:\n" + "\n".join(matrix.wrong[:60])
+    assert matrix.cells > 800
+
+
+def cells_of(line: Expected, world: World) -> Iterator[Cell]:
+    """Give own, the other experiment's at its address and at one's own, one that is missing, and no experiment."""
+    name = line.about.partition("+")[0]
+    corners = {"own": world.own, "other": world.other, "none": None}
+    if name == "place":
+        for what, corner in corners.items():
+            experiment = corner.experiment.name if corner else "nowhere"
+            refs = ("c" + str((corner or world.own).objects["campaign"].pk),) if "+" in line.about else ()
+            yield Cell(what, experiment, what, reverse(line.route, args=[experiment]), bool(corner), refs)
+        return
+
+    def key(corner: Any) -> str:
+        if name == "file-name":
+            return f"file-of-{corner.experiment.name}" if line.route == "file" else "a.txt"
+        if name == "campaign-name":
+            return f"of-{corner.experiment.name}"
+        return str(corner.ref(name)).rpartition("/")[2]
+
+    noun, _, verb = line.route.partition("-")
+    letter, asked = LETTERS.get(noun, ""), bool(verb) and line.method == "GET"
+    absent = f"{letter}{MISSING}" if not name.endswith("-name") else "nosuch"
+    for what, experiment, corner, named, there in (
+        ("own", "demo", "own", key(world.own), True),
+        ("other", "other", "other", key(world.other), True),
+        ("missing", "demo", "own", absent, False),
+        ("smuggled", "demo", "own", key(world.other), False),
+        ("nowhere", "nowhere", "none", key(world.own), False),
+    ):
+        if what in ("smuggled", "nowhere") and asked:
+            continue  # its POST is asked, which does more
+        yield Cell(what, experiment, corner, reverse(line.route, args=[experiment, named]), there)
+
+
+def _cells(matrix: Matrix, line: Expected, who: str) -> None:
+    """A page under /e/<experiment>/."""
+    owned = line.about.endswith("+mine")
+    unseen: dict[str, str] = {}
+    for cell in cells_of(line, matrix.world):
+        where = f"{line.route} {line.method} by {who} on {cell.what}"
+        got = matrix.ask(line, who, cell.url, cell.refs)
+        owner = {"own": "experimenter", "other": "stranger"}.get(cell.corner)
+        if who == "anonymous":
+            query = "?" + "&".join(f"ref={ref}" for ref in cell.refs) if line.method == "GET" and cell.refs else ""
+            matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(cell.url + query, safe='')}")
+        elif not holds(who, "view_overview", cell.corner):
+            unseen[cell.url] = matrix.judge(where, got, 404, ("or you may not see it",))
+        elif not holds(who, line.rule, cell.corner):
+            matrix.judge(where, got, 403, (*roles_of(line.rule), f"in {cell.experiment}"))
+        elif not cell.there:
+            unseen[cell.url] = matrix.judge(where, got, 404, ("or you may not see it",))
+        elif owned and who != owner and not holds(who, "check_request", cell.corner):
+            named = (f"{owner}&#x27;s",) if line.method == "POST" else ()
+            matrix.judge(where, got, 403, (*named, "operator", f"in {cell.experiment}"))
+        else:
+            matrix.judge(where, got, line.status)
+    _reveals_nothing(matrix, f"{line.route} {line.method} by {who}", unseen)
+
+
+def _reveals_nothing(matrix: Matrix, where: str, unseen: dict[str, str]) -> None:
+    """All 404 of a page read the same, whether the thing is missing or hidden, but for the name that was asked for."""
+    said = {
+        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjh]\d+", "KEY", text)
+        for url, text in unseen.items()
+        if "/demo/" in url
+    }
+    hidden = {re.sub(r"\b(other|nowhere|demo)\b", "PLACE", t) for u, t in unseen.items() if "experiment" in t}
+    if len(said) > 1 or len(hidden) > 1:
+        matrix.wrong.append(f"{where}: the 404 tell apart: {said | hidden}")
+
+
+def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
+    """Who is signed in, about themselves (what they see there: tests/web)."""
+    url = f"{reverse(line.route)}?q=tiny" if line.route == "search" else reverse(line.route)
+    where = f"{line.route} {line.method} by {who}"
+    got = matrix.ask(line, who, url)
+    if who == "anonymous":
+        matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
+    else:
+        matrix.judge(where, got, line.status)
+        for name, corner in (("demo", "own"), ("other", "other")):
+            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode()) and not holds(who, "view", corner):
+                matrix.wrong.append(f"{where} shows something of {name}")
+
+
+def _switch(matrix: Matrix, line: Expected, who: str) -> None:
+    for corner, name in (("own", "demo"), ("other", "other"), ("none", "nowhere")):
+        url = reverse("switch", args=[name])
+        got = matrix.ask(line, who, url)
+        where = f"switch GET by {who} to {name}"
+        if who == "anonymous":
+            matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
+        elif holds(who, "view_overview", corner):
+            matrix.judge(where, got, 302, to=f"/e/{name}/")
+        else:
+            matrix.judge(where, got, 404, ("or you may not see it",))
+
+
+def _public(matrix: Matrix, line: Expected, who: str) -> None:
+    signed_in = line.route == "sign-in" and line.method == "GET" and who != "anonymous"
+    where = f"{line.route} {line.method} by {who}"
+    matrix.judge(where, matrix.ask(line, who, reverse(line.route)), 302 if signed_in else line.status)
+
+
+def _docs(matrix: Matrix, line: Expected, who: str) -> None:
+    url = reverse(line.route, kwargs=DOCS[line.route])
+    matrix.judge(f"{line.route} GET by {who}", matrix.ask(line, who, url), line.status)
+
+
+# --- Polls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_poll_of_somebody_who_signed_out_leads_to_the_sign_in_page(cast, client):
+    world = populate(cast)
+    for url in ("/", "/e/demo/", "/e/demo/jobs/", f"/e/demo/campaigns/{world.own.ref('campaign').partition('/')[2]}/"):
+        answer = client.get(url, {"part": "live"})
+        assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/sign-in/"), url
+        assert answer.content == b""

@@ -1,0 +1,60 @@
+"""Who may do what, written out for people to review; the tables of routes and pages are read with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.roles import EVERYWHERE
+
+# permission -> the roles that carry it (requirements.md "Who uses it").
+WHO = {
+    "view_overview": "experimenter approver operator shifter analyser reviewer service_provider supervisor guest"
+    " administrator",
+    "view": "experimenter approver operator shifter analyser reviewer supervisor administrator",
+    "file_request": "experimenter approver operator analyser",
+    "check_request": "operator",
+    "decide_request": "approver",
+    "define": "operator",
+    "define_own": "analyser",
+    "operate": "operator",
+    "watch": "operator shifter",
+    "sign_off": "reviewer",
+    "administer": "administrator",
+}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One line of a table: route and method, its rule, what it is about, and the status for somebody who may."""
+
+    route: str
+    method: str
+    rule: str
+    about: str
+    status: int
+
+
+def expectations(table: str) -> dict[tuple[str, str], Expected]:
+    """Return a table by route and method."""
+    found = {}
+    for line in table.strip().splitlines():
+        route, method, rule, about, status = line.split()
+        assert (route, method) not in found, f"{route} {method} stands twice in the table"
+        found[route, method] = Expected(route, method, rule, about, int(status))
+    return found
+
+
+def holds(who: str, permission: str, corner: str) -> bool:
+    """Tell whether a person of the cast holds a permission in the own or the other experiment."""
+    if who == "stranger":
+        return corner == "other" and "experimenter" in WHO[permission].split()
+    if who in ("anonymous", "nobody") or who not in WHO[permission].split():
+        return False
+    if who == "guest":
+        return corner == "own"  # the other experiment is restricted
+    return corner == "own" or (corner == "other" and who in EVERYWHERE)
+
+
+def roles_of(permission: str) -> tuple[str, ...]:
+    """Return the roles that carry a permission as a refusal names them."""
+    return tuple(role.replace("_", " ") for role in WHO[permission].split())

@@ -1,0 +1,159 @@
+"""Every page that there is: its address, who looks at it, and as what its pictures are called.
+
+Whoever adds a route adds a line here; `test_every_route_has_a_page_here` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+E = "/e/demo"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One page to look at. `address` has the names of things (world.py) in braces; `route` is what it stands for."""
+
+    name: str
+    route: str
+    address: str
+    role: str
+    status: int = 200
+    press: str = ""  # the verb that opens a dialog there
+    brief: bool = False  # one of many alike: looked at in two of the four ways
+
+    @property
+    def reads(self) -> bool:
+        """Tell whether it only shows something: no form whose point is to be sent."""
+        return self.status == 200 and not self.press and not self.brief and self.route not in FORMS
+
+
+FORMS = {"sign-in", "request-new", "request-edit"}
+
+
+def _verb(noun: str, verb: str, role: str, thing: str) -> Look:
+    plural = {"batch": "batches"}.get(noun, f"{noun}s")
+    brief = (noun, verb) != ("campaign", "hold")
+    name = f"verb-{noun}-{verb}"
+    return Look(name, f"{noun}-{verb}", f"{E}/{plural}/{{{thing}}}/{verb}/", role, brief=brief)
+
+
+def _admin(name: str, role: str, address: str = "", route: str = "", status: int = 200, brief: bool = False) -> Look:
+    return Look(f"admin-{name}", f"admin:{route or name}", f"/admin/{address}", role, status, brief=brief)
+
+
+def _model(app: str, model: str, role: str, removes: bool = False) -> tuple[Look, ...]:
+    """The pages of a model of the admin; `removes` where the role may remove one."""
+    key, base = f"{app}_{model}", f"{app}/{model}"
+    tails = {"changelist": "", "add": "add/", "change": f"{{{key}}}/change/", "history": f"{{{key}}}/history/",
+             "delete": f"{{{key}}}/delete/"}  # fmt: skip
+    return tuple(
+        _admin(f"{model}-{page}", role, f"{base}/{tail}", f"{key}_{page}", brief=page in ("history", "delete"))
+        for page, tail in tails.items()
+        if removes or page != "delete"
+    )
+
+
+PAGES = (
+    Look("sign-in", "sign-in", "/sign-in/", "nobody"),
+    Look("home-experimenter", "home", "/", "experimenter"),
+    Look("home-approver", "home", "/", "approver"),
+    Look("home-guest", "home", "/", "guest"),
+    Look("home-stranger", "home", "/", "stranger"),
+    Look("overview", "overview-page", f"{E}/", "guest"),
+    Look("style", "style", "/style/", "experimenter"),
+    Look("search", "search", "/search/?q=dimuon", "experimenter"),
+    Look("search-nothing", "search", "/search/?q=unheard", "experimenter"),
+    # Requests
+    Look("requests", "requests", f"{E}/requests/", "experimenter"),
+    Look("requests-filtered", "requests", f"{E}/requests/?state=approved&title=muons", "experimenter"),
+    Look("requests-empty", "requests", "/e/other/requests/", "stranger"),
+    Look("request-draft", "request", f"{E}/requests/{{draft}}/", "experimenter"),
+    Look("request-pending", "request", f"{E}/requests/{{pending}}/", "approver"),
+    Look("request-returned", "request", f"{E}/requests/{{returned}}/", "experimenter"),
+    Look("request-approved", "request", f"{E}/requests/{{request}}/", "experimenter"),
+    Look("request-new", "request-new", f"{E}/requests/new/", "experimenter"),
+    Look("request-edit", "request-edit", f"{E}/requests/{{draft}}/edit/", "experimenter"),
+    # Campaigns and what is in them
+    Look("campaigns", "campaigns", f"{E}/campaigns/", "operator"),
+    Look("campaigns-guide", "campaigns", "/e/other/campaigns/", "stranger"),
+    Look("campaign", "campaign", f"{E}/campaigns/{{campaign}}/", "experimenter"),
+    Look("campaign-stage", "campaign", f"{E}/campaigns/{{campaign}}/?stage=reco&by=jobs", "operator"),
+    Look("campaign-held", "campaign", f"{E}/campaigns/{{held}}/", "operator"),
+    Look("campaign-definition", "campaign-definition", f"{E}/campaigns/{{campaign}}/definition/", "experimenter"),
+    Look("campaign-history", "campaign-history", f"{E}/campaigns/{{campaign}}/history/", "experimenter"),
+    Look("batches", "batches", f"{E}/batches/", "operator"),
+    Look("batch", "batch", f"{E}/batches/{{batch}}/", "operator"),
+    Look("submissions", "submissions", f"{E}/submissions/", "operator"),
+    Look("submission", "submission", f"{E}/submissions/{{recovery}}/", "operator"),
+    Look("jobs", "jobs", f"{E}/jobs/", "operator"),
+    Look("jobs-failed", "jobs", f"{E}/jobs/?state=failed&campaign={{campaign}}", "shifter"),
+    Look("job-failed", "job", f"{E}/jobs/{{failed}}/", "operator"),
+    Look("job-log-found", "job", f"{E}/jobs/{{failed}}/?find=event", "operator"),
+    Look("job", "job", f"{E}/jobs/{{job}}/", "analyser"),
+    Look("files", "files", f"{E}/files/", "experimenter"),
+    Look("file-picture", "file", f"{E}/files/{{picture}}/", "experimenter"),
+    Look("file-text", "file", f"{E}/files/{{text}}/", "experimenter"),
+    Look("file-binary", "file", f"{E}/files/{{binary}}/", "experimenter"),
+    Look("sites", "sites", f"{E}/sites/", "operator"),
+    # Verbs, as pages and in the dialog
+    _verb("campaign", "hold", "operator", "held"),
+    Look("dialog-release", "campaign-release", f"{E}/campaigns/{{held}}/", "operator", press="Release"),
+    Look("dialog-cancel", "campaign-cancel", f"{E}/campaigns/{{held}}/", "operator", press="Cancel…"),
+    _verb("campaign", "release", "operator", "held"),
+    _verb("campaign", "relaunch", "operator", "campaign"),
+    _verb("campaign", "prioritise", "operator", "held"),
+    _verb("campaign", "cancel", "operator", "held"),
+    _verb("request", "check", "experimenter", "draft"),
+    _verb("request", "file", "experimenter", "draft"),
+    _verb("request", "withdraw", "experimenter", "draft"),
+    _verb("request", "approve", "approver", "pending"),
+    _verb("request", "return", "approver", "pending"),
+    _verb("request", "reject", "approver", "pending"),
+    _verb("batch", "relaunch", "operator", "batch"),
+    _verb("batch", "recover", "operator", "batch"),
+    *(_verb("submission", verb, "operator", "first") for verb in ("hold", "release", "kill", "adopt", "give_up")),
+    *(_verb("job", verb, "operator", "job") for verb in ("hold", "release", "kill")),
+    _verb("hold", "release", "operator", "hold"),
+    *(
+        Look(f"bulk-{verb}", f"bulk-{verb}", f"{E}/campaigns/bulk/{verb}/?ref={{held}}&ref={{campaign}}", "operator",
+             brief=verb != "hold")
+        for verb in ("hold", "release", "relaunch", "prioritise", "cancel")
+    ),
+    # Documentation
+    Look("docs", "docs", "/docs/", "experimenter"),
+    Look("docs-signed-out", "docs", "/docs/", "nobody"),
+    Look("docs-part", "docs-part", "/docs/operate/", "experimenter"),
+    Look("docs-first-campaign", "docs-page", "/docs/guide/first-campaign/", "experimenter"),
+    Look("docs-definition", "docs-page", "/docs/guide/definition/", "experimenter"),
+    Look("docs-decision", "docs-folder-page", "/docs/develop/decisions/0002-dependencies/", "experimenter"),
+    Look("docs-source", "docs-source", "/docs/source/examples/dimuon/dimuon.ini/", "experimenter"),
+    Look("docs-search", "docs-search", "/docs/search/?q=memory", "experimenter"),
+    # Refusals
+    Look("error-403", "campaigns", f"{E}/campaigns/", "guest", 403),
+    Look("error-404", "campaign", f"{E}/campaigns/c999/", "experimenter", 404),
+    Look("error-422", "campaigns", f"{E}/campaigns/?state=unheard", "experimenter", 422),
+    # Admin
+    _admin("index", "approver"),
+    _admin("index-administrator", "administrator", route="index"),
+    _admin("app", "administrator", "experiments/", "app_list"),
+    _admin("requests", "approver", "approvals/request/", "approvals_request_changelist"),
+    _admin("request", "approver", "approvals/request/{approvals_request}/change/", "approvals_request_change"),
+    _admin("request-history", "approver", "approvals/request/{approvals_request}/history/",
+           "approvals_request_history"),
+    _admin("refused", "approver", "approvals/request/add/", "approvals_request_add", 403),
+    *_model("experiments", "experiment", "administrator"),
+    *_model("experiments", "user", "administrator"),
+    *_model("experiments", "membership", "administrator", removes=True),
+    *_model("experiments", "approver", "administrator", removes=True),
+    *_model("campaigns", "jobtype", "operator"),
+    *_model("campaigns", "loginsetup", "operator"),
+)  # fmt: skip
+
+# Routes that show no page of their own, and why.
+NO_PAGE = {
+    "sign-out": "only a POST",
+    "switch": "leads on to the overview",
+    "campaign-by-name": "leads on to the campaign",
+    "file-content": "the bytes of a file",
+}

@@ -1,0 +1,147 @@
+"""Every page, wide and narrow, light and dark: its picture, no sideways scroll, no refusal, nothing that keeps people out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.e2e import conftest
+from tests.e2e.browsing import Watch
+from tests.e2e.pages import NO_PAGE, PAGES, Look
+from tests.e2e.running import ROOT, Site
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.e2e
+
+WAYS = ((1400, "light"), (1400, "dark"), (390, "light"), (390, "dark"))
+BRIEF_WAYS = ((1400, "light"), (390, "dark"))
+# What axe looks for: everything once; in the dark what colours decide, when narrow what they do not decide.
+AXE_RULES: dict[tuple[int, str], dict[str, Any]] = {
+    (1400, "light"): {},
+    (1400, "dark"): {"runOnly": ["color-contrast", "link-in-text-block"]},
+    (390, "light"): {"rules": {"color-contrast": {"enabled": False}}},
+}
+# Rows of long lists are alike; the first dozen stands for all.
+AXE_PLACE = {"exclude": [["tbody tr:nth-child(n+13)"], [".trail li:nth-child(n+13)"], [".names li:nth-child(n+13)"]]}
+HEIGHT = {1400: 900, 390: 844}
+SHOTS = Path(os.environ.get("POMS_SCREENSHOTS") or ROOT / ".poms" / "screenshots")
+AXE = Axe()
+
+
+class Viewer:
+    """A browser of one width and scheme, in which roles take turns."""
+
+    def __init__(self, browser: Browser, poms: Site, way: tuple[int, str], state_of: Callable[[str], Any]) -> None:
+        self.poms, self.way, self.state_of, self.role = poms, way, state_of, ""
+        width, scheme = way
+        size = {"width": width, "height": HEIGHT[width]}
+        options: dict[str, Any] = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(15_000)
+        self.watch = Watch(self.context, poms.url)
+        self.page: Page = self.context.new_page()
+
+    def become(self, role: str) -> None:
+        if role != self.role:
+            self.context.clear_cookies()
+            self.context.add_cookies(self.state_of(role)["cookies"])
+            self.role = role
+
+    def look(self, look: Look, world: World) -> list[str]:
+        """Open the page, take its picture, and return what is wrong with it."""
+        self.become(look.role)
+        self.watch.take()
+        self.watch.allowed = {look.status} - {200}
+        answer = self.page.goto(self.poms.url + look.address.format(**world), wait_until="load")
+        wrong = [] if answer and answer.status == look.status else [f"answers {answer and answer.status}"]
+        if look.press:
+            self.page.get_by_role("link", name=look.press, exact=True).click()
+            self.page.wait_for_selector("dialog[open]")
+        self._load_pictures()
+        self.page.screenshot(path=SHOTS / f"{look.name}-{self.way[0]}-{self.way[1]}.png", full_page=not look.press)
+        wrong += self._sideways() + self.watch.take()
+        if self.way in AXE_RULES:
+            wrong += _keeps_out(self.page, AXE_RULES[self.way])
+            self.watch.take()  # what axe itself asked for is not the page's doing
+        return wrong
+
+    def _load_pictures(self) -> None:
+        self.page.evaluate(
+            "() => document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })"
+        )
+        self.page.wait_for_function("() => [...document.images].every((picture) => picture.complete)")
+
+    def _sideways(self) -> list[str]:
+        wide: int = self.page.evaluate("() => document.documentElement.scrollWidth")
+        if wide <= self.way[0]:
+            return []
+        blame = self.page.evaluate(
+            """(width) => [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 1)
+                 .slice(-3).map((e) => e.outerHTML.slice(0, 120))""",
+            self.way[0],
+        )
+        return [f"is {wide} px wide: {blame}"]
+
+
+def _keeps_out(page: Page, rules: dict[str, Any]) -> list[str]:
+    options = {"resultTypes": ["violations"], "preload": False, **rules}
+    found = AXE.run(page, AXE_PLACE, options).response["violations"]
+    return [
+        f"axe: {entry['id']} ({entry['impact']}): {node['target']} {node['html'][:160]} {_why(node)}"
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+        for node in entry["nodes"][:4]
+    ]
+
+
+def _why(node: dict[str, Any]) -> str:
+    return "; ".join(check["message"] for check in [*node["any"], *node["all"], *node["none"]])
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0]}-{way[1]}")
+def viewer(request: pytest.FixtureRequest, browser: Browser, poms: Site, state_of: Any) -> Iterator[Viewer]:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    viewer = Viewer(browser, poms, request.param, state_of)
+    yield viewer
+    viewer.context.close()
+
+
+@pytest.fixture(scope="module")
+def there(produced: World, poms: Site, browser: Browser, state_of: Any) -> World:
+    """The world, and for each model of the admin the key of one of its rows."""
+    found = dict(produced, approvals_request=produced["pending"][1:])
+    for look in PAGES:
+        if look.route.endswith("_changelist") and (key := look.route[6:-11]) not in found:
+            context = browser.new_context(storage_state=state_of(look.role))
+            rows = re.findall(r'href="[^"]*/(\d+)/change/', context.request.get(poms.url + look.address).text())
+            context.close()
+            found[key] = rows[0] if rows else "1"
+    return found
+
+
+@pytest.mark.parametrize("look", PAGES, ids=lambda look: look.name)
+def test_a_page_fits_obeys_the_policy_and_keeps_nobody_out(viewer: Viewer, there: World, look: Look):
+    if look.brief and viewer.way not in BRIEF_WAYS:
+        pytest.skip("one of many alike: looked at in two of the four ways")
+    wrong = viewer.look(look, there)
+    conftest.looked_at["pages × ways (width, scheme)"] = conftest.looked_at.get("pages × ways (width, scheme)", 0) + 1
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_route_has_a_page_here():
+    from poms_site.admin_site import site
+    from poms_site.web import urls
+    from tests.contracts.checks import routes
+
+    pages = {pattern.name for _, pattern in routes(urls.urlpatterns)} - set(NO_PAGE)
+    models = {f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist" for model in site._registry}
+    looked = {look.route for look in PAGES}
+    assert pages | models <= looked, sorted((pages | models) - looked)
+    assert set(NO_PAGE) <= {pattern.name for _, pattern in routes(urls.urlpatterns)}, "a route that is gone"

@@ -1,0 +1,87 @@
+"""What there is to look at: the example's campaign, done, and a thing in every other state that pages show."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from tests.e2e.running import ROOT, Site
+
+EXAMPLE = ROOT / "examples" / "dimuon" / "dimuon.ini"
+PATIENCE = 240.0
+World = dict[str, str]
+
+
+def produce(poms: Site) -> World:
+    """Bring about what is missing, and return keys and names to be put into addresses."""
+    _campaign_done(poms)
+    held = _campaign_held(poms)
+    draft = _request(poms, "A production that is still being thought about", _small("small"))
+    pending = _request(poms, "A production that waits for its approver", _small("pending"), "file")
+    returned = _request(poms, "A production that came back", _small("returned"), "return")
+    jobs, files = poms.rows("jobs/"), poms.rows("files/?campaign=demo/c1")
+    failed = next(job for job in jobs if job["state"] == "failed")
+    batch = next(row for row in poms.rows("batches/") if len(row["submissions"]) > 1 and row["campaign"] == "demo/c1")
+    names = [row["name"] for row in files]
+    return {
+        "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
+        "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
+        "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "recovery": _key(batch["submissions"][-1]["ref"]),
+        "first": _key(batch["submissions"][0]["ref"]),
+        "picture": next(name for name in names if name.endswith(".png")),
+        "text": next(name for name in names if name.endswith(".json")),
+        "binary": next(name for name in names if name.endswith(".root")),
+    }  # fmt: skip
+
+
+def _key(ref: str) -> str:
+    return ref.rpartition("/")[2]
+
+
+def _campaign_done(poms: Site) -> None:
+    """The walk has done it by hand; where only other tests run, it is done here."""
+    first = poms.rows("requests/")[-1]
+    if first["state"] == "draft":
+        _approve(poms, first["ref"])
+    deadline = time.monotonic() + PATIENCE
+    while (state := poms.api("supervisor", "campaigns/demo/c1/")["state"]) != "succeeded":
+        assert time.monotonic() < deadline, f"demo/c1 is {state}"
+        time.sleep(0.5)
+
+
+def _campaign_held(poms: Site) -> dict[str, Any]:
+    ref = _request(poms, "A production that is held", _small("held"))
+    if not poms.api("supervisor", f"requests/{ref}/")["campaign"]:
+        _approve(poms, ref)
+        held = poms.api("supervisor", f"requests/{ref}/")["campaign"]
+        poms.api("operator", f"campaigns/{held}/hold/", {"reason": "The disk is full; the site makes room until noon."})
+    campaign = poms.api("supervisor", f"requests/{ref}/")["campaign"]
+    hold = next(row for row in poms.rows("holds/") if row["released"] is None)
+    return {"campaign": campaign, "hold": hold["ref"]}
+
+
+def _request(poms: Site, title: str, definition: str, verb: str = "") -> str:
+    """A request of the experimenter, which is filed and then sent where it is to be; the one that is there already."""
+    there = [row["ref"] for row in poms.rows("requests/") if row["title"] == title]
+    if there:
+        return str(there[0])
+    wanted = {"experiment": "demo", "title": title, "production_stage": "mc", "definition": definition}
+    made: str = poms.api("experimenter", "requests/", wanted)["ref"]
+    if verb:
+        poms.api("experimenter", f"requests/{made}/file/", {})
+    if verb == "return":
+        poms.api("approver", f"requests/{made}/return/", {"reason": "Half of it would do; please halve the events."})
+    return made
+
+
+def _approve(poms: Site, ref: str) -> None:
+    filed = poms.api("experimenter", f"requests/{ref}/file/", {})
+    poms.api("approver", f"requests/{ref}/approve/", {"revision": filed["revision"], "reason": "looks right"})
+
+
+def _small(name: str) -> str:
+    """The example with a tenth of the events, and nothing that goes wrong."""
+    text = EXAMPLE.read_text().replace("name=dimuon\n", f"name={name}\n").replace("events=20000", "events=2000")
+    text = text.replace("nevents(5000)", "nevents(1000)").replace("events_per_job=1000", "events_per_job=500")
+    return re.sub(r', \["--(crash-once|hungry|hungry-mb|corrupt-once) ", "\d+"\]', "", text)
