@@ -20,7 +20,7 @@ from approvals.queries import obstacle, waiting_for
 from approvals.states import EDITABLE
 from core import differences
 from core.clock import now
-from core.errors import PomsError, Problem, Refused
+from core.errors import PomsError, Refused
 from experiments.admin_bulk import Act, ask_and_act
 from experiments.admin_forms import said
 from experiments.queries import approvers_of
@@ -176,8 +176,8 @@ class RequestAdmin(ScopedModelAdmin):
 
     def _decide(self, request: HttpRequest, queryset: Any, verdict: str, title: str) -> Any:
         def verb(row: Request, reason: str, digest: str) -> None:
-            if not digest:
-                raise Refused("It is not said which revision was read.", [Problem("digest", "is missing")])
+            if row.revision and not digest:
+                raise Refused("It is not said which revision was read; nothing was changed.")
             VERBS[verdict](row, by=request.user, reason=reason, digest=digest)
 
         act = Act(

@@ -65,19 +65,38 @@ class RequestForm(forms.Form):
             bound.widget.attrs["class"] = f"{kind} {bound.widget.attrs.get('class', '')}".strip()
 
     def clean(self) -> dict[str, Any]:
-        """Take the text from the file where one was chosen."""
+        """Take the text from the file where one was chosen, with the line ends of a text."""
         wanted = super().clean() or {}
         chosen = wanted.pop("definition_file", None)
         if chosen is not None:
-            try:
-                text = chosen.read(LARGEST_TEXT + 1).decode()
-            except UnicodeDecodeError:
-                self.add_error("definition_file", "The file is no text in UTF-8; choose the definition's .ini file.")
-            else:
-                wanted["definition"] = text
-                if len(text) > LARGEST_TEXT:
-                    self.add_error("definition_file", "The file is larger than 256 KiB; a definition never is.")
+            text = self._read(chosen)
+            if text is None:
+                return wanted
+            wanted["definition"] = text
+        if "definition" in wanted:
+            wanted["definition"] = wanted["definition"].replace("\r\n", "\n")
+        if chosen is not None:
+            # A browser does not keep the file that was chosen: what was in it is shown, where it needs another look.
+            self.data = {**self.data.dict(), "definition": wanted["definition"]}
+            self._errors.pop("definition", None)
         return wanted
+
+    def _read(self, chosen: Any) -> str | None:
+        """Return the text of a file, or say at its field why it can be none."""
+        wrong = ""
+        if chosen.size > LARGEST_TEXT:
+            wrong = "The file is larger than 256 KiB; a definition never is."
+        else:
+            try:
+                text = str(chosen.read().decode())
+            except UnicodeDecodeError:
+                wrong = "The file is no text in UTF-8; choose the definition's .ini file."
+            else:
+                wrong = "The file has a NUL character; it is no text." if "\0" in text else ""
+        if wrong:
+            self.add_error("definition_file", wrong)
+            return None
+        return text
 
     def values(self) -> dict[str, Any]:
         """Return what the verbs of filing take."""

@@ -30,6 +30,7 @@ NOUNS = {
     "submission": ("submission", "app"),
     "job": ("job", "app"),
     "file": ("file", "app"),
+    "site": ("site", "app"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
     "token": ("token", "app"),

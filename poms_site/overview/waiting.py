@@ -26,6 +26,7 @@ class Waiting:
     title: str
     todo: str
     since: datetime
+    number: int | None = None  # of a request to decide on
 
 
 def waiting_for(user: Any, experiment: Experiment, held: frozenset[str]) -> list[Waiting]:
@@ -45,7 +46,9 @@ def waiting_for(user: Any, experiment: Experiment, held: frozenset[str]) -> list
 def _to_decide(user: Any, experiment: Experiment) -> list[Waiting]:
     rows = approvals.waiting_for(user).filter(experiment=experiment).select_related("experiment", "requester")
     return [
-        Waiting(r.state, r.ref, r.title, f"decide; {r.requester.username} asks for it", r.filed_at or r.state_since)
+        Waiting(
+            r.state, r.ref, r.title, f"decide; {r.requester.username} asks for it", r.filed_at or r.state_since, r.pk
+        )
         for r in rows[:MOST]
     ]
 

@@ -102,22 +102,42 @@ def _search(job: Job, asked: Wanted) -> Log:
     needle = re.compile(re.escape(asked.find), re.IGNORECASE)
     found = Log()
     position, number, rest = 0, 0, ""
-    while position < SEARCHED and len(found.hits) < MOST_HITS:
+    while position < SEARCHED:
         answer = _fetch(job, asked.stream, position, PIECE)
         found.total = int(answer["total"])
-        if not answer["text"]:
+        text, octets = _whole(answer["text"], min(PIECE, found.total - position))
+        if not text:
             break
-        begin = position - len(rest.encode())
-        lines = (rest + answer["text"]).split("\n")
-        position += PIECE  # the text may be longer or shorter than its bytes, where they are no UTF-8
-        rest = lines.pop() if position < found.total else ""
+        # A byte that is no text came as a replacement character, whose own bytes were three.
+        spare = 2 if len(text.encode()) > octets else 0
+        begin = position - _octets(rest, spare)
+        position += octets
+        *lines, rest = (rest + text).split("\n")
+        if position >= min(found.total, SEARCHED):
+            lines, rest = [*lines, rest], ""
         for line in lines:
             number += 1
+            end = begin + _octets(line, spare) + 1
             if hit := needle.search(shown := clean(line)):
                 found.hits.append(Hit(number, begin, shown[: hit.start()][-300:], hit[0], shown[hit.end() :][:300]))
-            begin += len(line.encode()) + 1
+                if len(found.hits) == MOST_HITS:
+                    found.searched = min(end, found.total)
+                    return found
+            begin = end
     found.searched = min(position, found.total)
     return found
+
+
+def _whole(text: str, octets: int) -> tuple[str, int]:
+    """Return a piece and its bytes, without a letter at its end of which only a part was read: it is read again."""
+    whole = text if text.endswith("\n") else text.rstrip("\ufffd")
+    if whole and "\ufffd" not in whole:
+        return whole, len(whole.encode())
+    return text, octets
+
+
+def _octets(text: str, spare: int) -> int:
+    return len(text.encode()) - spare * text.count("\ufffd")
 
 
 def clean(text: str) -> str:

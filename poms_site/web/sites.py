@@ -18,6 +18,7 @@ class SitesPage(Page):
     rules = {"get": "view"}
     place = "sites"
     help = "/docs/guide/pages/#sites"
+    api = "sites-list"
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show them; the page lives."""

@@ -396,3 +396,10 @@ def test_it_needs_nothing_of_the_server(poms):
     imported = set(re.findall(r"^import '?([a-z_]+)", err, re.MULTILINE))
     assert "poms_client" in imported
     assert not imported & {"django", "rest_framework", "core", "experiments", "campaigns", "poms_site"}
+
+
+def test_sites_are_listed_with_their_last_job(service, poms):
+    service.pages("sites/", [{"experiment": "demo", "site": "local", "running": 1}])
+    done = poms("site", "list", "--experiment", "demo", "--nodes")
+    assert done.out.splitlines()[1].split("\t")[:2] == ["demo", "local"]
+    assert service.asked[0].query["by"] == "node"

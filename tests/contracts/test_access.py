@@ -95,6 +95,7 @@ setups-detail GET         view            setup           200
 setups-list GET           view            list            200
 setups-list POST          define          made            201
 files-list GET            view            list            200
+sites-list GET            view            list            200
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404

@@ -54,7 +54,7 @@ FILTERS = {
     "batches": [{}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name": "file-of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
-    "overview-page": [{}],
+    "overview-page": [{}], "sites": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
 }  # fmt: skip

@@ -87,6 +87,7 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["job"] = Job.objects.create(
         experiment=cast.experiment, submission=running, system=system, external_id=f"1.{running.pk}@local", index=0,
         state_code=JOB_RANK["processing"], starts=1, event_at=at, state_since=at, started_at=at, node="local-01",
+        site="local",
     )  # fmt: skip
     JobCount.objects.create(submission=running, state_code=JOB_RANK["processing"], n=1)
     actor, reason = f"user:{cast.experimenter.username}", "to have one"

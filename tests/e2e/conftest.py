@@ -103,7 +103,8 @@ def open_context(browser: Browser, poms: Site) -> Iterator[OpenContext]:
     yield open_one
     for context, _ in opened:
         context.close()
-    assert [line for _, watch in opened for line in watch.wrong] == []
+    wrong = [line for _, watch in opened for line in watch.wrong]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.fixture

@@ -42,15 +42,15 @@ def _admin(name: str, role: str, address: str = "", route: str = "", status: int
     return Look(f"admin-{name}", f"admin:{route or name}", f"/admin/{address}", role, status, brief=brief)
 
 
-def _model(app: str, model: str, role: str, removes: bool = False) -> tuple[Look, ...]:
-    """The pages of a model of the admin; `removes` where the role may remove one."""
+def _model(app: str, model: str, role: str, refused: str = "delete") -> tuple[Look, ...]:
+    """The pages of a model of the admin, and which of them nobody has: what has happened is ended, not deleted."""
     key, base = f"{app}_{model}", f"{app}/{model}"
     tails = {"changelist": "", "add": "add/", "change": f"{{{key}}}/change/", "history": f"{{{key}}}/history/",
              "delete": f"{{{key}}}/delete/"}  # fmt: skip
     return tuple(
         _admin(f"{model}-{page}", role, f"{base}/{tail}", f"{key}_{page}", brief=page in ("history", "delete"))
         for page, tail in tails.items()
-        if removes or page != "delete"
+        if page not in refused
     )
 
 
@@ -143,9 +143,9 @@ PAGES = (
            "approvals_request_history"),
     _admin("refused", "approver", "approvals/request/add/", "approvals_request_add", 403),
     *_model("experiments", "experiment", "administrator"),
-    *_model("experiments", "user", "administrator"),
-    *_model("experiments", "membership", "administrator", removes=True),
-    *_model("experiments", "approver", "administrator", removes=True),
+    *_model("experiments", "user", "administrator", refused="add delete"),
+    *_model("experiments", "membership", "administrator"),
+    *_model("experiments", "approver", "administrator"),
     *_model("campaigns", "jobtype", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
 )  # fmt: skip

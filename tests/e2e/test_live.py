@@ -66,8 +66,7 @@ def test_a_hidden_page_asks_nothing_until_it_is_looked_at_again(
 
 
 def test_a_poll_of_an_unchanged_page_is_answered_by_304(page: Page, poms: Site, produced: World):
-    page.goto(f"{poms.url}/e/demo/requests/{produced['request']}/")
-    page.goto(f"{poms.url}/e/demo/jobs/?state=failed")
+    page.goto(f"{poms.url}/e/demo/batches/{produced['batch']}/")
     wire = page.context.new_cdp_session(page)
     wire.send("Network.enable")
     polls: dict[str, int] = {}
@@ -82,8 +81,16 @@ def test_a_poll_of_an_unchanged_page_is_answered_by_304(page: Page, poms: Site, 
     assert set(polls.values()) <= {0, 200, 304}, polls
 
 
-def test_a_reader_whose_server_is_away_is_told_so(page: Page):
+def test_a_reader_whose_server_is_away_is_told_so(
+    open_context: OpenContext, poms: Site, produced: World, state_of: Any
+):
+    context, watch = open_context(storage_state=state_of("experimenter"))
+    page = context.new_page()
+    page.goto(f"{poms.url}/e/demo/campaigns/{produced['campaign']}/")
     page.route("**/*part=live", lambda route: route.abort())
     expect(page.locator(".stale")).to_be_visible(timeout=9000)
     page.unroute_all()
     expect(page.locator(".stale")).to_be_hidden(timeout=9000)
+    assert all("ERR_FAILED" in line or "htmx:" in line for line in watch.take()), (
+        "the browser notes what it did not get"
+    )

@@ -17,9 +17,11 @@ def produce(poms: Site) -> World:
     """Bring about what is missing, and return keys and names to be put into addresses."""
     _campaign_done(poms)
     held = _campaign_held(poms)
-    draft = _request(poms, "A production that is still being thought about", _small("small"))
-    pending = _request(poms, "A production that waits for its approver", _small("pending"), "file")
-    returned = _request(poms, "A production that came back", _small("returned"), "return")
+    if not poms.rows("jobtypes/"):
+        poms.api("operator", "jobtypes/", {"experiment": "demo", "name": "plain", "launch_script": "dimuon_submit"})
+    draft = _request(poms, "A production that is still being thought about", small("small"))
+    pending = _request(poms, "A production that waits for its approver", small("pending"), "file")
+    returned = _request(poms, "A production that came back", small("returned"), "return")
     jobs, files = poms.rows("jobs/"), poms.rows("files/?campaign=demo/c1")
     failed = next(job for job in jobs if job["state"] == "failed")
     batch = next(row for row in poms.rows("batches/") if len(row["submissions"]) > 1 and row["campaign"] == "demo/c1")
@@ -51,7 +53,7 @@ def _campaign_done(poms: Site) -> None:
 
 
 def _campaign_held(poms: Site) -> dict[str, Any]:
-    ref = _request(poms, "A production that is held", _small("held"))
+    ref = _request(poms, "A production that is held", small("held"))
     if not poms.api("supervisor", f"requests/{ref}/")["campaign"]:
         _approve(poms, ref)
         held = poms.api("supervisor", f"requests/{ref}/")["campaign"]
@@ -80,7 +82,7 @@ def _approve(poms: Site, ref: str) -> None:
     poms.api("approver", f"requests/{ref}/approve/", {"revision": filed["revision"], "reason": "looks right"})
 
 
-def _small(name: str) -> str:
+def small(name: str) -> str:
     """The example with a tenth of the events, and nothing that goes wrong."""
     text = EXAMPLE.read_text().replace("name=dimuon\n", f"name={name}\n").replace("events=20000", "events=2000")
     text = text.replace("nevents(5000)", "nevents(1000)").replace("events_per_job=1000", "events_per_job=500")

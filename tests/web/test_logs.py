@@ -50,11 +50,11 @@ def test_a_short_log_is_shown_whole(printed):
 
 
 def test_the_tail_of_a_long_log_begins_with_a_whole_line(printed):
-    content = lines(5000)
+    content = lines(8000)
     asked = printed(content)
     log = read(Job(), Wanted())
     assert log.text == content[len(content) - PIECE :].decode().partition("\n")[2]
-    assert log.text.endswith("line 5000 of the log\n")
+    assert log.text.endswith("line 8000 of the log\n")
     assert (log.end, log.later) == (len(content), None)
     assert log.earlier == len(content) - 2 * PIECE
     assert sum(length for _, _, length in asked) <= PIECE
@@ -176,7 +176,7 @@ def test_every_line_that_has_the_text_is_found_and_no_other(texts, piece):
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b[1;38;5;208mbold\x1b[K", "bold"),
         ("dos\r\nlines\r\n", "dos\nlines\n"),
-        ("10%\r20%\r", "10%\ufffd20%\ufffd"),
+        ("10%\r20%\r", "10%\r20%\r"),
         ("a\x00b\x07c\x1b]0;title", "a\ufffdb\ufffdc\ufffd]0;title"),
         ("safe\u202eexe.txt", "safe\ufffdexe.txt"),
         ("tab\tand ümläut", "tab\tand ümläut"),
@@ -243,9 +243,6 @@ def test_html_in_a_log_is_text(world, cast, as_, printed):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_log_of_a_real_job_is_read_and_searched(real_cast, local_system, drive, as_, text):
-    stages = (
-        '[campaign_stage gen]\nstage_type=generator\nevents=1\nevents_per_job=1\nseed=7\nparam_overrides=[["",""]]\n'
-    )
     stages = "[campaign_stage gen]\nstage_type=generator\nevents=1\nevents_per_job=1\nseed=7\n"
     campaign = builders.approved_campaign(real_cast, builders.definition(stages=stages))
 

@@ -64,8 +64,11 @@ class Command(BaseCommand):
 
     def _say(self, url: str, accounts: dict[str, seeding.Account], draft: Request) -> None:
         self.stdout.write(f"POMS serves {url}/")
-        self.stdout.write("  the sign-in page lists an account for each role; begin as experimenter")
-        self.stdout.write(f"  accounts and tokens are also in {self.path}")
+        self.stdout.write(
+            f"  sign in there as one of these (passwords are made anew at each start; all is also in {self.path}):"
+        )
+        for account in accounts.values():
+            self.stdout.write(f"    {account.username:<17} {account.password}")
         if draft.state == "draft":
             self.stdout.write(f"  the example production {draft.ref} waits there to be filed")
         self.stdout.write(f"  for the command line: export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
