@@ -77,8 +77,9 @@ class RequestForm(forms.Form):
             wanted["definition"] = wanted["definition"].replace("\r\n", "\n")
         if chosen is not None:
             # A browser does not keep the file that was chosen: what was in it is shown, where it needs another look.
-            self.data = {**self.data.dict(), "definition": wanted["definition"]}
-            self._errors.pop("definition", None)
+            typed: Any = self.data
+            self.data = {**typed.dict(), "definition": wanted["definition"]}
+            self.errors.pop("definition", None)
         return wanted
 
     def _read(self, chosen: Any) -> str | None:

@@ -43,7 +43,7 @@ class SiteView(ScopedViewSet):
 
 def _place(experiment: str, by: str, place: PlaceFacts) -> Document:
     return {
-        "experiment": experiment, by: place.name, "running": place.running, "succeeded": place.succeeded,
+        "experiment": experiment, "name": place.name, "kind": by, "running": place.running, "succeeded": place.succeeded,
         "failed": place.failed, "jobs": place.jobs, "last_start": place.last_start, "last_end": place.last_end,
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from campaigns.models import Campaign
 from core.errors import PomsError, Problem, Refused
 from integrations.errors import OutsideError
-from poms_site.overview.words import count, words
+from poms_site.overview.words import count, printable, words
 from poms_site.web import errors
 from poms_site.web.campaigns import FILTERS
 from poms_site.web.page import Page
@@ -31,12 +31,15 @@ class VerbPage(Page):
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         """Say what will happen and ask for the reason."""
         row = find(request.user, self.here, key)
-        return self._form(row, {"digest": request.GET.get("digest", ""), "rank": getattr(row, "rank", "")})
+        revision = getattr(row, "revision", None) if self.verb.asks == "digest" else None
+        # The form names the revision that it speaks of, so that no other one is approved by it.
+        digest = request.GET.get("digest", "") or (revision.digest if revision else "")
+        return self._form(row, {"digest": digest, "rank": getattr(row, "rank", "")})
 
     def post(self, request: HttpRequest, key: str) -> HttpResponse:
         """Do it; what is refused is said on the same form, with what was typed."""
         row = find(request.user, self.here, key)
-        asked = {name: request.POST.get(name, "").strip()[:4000] for name in ("reason", "digest", "rank")}
+        asked = typed(request, "reason", "digest", "rank")
         try:
             if self.verb.reason and not asked["reason"]:
                 raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
@@ -80,7 +83,7 @@ class BulkPage(Page):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Do it to each; one that is refused stops no other."""
         rows = self._chosen(request.POST)
-        asked = {name: request.POST.get(name, "").strip()[:4000] for name in ("reason", "rank")}
+        asked = typed(request, "reason", "rank")
         if self.verb.reason and not asked["reason"]:
             problem = Problem("reason", "is empty", "say why; it is kept with each campaign")
             return self._form(rows, asked, Refused("This needs a reason; nothing was changed.", [problem]))
@@ -102,7 +105,7 @@ class BulkPage(Page):
         rows = Campaign.objects.visible_to(self.request.user).filter(experiment=self.here).select_related("experiment")
         if asked.get("all") == "1":
             for entry in FILTERS:
-                if value := asked.get(entry.name, "").strip():
+                if value := printable(asked.get(entry.name, "")).strip():
                     rows = entry.apply(rows, value)
         else:
             keys = [ref[1:] for ref in asked.getlist("ref") if ref[:1] == "c" and ref[1:].isdecimal() and len(ref) < 19]
@@ -120,6 +123,11 @@ class BulkPage(Page):
             "problems": error.problems if error else (), "how_many": count(len(rows), "campaign"),
         }  # fmt: skip
         return self.show("web/bulk.html", context, status=422 if error else 200)
+
+
+def typed(request: HttpRequest, *names: str) -> dict[str, str]:
+    """Return what was typed into the fields, as no field of the database refuses it."""
+    return {name: printable(request.POST.get(name, "").replace("\r\n", "\n")).strip()[:4000] for name in names}
 
 
 def _page(kind: type[Page], verb: Verb) -> Any:

@@ -399,7 +399,7 @@ def test_it_needs_nothing_of_the_server(poms):
 
 
 def test_sites_are_listed_with_their_last_job(service, poms):
-    service.pages("sites/", [{"experiment": "demo", "site": "local", "running": 1}])
+    service.pages("sites/", [{"experiment": "demo", "name": "local", "running": 1}])
     done = poms("site", "list", "--experiment", "demo", "--nodes")
     assert done.out.splitlines()[1].split("\t")[:2] == ["demo", "local"]
     assert service.asked[0].query["by"] == "node"

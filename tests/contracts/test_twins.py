@@ -112,5 +112,6 @@ def _same_rows(page, query, shown, rows):
     """The page has a link to each row of the API's answer, and to nothing else of the kind."""
     names = [row.get("ref") or row["name"] for row in rows]
     wanted = {name.rpartition("/")[2] for name in names}
-    found = set(re.findall(rf'<th scope="row"><a href="/e/demo/{page}/([^/"]+)/"', shown.content.decode()))
+    link = r"/e/demo/jobs/\?site=([^\"&]+)" if page == "sites" else rf"/e/demo/{page}/([^/\"]+)/"
+    found = set(re.findall(rf'<th scope="row"><a href="{link}"', shown.content.decode()))
     assert found == wanted, (page, query)

@@ -9,7 +9,7 @@ import typer
 from poms_client.commands._common import AsJson, Experiment, Limit, Quiet, connect, noun_app, resolved
 from poms_client.output import Output
 
-COLUMNS = ("experiment", "site", "node", "running", "succeeded", "failed", "last_start", "last_end")
+COLUMNS = ("experiment", "name", "running", "succeeded", "failed", "last_start", "last_end")
 
 app = noun_app("site", "Where jobs run, and when one ran there last.")
 

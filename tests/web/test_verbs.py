@@ -1,0 +1,309 @@
+"""Verbs through their pages: what is refused keeps what was typed and changes nothing; what is done is said."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+
+from approvals.models import Request
+from campaigns.models import Campaign
+from core.models import Transition
+from poms_site.web import acting
+from poms_site.web.things import NOUNS, address
+from poms_site.web.verbs import VERBS, offered
+from submissions.models import Command, Hold
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+# verb -> whose browser, on what of the world
+SCENES = {
+    ("r", "check"): ("experimenter", "draft"), ("r", "file"): ("experimenter", "draft"),
+    ("r", "withdraw"): ("experimenter", "draft"), ("r", "approve"): ("approver", "pending"),
+    ("r", "return"): ("approver", "pending"), ("r", "reject"): ("approver", "pending"),
+    ("c", "hold"): ("shifter", "campaign"), ("c", "release"): ("shifter", "campaign"),
+    ("c", "relaunch"): ("shifter", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
+    ("c", "cancel"): ("operator", "campaign"), ("b", "relaunch"): ("shifter", "broken"),
+    ("b", "recover"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
+    ("s", "release"): ("shifter", "running"), ("s", "kill"): ("operator", "running"),
+    ("s", "adopt"): ("operator", "unsure"), ("s", "give_up"): ("operator", "unsure"), ("j", "hold"): ("shifter", "job"),
+    ("j", "release"): ("shifter", "job"), ("j", "kill"): ("operator", "job"), ("h", "release"): ("shifter", "hold"),
+}  # fmt: skip
+verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
+GIVEN = {"reason": "it <b>must</b> be", "rank": "61"}
+
+
+@pytest.fixture
+def scene(world, cast, as_, settings, tmp_path):
+    """Return browser, thing, and the addresses of verb and thing."""
+    settings.LOCAL_SPOOL = tmp_path / "no daemon"
+
+    def of(verb):
+        who, what = SCENES[verb.letter, verb.name]
+        key = world.own.ref(what).rpartition("/")[2]
+        return as_(cast.people[who]), world.own.objects[what], f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/"
+
+    return of
+
+
+def steps():
+    return Transition.objects.count(), Command.objects.count()
+
+
+def home_of(thing):
+    """Return the page to which one comes back: a hold's is its campaign's."""
+    return address((thing.campaign if isinstance(thing, Hold) else thing).ref)
+
+
+def field(answer, name):
+    page = answer.content.decode()
+    area = re.search(rf'<textarea[^>]*name="{name}"[^>]*>(.*?)</textarea>', page, re.DOTALL)
+    return unescape((area or re.search(rf'name="{name}"[^>]*value="([^"]*)"', page))[1])
+
+
+def test_every_verb_has_a_scene():
+    assert {(verb.letter, verb.name) for verb in VERBS} == set(SCENES)
+
+
+@verbs
+def test_a_verb_says_what_it_will_do_and_asks_why(scene, text, verb):
+    client, thing, url = scene(verb)
+    before = steps()
+    answer = client.get(url)
+    assert answer.status_code == 200
+    said = text(answer)
+    assert f"{verb.word} {thing.ref}" in unescape(said)
+    assert verb.says(thing) in unescape(said)
+    assert ("Reason needed" in said) == verb.reason
+    assert steps() == before
+
+
+@verbs
+def test_a_verb_without_its_reason_is_refused_and_keeps_what_was_typed(scene, text, verb):
+    client, thing, url = scene(verb)
+    before = steps()
+    answer = client.post(url, {"reason": "  ", "rank": "61", "digest": "abc"})
+    if verb.reason:
+        assert answer.status_code == 422
+        assert "reason : is empty" in text(answer)
+        assert verb.asks != "rank" or field(answer, "rank") == "61"
+    if verb.reason or verb.asks == "digest":
+        assert steps() == before
+        thing.refresh_from_db()
+    else:
+        assert answer.status_code == 303
+
+
+@verbs
+def test_a_verb_is_done_once_and_said(scene, verb):
+    client, thing, url = scene(verb)
+    if verb.name == "adopt":
+        pytest.skip("it asks the batch system; see the next test")
+    before = steps()
+    answer = client.post(url, GIVEN)
+    assert (answer.status_code, answer["Location"]) == (303, home_of(thing))
+    assert (steps() > before) or verb.name == "check"
+    page = client.get(answer["Location"]).content.decode()
+    assert f"{thing.ref}: {verb.word.lower()} – done." in page
+    assert f"{thing.ref}: {verb.word.lower()} – done." not in client.get(answer["Location"]).content.decode()
+    assert "<b>must</b>" not in page
+    reasons = Transition.objects.values_list("actor", "reason")
+    assert verb.name == "check" or any("it <b>must</b> be" in reason for _, reason in reasons)
+
+
+@verbs
+def test_a_dialogue_gets_a_form_without_frame_and_is_led_on(scene, verb):
+    client, thing, url = scene(verb)
+    bare = client.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in bare
+    assert f'hx-post="{url}"' in bare
+    answer = client.post(url, GIVEN, headers={"HX-Request": "true"})
+    if verb.name == "adopt":
+        assert answer.status_code == 503
+        assert "<html" not in answer.content.decode()
+    else:
+        assert (answer.status_code, answer["HX-Redirect"]) == (200, home_of(thing))
+
+
+def test_a_system_that_does_not_answer_is_said_on_the_form(scene, text):
+    verb = next(verb for verb in VERBS if verb.name == "adopt")
+    client, _, url = scene(verb)
+    before = steps()
+    answer = client.post(url, GIVEN)
+    assert answer.status_code == 503
+    assert "the local batch daemon does not answer" in text(answer)
+    assert field(answer, "reason") == GIVEN["reason"]
+    assert steps() == before
+
+
+@pytest.mark.parametrize("name", ["file", "withdraw", "approve", "return", "reject"])
+def test_a_request_that_is_no_longer_as_it_was_is_answered_409_on_the_form(scene, text, name):
+    verb = next(verb for verb in VERBS if (verb.letter, verb.name) == ("r", name))
+    client, thing, url = scene(verb)
+    assert client.post(url, GIVEN).status_code == 303
+    before = steps()
+    answer = client.post(url, {"reason": "once more <i>"})
+    assert answer.status_code == 409
+    assert field(answer, "reason") == "once more <i>"
+    assert verb.word in text(answer)
+    assert steps() == before
+
+
+def test_a_hold_that_was_released_meanwhile_is_answered_409(scene):
+    verb = next(verb for verb in VERBS if verb.letter == "h")
+    client, _, url = scene(verb)
+    assert [client.post(url, GIVEN).status_code for _ in range(2)] == [303, 409]
+
+
+def test_a_rank_that_is_none_is_refused_at_its_field(scene, text):
+    verb = next(verb for verb in VERBS if verb.name == "prioritise")
+    client, thing, url = scene(verb)
+    for rank in ("101", "-1", "", "1e2", "٣"):
+        answer = client.post(url, {"reason": "urgent", "rank": rank})
+        assert answer.status_code == 422, rank
+        assert "not between 0 and 100" in text(answer)
+        assert field(answer, "reason") == "urgent"
+    assert client.post(url, {"reason": "urgent", "rank": "100"}).status_code == 303
+    thing.refresh_from_db()
+    assert thing.rank == 100
+
+
+@verbs
+def test_what_no_database_keeps_breaks_no_verb(scene, verb):
+    client, _, url = scene(verb)
+    answer = client.post(url, {"reason": "a\0b\u202e" + "x" * 5000, "rank": "6\0", "digest": "\0"})
+    assert answer.status_code in (303, 409, 422, 503)
+
+
+# --- Approve exactly what was read ---------------------------------------------------------------------------
+
+
+def approve(world):
+    row = world.own.objects["pending"]
+    return row, f"/e/demo/requests/r{row.pk}/approve/"
+
+
+def test_a_revision_that_is_not_the_current_one_is_not_approved(world, cast, as_, text):
+    row, url = approve(world)
+    before = steps()
+    answer = as_(cast.approver).post(url, {"reason": "good", "digest": "0" * 64})
+    assert answer.status_code == 409
+    assert "changed after you read it" in text(answer)
+    assert field(answer, "digest") == "0" * 64
+    assert steps() == before
+
+
+def test_the_form_names_the_revision_even_if_the_link_did_not(world, cast, as_):
+    row, url = approve(world)
+    client = as_(cast.approver)
+    digest = Request.objects.get(pk=row.pk).revision.digest
+    assert field(client.get(url), "digest") == digest
+    assert field(client.get(url, {"digest": "older"}), "digest") == "older"
+    assert client.post(url, {"digest": digest}).status_code == 303
+
+
+def test_the_page_of_a_request_leads_to_the_approval_of_what_it_shows(world, cast, as_):
+    row, url = approve(world)
+    page = as_(cast.approver).get(f"/e/demo/requests/r{row.pk}/").content.decode()
+    assert f'{url}?digest={Request.objects.get(pk=row.pk).revision.digest}"' in page
+
+
+# --- Who is offered what --------------------------------------------------------------------------------------
+
+
+def test_only_verbs_that_can_be_done_now_by_this_person_are_offered(world, cast):
+    campaign, draft = world.own.objects["campaign"], world.own.objects["draft"]
+    everything = frozenset(verb.rule for verb in VERBS)
+    assert [v.name for v in offered("c", campaign, everything)] == ["release", "relaunch", "prioritise", "cancel"]
+    assert [v.name for v in offered("c", campaign, frozenset({"watch"}))] == ["release", "relaunch"]
+    assert offered("c", campaign, frozenset({"view"})) == []
+    assert [v.name for v in offered("r", draft, everything)] == ["check", "file", "withdraw"]
+
+
+# --- Many at once ---------------------------------------------------------------------------------------------
+
+BULK = "/e/demo/campaigns/bulk/"
+
+
+@pytest.fixture
+def three(world, cast):
+    """A running campaign that is held, an approved one, and one that is cancelled."""
+    fresh = builders.approved_campaign(cast, builders.definition(campaign="fresh"))
+    ended = builders.approved_campaign(cast, builders.definition(campaign="ended"))
+    Campaign.objects.filter(pk=ended.pk).update(**{"state": "cancelled"})
+    return world.own.objects["campaign"], fresh, ended
+
+
+def keys(rows):
+    return [f"c{row.pk}" for row in rows]
+
+
+def test_each_campaign_is_answered_for_by_itself(three, cast, as_, text):
+    answer = as_(cast.shifter).post(f"{BULK}hold/", {"ref": keys(three), "reason": "power cut"})
+    assert answer.status_code == 200
+    assert "Hold: 1 done, 2 refused" in text(answer)
+    assert "It is cancelled; there is nothing to hold here." in text(answer)
+    held = Hold.objects.filter(reason="power cut")
+    assert [hold.campaign for hold in held] == [three[1]]
+
+
+def test_a_verb_that_refuses_one_does_the_others(three, cast, as_, text):
+    answer = as_(cast.operator).post(f"{BULK}prioritise/", {"ref": keys(three), "reason": "x", "rank": "500"})
+    assert "Prioritise: 0 done, 3 refused" in text(answer)
+    answer = as_(cast.operator).post(f"{BULK}prioritise/", {"ref": keys(three), "reason": "x", "rank": "77"})
+    assert "Prioritise: 2 done, 1 refused" in text(answer)
+    assert set(Campaign.objects.filter(rank=77)) == set(three[:2])
+
+
+def test_references_of_another_experiment_are_left_alone(world, three, cast, as_, text):
+    foreign = world.other.objects["campaign"]
+    for who in (cast.shifter, cast.operator):
+        before = Hold.objects.filter(campaign=foreign).count()
+        refs = [*keys(three[1:2]), f"c{foreign.pk}", "c999999999", "r1", "c", "cx", "c" + "9" * 30, "c٣"]
+        answer = as_(who).post(f"{BULK}hold/", {"ref": refs, "reason": "x"})
+        assert answer.status_code == 200
+        assert world.other.ref("campaign") not in text(answer)
+        assert Hold.objects.filter(campaign=foreign).count() == before
+    assert as_(cast.shifter).post(f"{BULK}hold/", {"ref": [f"c{foreign.pk}"], "reason": "x"}).status_code == 422
+
+
+def test_all_means_all_that_fit_the_filters(three, cast, as_, text):
+    client = as_(cast.shifter)
+    asked = client.get(f"{BULK}hold/", {"all": "1", "state": "approved"})
+    assert "Hold: 1 campaign" in text(asked)
+    assert f'name="ref" value="c{three[1].pk}"' in asked.content.decode()
+    done = client.post(f"{BULK}hold/", {"all": "1", "state": "approved", "name": "fre", "reason": "all"})
+    assert [hold.campaign for hold in Hold.objects.filter(reason="all")] == [three[1]]
+    assert done.status_code == 200
+    assert client.get(f"{BULK}hold/", {"all": "1", "name": "nosuch"}).status_code == 422
+    assert client.get(f"{BULK}hold/", {"all": "1", "state": "asleep"}).status_code == 422
+    assert client.post(f"{BULK}hold/", {"all": "1", "name": "a\0b", "reason": "x"}).status_code == 422
+
+
+def test_nothing_chosen_is_refused(world, cast, as_, text):
+    for answer in (as_(cast.shifter).get(f"{BULK}hold/"), as_(cast.shifter).post(f"{BULK}hold/", {"reason": "x"})):
+        assert answer.status_code == 422
+        assert "No campaign is chosen; go back and tick some." in text(answer)
+
+
+def test_more_than_the_limit_is_refused_and_nothing_is_done(three, cast, as_, text, monkeypatch):
+    monkeypatch.setattr(acting, "MOST_AT_ONCE", 2)
+    before = steps()
+    for asked in ({"ref": keys(three)}, {"all": "1"}):
+        answer = as_(cast.shifter).post(f"{BULK}hold/", {**asked, "reason": "x"})
+        assert answer.status_code == 422
+        assert "More than 2 campaigns fit; narrow the list first. Nothing was changed." in text(answer)
+    assert steps() == before
+    assert as_(cast.shifter).post(f"{BULK}hold/", {"ref": keys(three[:2]), "reason": "x"}).status_code == 200
+
+
+def test_many_without_a_reason_are_refused_and_stay_chosen(three, cast, as_, text):
+    before = steps()
+    answer = as_(cast.operator).post(f"{BULK}prioritise/", {"ref": keys(three), "reason": " ", "rank": "33"})
+    assert answer.status_code == 422
+    assert "reason : is empty" in text(answer)
+    assert set(re.findall(r'name="ref" value="(c\d+)"', answer.content.decode())) == set(keys(three))
+    assert field(answer, "rank") == "33"
+    assert steps() == before
