@@ -30,8 +30,8 @@ class RequestInput(serializers.Serializer[Any]):
     free_text = serializers.CharField(max_length=8000, allow_blank=True, required=False)
 
 
-class ApproveInput(serializers.Serializer[Any]):
-    """The body of an approval; `revision` is the hash of what the approver has read."""
+class DecisionInput(serializers.Serializer[Any]):
+    """The body of a decision; `revision` is the hash of what the approver has read."""
 
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
     revision = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
@@ -115,18 +115,20 @@ class RequestView(ScopedViewSet):
 
     def do_approve(self, request: HttpRequest, ref: str) -> Response:
         """Approve the revision that the request proposes."""
-        row, wanted = self.find_permitted(ref), self.body(ApproveInput)
+        row, wanted = self.find_permitted(ref), self.body(DecisionInput)
         deciding.approve(row, by=request.user, reason=wanted["reason"] or "approved", digest=wanted["revision"])
         return Response(self.document(self.find(ref)))
 
     def do_return(self, request: HttpRequest, ref: str) -> Response:
         """Return the request for correction."""
-        deciding.send_back(self.find_permitted(ref), by=request.user, reason=self.reason())
+        row, wanted = self.find_permitted(ref), self.body(DecisionInput)
+        deciding.send_back(row, by=request.user, reason=wanted["reason"], digest=wanted["revision"])
         return Response(self.document(self.find(ref)))
 
     def do_reject(self, request: HttpRequest, ref: str) -> Response:
         """Turn the request down."""
-        deciding.reject(self.find_permitted(ref), by=request.user, reason=self.reason())
+        row, wanted = self.find_permitted(ref), self.body(DecisionInput)
+        deciding.reject(row, by=request.user, reason=wanted["reason"], digest=wanted["revision"])
         return Response(self.document(self.find(ref)))
 
 

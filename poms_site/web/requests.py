@@ -12,10 +12,11 @@ from django.urls import path
 from approvals.forms import RequestForm
 from approvals.logic import filing
 from approvals.models import Request
+from approvals.queries import obstacle
 from approvals.states import EDITABLE, REQUEST
 from core import ledger
 from core.errors import Conflict, Refused
-from experiments.queries import is_approver, production_stages
+from experiments.queries import production_stages
 from experiments.scoping import require
 from integrations.errors import OutsideError
 from poms_site.seeding import EXAMPLE
@@ -94,12 +95,8 @@ class RequestPage(Page):
         """Return why this person, who may decide in general, does not decide on this request."""
         if row.state != "pending_approval" or "decide_request" not in self.held:
             return ""
-        if not is_approver(self.request.user, self.here, row.production_stage):
-            return f"You are not registered as an approver of {row.production_stage}."
-        authors = {row.requester_id, row.revision.author_id if row.revision else None}
-        if self.request.user.pk in authors and not self.here.author_may_approve:
-            return "Nobody decides on a request of their own here; another approver does."
-        return ""
+        found = obstacle(row, self.request.user)
+        return found.detail if found else ""
 
 
 def changed_since(row: Request, decisions: list[Any]) -> list[tuple[str, str]]:
