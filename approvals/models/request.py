@@ -38,6 +38,9 @@ class Request(Scoped):
     class Meta:
         indexes = [models.Index(fields=["experiment", "state"], name="approvals_request_state_ix")]
 
+    def __str__(self) -> str:
+        return self.ref
+
     @property
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/r1."""

@@ -44,7 +44,8 @@ class SiteView(ScopedViewSet):
 def _place(experiment: str, by: str, place: PlaceFacts) -> Document:
     return {
         "experiment": experiment, "name": place.name, "kind": by, "running": place.running,
-        "succeeded": place.succeeded, "failed": place.failed, "jobs": place.jobs, "last_start": place.last_start, "last_end": place.last_end,
+        "succeeded": place.succeeded, "failed": place.failed,
+        "jobs": place.jobs, "last_start": place.last_start, "last_end": place.last_end,
     }  # fmt: skip
 
 

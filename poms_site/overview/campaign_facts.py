@@ -80,7 +80,7 @@ def gather(campaign: Campaign, way: str, stage: str) -> CampaignFacts:
     stages = stages_of(campaign)
     chosen = next((entry for entry in stages if entry.name == stage), None)
     narrowed = [chosen] if chosen else stages
-    progress = progress_by(way, narrowed)
+    progress = progress_by(way, narrowed, stages)
     files = progress if way == "files" and not chosen else progress_by("files", stages)
     return CampaignFacts(
         stages, chosen, progress, percent(progress), expected_end(campaign, files), queries.gates(campaign),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from math import sqrt
 
 FEWEST = 3
+LONGEST = 100 * 365 * 86400.0  # nobody plans for longer, and a date cannot be any
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def expected_units(
     for name in units:
         coming = 0.0
         for upstream, downstream, passed in feeds:
-            if downstream == name and upstream != name:
+            if downstream == name and upstream != name and upstream in units:
                 share = passed / done[upstream] if done.get(upstream) else 1.0
                 coming += expected.get(upstream, units[upstream]) * share
         expected[name] = max(units[name], round(coming))
@@ -39,7 +40,8 @@ def expected_units(
 
 
 def forecast(results: Sequence[datetime], remaining: int, at: datetime) -> Forecast | None:
-    """Return when `remaining` inputs will be done, from the times of the latest results; None if too few came.
+    """Return when `remaining` inputs will be done, from the times of the latest results; None if too few came
+    or it would take more than a lifetime.
 
     Results are taken to come at random at a steady rate, so that n of them give the rate to 1/sqrt(n), and the
     remaining ones vary by their own square root.
@@ -50,5 +52,7 @@ def forecast(results: Sequence[datetime], remaining: int, at: datetime) -> Forec
     if span <= 0:
         return None
     seconds = remaining * span / len(results)
+    if seconds > LONGEST:
+        return None
     spread = seconds * sqrt(1 / len(results) + 1 / remaining)
     return Forecast(at + timedelta(seconds=seconds), timedelta(seconds=spread))

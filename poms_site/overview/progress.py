@@ -33,8 +33,11 @@ WHERE u.stage_id = ANY(%s) GROUP BY 1
 """
 
 
-def progress_by(way: str, stages: Sequence[StageFacts]) -> dict[str, int]:
-    """Return done, running, failed, waiting and their sum `units`, in files, events or jobs."""
+def progress_by(way: str, stages: Sequence[StageFacts], within: Sequence[StageFacts] = ()) -> dict[str, int]:
+    """Return done, running, failed, waiting and their sum `units`, in files, events or jobs.
+
+    `within` are all stages of the campaign, where only some are counted: their parents say how much is to come.
+    """
     found = dict.fromkeys(NAMES, 0)
     if way == "events":
         with connection.cursor() as cursor:
@@ -45,11 +48,11 @@ def progress_by(way: str, stages: Sequence[StageFacts]) -> dict[str, int]:
             for state, n in stage.jobs.items():
                 found[_JOB_MEANING[state]] += n
     else:
-        expected = expected_of(stages)
+        expected = expected_of(within or stages)
         for stage in stages:
             for name in ("done", "running", "failed"):
                 found[name] += stage.progress[name]
-        found["waiting"] = max(0, sum(expected.values()) - sum(found.values()))
+        found["waiting"] = max(0, sum(expected[stage.name] for stage in stages) - sum(found.values()))
     return found | {"units": sum(found.values())}
 
 

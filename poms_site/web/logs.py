@@ -12,7 +12,7 @@ from core.errors import Problem, Refused
 from integrations import registry
 from integrations.errors import OutsideError
 from poms_site.overview.words import printable
-from submissions.models import Job
+from submissions.models import Job, Submission
 
 PIECE = 64 * 1024
 SEARCHED = 16 * 1024 * 1024
@@ -81,6 +81,21 @@ def read(job: Job, asked: Wanted) -> Log:
         return _search(job, asked) if asked.find else _piece(job, asked)
     except OutsideError as error:
         return Log(trouble=str(error))
+
+
+def of_script(submission: Submission) -> Log:
+    """Return the end of what the launch script of a submission printed."""
+    if submission.launched_at is None and not submission.attempt:
+        return Log()
+    try:
+        launcher = registry.launcher(submission.launcher)
+        answer = launcher.output(str(submission.uuid), "tail", 0, PIECE)
+        total = int(answer["total"])
+        if begin := max(0, total - PIECE):
+            answer = launcher.output(str(submission.uuid), "tail", begin, PIECE)
+    except OutsideError as error:
+        return Log(trouble=str(error))
+    return Log(clean(answer["text"]), total, begin, total)
 
 
 def _fetch(job: Job, stream: str, offset: int, length: int) -> dict[str, Any]:

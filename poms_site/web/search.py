@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
@@ -20,6 +21,7 @@ from poms_site.web.verbs import BY_NAME
 from submissions.models import Job
 
 MOST = 20
+_STAGE = re.compile(r"(?:([A-Za-z][A-Za-z0-9_-]*)/)?c([1-9][0-9]{0,17})/(\S.*)")
 _VERB = re.compile(r"([a-z][a-z ]*[a-z]) (?:([a-z][a-z0-9_-]*)/)?([a-z])([1-9][0-9]{0,17})")
 _REF = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?([a-z])([1-9][0-9]{0,17})")
 
@@ -49,12 +51,16 @@ class SearchPage(Page):
         return self.show("web/search.html", {"query": query, "hits": self._hits(query) if query else []})
 
     def _meant(self, query: str) -> str:
-        """Return the page of a reference that exists, of a verb on one (hold demo/c1), of a place, or nothing."""
+        """Return the page of a reference that exists, of a verb on one (hold demo/c1) or of a place; else nothing."""
         here = frame.current_experiment(self.request, self)
         if found := _REF.fullmatch(query.lower()):
             name, letter, number = found[1] or (here.name if here else ""), found[2], found[3]
             if letter != "h" and self._exists(name, letter, number):
                 return address(f"{name}/{letter}{number}")
+        if found := _STAGE.fullmatch(query):
+            name = found[1].lower() if found[1] else here.name if here else ""
+            if self._exists(name, "c", found[2]):
+                return f"{address(f'{name}/c{found[2]}')}?{urlencode({'stage': found[3]})}"
         if found := _VERB.fullmatch(query.lower()):
             verb, letter, number = found[1].replace(" ", "_"), found[3], found[4]
             name = found[2] or (here.name if here else "")

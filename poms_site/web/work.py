@@ -15,7 +15,7 @@ from core.clock import now
 from core.errors import Problem, Refused
 from core.models import Transition
 from poms_site.overview.run_batches import attempts_of
-from poms_site.web import verbs
+from poms_site.web import live, logs, verbs
 from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
@@ -25,6 +25,7 @@ from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSIO
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
 MOST_SHOWN = 200
+SCRIPT_SECONDS = 10.0  # what a script printed is asked of its host, by a process of its own
 
 
 def _older_than(rows: Any, value: str) -> Any:
@@ -168,6 +169,8 @@ class SubmissionPage(Page):
         return {
             "row": row, "verbs": verbs.offered("s", row, self.held),
             "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
+
+            "printed": live.remember(("script", row.pk), SCRIPT_SECONDS, lambda: logs.of_script(row)),
             "jobs_total": jobs.count(), "commands": commands[:20], "environment": sorted(row.environment.items()),
             "steps": steps_of({"submission": [row.pk], "command": [c.pk for c in commands]}, self.here.name),
         }  # fmt: skip
@@ -183,25 +186,24 @@ class JobPage(Page):
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show it; its log is a part of the page that lives with it."""
-        from poms_site.web.logs import wanted  # noqa: PLC0415 - logs shows itself on this page
-
         self.row = find(request.user, self.here, key)
-        self.asked = wanted(request)
+        self.asked = logs.wanted(request)
         return self.live("web/job.html", "web/_job.html", self._facts, {"row": self.row})
 
     def _facts(self) -> dict[str, Any]:
-        from poms_site.web.logs import read  # noqa: PLC0415 - as above
-
         row = self.row
         entries = SubmissionUnit.objects.filter(submission=row.submission, job_index=row.index)
         units = entries.select_related("unit__acceptance__result__submission__experiment").order_by("pk")
         mine = [entry.unit_id for entry in units[:MOST_SHOWN]]
+        made = Output.objects.filter(result__submission=row.submission, result__job=row.external_id).order_by("pk")
         later = SubmissionUnit.objects.filter(unit__in=mine, submission_id__gt=row.submission_id)
         after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
         return {
             "row": row, "verbs": verbs.offered("j", row, self.held),
             "batch": row.submission.batch, "units": [entry.unit for entry in units[:MOST_SHOWN]],
-            "later": queries.without_plan(after.order_by("pk"))[:5], "log": read(row, self.asked), "asked": self.asked,
+            "outputs": made[:MOST_SHOWN],
+            "later": queries.without_plan(after.order_by("pk"))[:5],
+            "log": logs.read(row, self.asked), "asked": self.asked,
             "live_job": row.state not in JOB_ENDED, "steps": steps_of({"job": [row.pk]}, self.here.name),
             "same": Job.objects.filter(submission=row.submission, state_code=row.state_code, code=row.code).count(),
         }  # fmt: skip

@@ -240,7 +240,7 @@ def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_pat
     assert matrix.cells > 800
 
 
-def cells_of(line: Expected, world: World) -> Iterator[Cell]:
+def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     """Give own, the other experiment's at its address and at one's own, one that is missing, and no experiment."""
     name = line.about.partition("+")[0]
     corners = {"own": world.own, "other": world.other, "none": None}
@@ -268,8 +268,8 @@ def cells_of(line: Expected, world: World) -> Iterator[Cell]:
         ("smuggled", "demo", "own", key(world.other), False),
         ("nowhere", "nowhere", "none", key(world.own), False),
     ):
-        if what in ("smuggled", "nowhere") and asked:
-            continue  # its POST is asked, which does more
+        if what in ("smuggled", "nowhere") and (asked or not holds(who, line.rule, "own")):
+            continue  # its POST is asked, which does more; who may not do it at all is refused as for what is missing
         yield Cell(what, experiment, corner, reverse(line.route, args=[experiment, named]), there)
 
 
@@ -277,7 +277,7 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
     """A page under /e/<experiment>/."""
     owned = line.about.endswith("+mine")
     unseen: dict[str, str] = {}
-    for cell in cells_of(line, matrix.world):
+    for cell in cells_of(line, matrix.world, who):
         where = f"{line.route} {line.method} by {who} on {cell.what}"
         got = matrix.ask(line, who, cell.url, cell.refs)
         owner = {"own": "experimenter", "other": "stranger"}.get(cell.corner)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from django.test import RequestFactory
 from hypothesis import given
@@ -244,6 +242,8 @@ def test_html_in_a_log_is_text(world, cast, as_, printed):
 @pytest.mark.django_db(transaction=True)
 def test_the_log_of_a_real_job_is_read_and_searched(real_cast, local_system, drive, as_, text):
     stages = "[campaign_stage gen]\nstage_type=generator\nevents=1\nevents_per_job=1\nseed=7\n"
+    said = 'for n in $(seq 9000); do echo "event $n of Zähler"; done; printf "\\033[31mlast words\\033[0m"; echo "$KEYS" > "$NAME"'
+    builders.login_setup(real_cast, setup=f"export TINY_JOB='{said}'")
     campaign = builders.approved_campaign(real_cast, builders.definition(stages=stages))
 
     def ended():
@@ -253,12 +253,12 @@ def test_the_log_of_a_real_job_is_read_and_searched(real_cast, local_system, dri
     drive(ended)
     job = Job.objects.get()
     client = as_(real_cast.experimenter)
-    shown = client.get(f"/e/demo/jobs/{job.ref.rpartition('/')[2]}/")
-    assert shown.status_code == 200
-    total = logs._fetch(job, "out", 0, 0)["total"]
-    assert ("It has printed nothing" in text(shown)) == (total == 0)
-    assert "cannot be read" not in text(shown)
-    assert re.search(
-        r"No line has .nowhere to be found",
-        text(client.get(shown.request["PATH_INFO"], {"find": "nowhere to be found"})),
-    )
+    address = f"/e/demo/jobs/{job.ref.rpartition('/')[2]}/"
+    assert campaign.state == "succeeded"
+    tail = text(client.get(address))
+    assert "event 9000 of Zähler last words" in tail
+    assert "event 1 of" not in tail
+    assert "event 1 of Zähler event 2 of" in text(client.get(address, {"offset": "0"}))
+    assert "line 4321 event 4321 of zÄHLER".lower() in text(client.get(address, {"find": "4321 of zähler"})).lower()
+    assert "No line has “nowhere”" in text(client.get(address, {"find": "nowhere"}))
+    assert "It has printed nothing" in text(client.get(address, {"stream": "err"}))
