@@ -50,7 +50,10 @@ def test_home_shows_what_waits_and_nothing_of_elsewhere(world, cast, as_, text):
         assert all(thing.ref in said and thing.todo in said for thing in things), who
         assert ("Nothing waits for you." in said) == (not things)
         assert who == "supervisor" or world.other.ref("campaign") not in said
-    assert "You may see the overview of demo" in text(as_(cast.guest).get("/"))
+    guest = as_(cast.guest).get("/").content.decode()
+    main = guest[guest.index("<main") : guest.index("</main>")]
+    assert 'href="/e/demo/"' in main
+    assert "/e/other/" not in guest
     assert "no experiment yet; ask an administrator" in text(as_(cast.nobody).get("/"))
     stranger = as_(cast.stranger).get("/").content.decode()
     assert world.other.ref("draft") in stranger

@@ -157,3 +157,11 @@ def test_home_follows_the_experiment_that_one_looks_at(world, cast, as_):
     assert "/e/demo/campaigns/" in client.get("/", POLL).content.decode()
     client.get("/switch/other/")
     assert "all campaigns of other" in client.get("/", POLL).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_poll_of_somebody_who_signed_out_leads_to_the_sign_in_page(world, client):
+    campaign = world.own.ref("campaign").rpartition("/")[2]
+    for url in ("/", "/e/demo/", "/e/demo/jobs/", "/e/demo/sites/", f"/e/demo/campaigns/{campaign}/"):
+        answer = client.get(url, POLL)
+        assert (answer.status_code, answer.headers["HX-Redirect"], answer.content) == (401, "/sign-in/", b""), url

@@ -10,6 +10,7 @@ import pytest
 from approvals.models import Request
 from campaigns.models import Campaign
 from core.models import Transition
+from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
@@ -171,6 +172,16 @@ def test_what_no_database_keeps_breaks_no_verb(scene, verb):
     client, _, url = scene(verb)
     answer = client.post(url, {"reason": "a\0b\u202e" + "x" * 5000, "rank": "6\0", "digest": "\0"})
     assert answer.status_code in (303, 409, 422, 503)
+
+
+@verbs
+def test_who_may_in_both_experiments_does_nothing_under_the_wrong_address(world, cast, as_, verb):
+    who, what = SCENES[verb.letter, verb.name]
+    membership.join(cast.people[who], who, cast.other)
+    key = world.other.ref(what).rpartition("/")[2]
+    before = steps()
+    answer = as_(cast.people[who]).post(f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/", GIVEN)
+    assert (answer.status_code, steps()) == (404, before)
 
 
 # --- Approve exactly what was read ---------------------------------------------------------------------------
