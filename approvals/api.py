@@ -42,7 +42,10 @@ class RequestView(ScopedViewSet):
 
     model = Request
     letter = "r"
-    filters = {"state": "state", "production_stage": "production_stage", "campaign": "campaign_id"}
+    filters = {
+        "state": "state", "production_stage": "production_stage", "campaign": "campaign_id",
+        "requester": "requester__username", "title_has": "title__icontains",
+    }  # fmt: skip
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "create": "file_request",
         "partial_update": "file_request", "do_check": "file_request", "do_file": "file_request",

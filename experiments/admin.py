@@ -75,6 +75,12 @@ class PersonAdmin(ScopedModelAdmin):
     ordering = ("username",)
     unchangeable = "Accounts are not changed here; roles are given as memberships."
 
+    def permit(self, request: HttpRequest, action: str, obj: Any = None) -> None:
+        """Say where accounts are made."""
+        super().permit(request, action, obj)
+        if action == "add":
+            raise PermissionDenied("Accounts are not made here; the pages about people say how. Nothing was changed.")
+
     readonly_fields = ("signed_in",)
 
     @admin.display(description="last signed in")

@@ -229,6 +229,8 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         """Return what a filter looks for: a key, given as a reference or bare, a state, or a word."""
         if name == "stage":
             return value.rpartition("/")[2]  # demo/c1/gen; its campaign is a filter of its own
+        if field.endswith("__contains"):
+            return [value]
         if field.endswith("_id"):
             reference = re.fullmatch(rf"[a-z][a-z0-9_-]*/{name[0]}([0-9]{{1,18}})", value)
             return whole(name, reference[1] if reference else value, f"such as demo/{name[0]}1")

@@ -297,7 +297,7 @@ class FileView(ScopedViewSet):
     """Files of the local catalogue."""
 
     model = File
-    filters = {"name": "name", "dataset": "datasets__name"}
+    filters = {"name": "name", "name_has": "name__icontains", "dataset": "datasets__name"}
     more_filters = ("campaign",)
     rules = {"list": "view"}
 

@@ -101,7 +101,7 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
     )
     for hold in holds.select_related("stage", "batch"):
         what = hold.stage.name if hold.stage else f"batch {hold.batch.number}" if hold.batch else hold.scope
-        text = f"held ({what}) by {hold.actor}: {hold.reason}"
+        text = f"held ({what}) by {hold.actor.removeprefix('user:')}: {hold.reason}"
         found.append({"gate": "hold", "text": text, "since": hold.since})
     if campaign.revision_id and campaign.state in ("approved", "running"):
         versions = StageVersion.objects.select_related("stage").filter(revision_id=campaign.revision_id)

@@ -35,7 +35,10 @@ class CampaignView(ScopedViewSet):
 
     model = Campaign
     letter = "c"
-    filters = {"state": "state", "name": "name"}
+    filters = {
+        "state": "state", "name": "name", "name_has": "name__icontains", "owner": "owner__username",
+        "tag": "tags__contains",
+    }  # fmt: skip
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
         "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "operate",

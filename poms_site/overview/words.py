@@ -78,13 +78,16 @@ def duration(seconds: float) -> str:
 def ago(seconds: float) -> str:
     """Return how long ago something was, in its largest unit: just now, 12 min ago, in 3 h."""
     size = abs(seconds)
-    if size < 10:
-        return "just now"
-    for unit, word in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    for unit, word in ((86400, "d"), (3600, "h"), (60, "min")):
         if size >= unit:
             text = f"{number(int(size // unit))} {word}"
             return f"{text} ago" if seconds > 0 else f"in {text}"
-    return "just now"
+    return "just now" if seconds >= 0 else "in a moment"
+
+
+def span(seconds: float) -> str:
+    """Return for how long something lasts so far, no finer than a minute: under 1 min, 17 min, 3 d 4 h."""
+    return "under 1 min" if seconds < 60 else duration(seconds if seconds >= 3600 else int(seconds // 60) * 60)
 
 
 def size(octets: float) -> str:

@@ -39,7 +39,7 @@ def since(at: datetime | None) -> SafeString | str:
     """Show for how long something has been so, with the exact beginning on hover."""
     if at is None:
         return ""
-    text = words.duration(max(0, int((now() - at).total_seconds())))
+    text = words.span(max(0, int((now() - at).total_seconds())))
     return format_html('<time datetime="{}" title="since {}">{}</time>', at.isoformat(), words.moment(at), text)
 
 

@@ -118,9 +118,12 @@ class BulkPage(Page):
         return found
 
     def _form(self, rows: list[Campaign], asked: dict[str, str], error: Refused | None = None) -> HttpResponse:
+        able = [(row, self.verb.offered(row)) for row in rows]
+        will = sum(1 for _, can in able if can)
         context = {
-            "verb": self.verb, "rows": rows, "asked": asked, "error": error and error.detail,
-            "problems": error.problems if error else (), "how_many": count(len(rows), "campaign"),
+            "verb": self.verb, "rows": able, "will": will, "will_not": len(rows) - will, "asked": asked,
+            "error": error and error.detail, "problems": error.problems if error else (),
+            "how_many": count(will, "campaign"),
         }  # fmt: skip
         return self.show("web/bulk.html", context, status=422 if error else 200)
 

@@ -21,7 +21,7 @@ from poms_site.web.things import address, find, key_path
 
 FILTERS = (
     Filter("state", "state", by("state"), CAMPAIGN.choices()),
-    Filter("name", "name has", by("name__icontains")),
+    Filter("name_has", "name has", by("name__icontains")),
     Filter("owner", "owner", by("owner__username")),
     Filter("tag", "tag", lambda rows, value: rows.filter(tags__contains=[value])),
 )

@@ -27,7 +27,7 @@ def _put_out_by(rows: Any, value: str) -> Any:
 
 
 FILTERS = (
-    Filter("name", "name has", by("name__icontains")),
+    Filter("name_has", "name has", by("name__icontains")),
     Filter("dataset", "dataset", by("datasets__name")),
     Filter("campaign", "campaign", _put_out_by),
 )

@@ -28,7 +28,7 @@ class Piece:
 
     html: SafeString
     etag: str
-    made: float
+    made: float  # when its facts began to be read, in seconds of the epoch
 
 
 class _Kept:
@@ -40,9 +40,9 @@ class _Kept:
         self.locks: dict[Hashable, threading.Lock] = {}
         self.guard = threading.Lock()
 
-    def fresh(self, key: Hashable) -> Piece | None:
+    def fresh(self, key: Hashable, after: float) -> Piece | None:
         found = self.pieces.get(key)
-        return found if found is not None and time.monotonic() - found.made < FRESH_SECONDS else None
+        return found if found is not None and found.made > max(after, time.time() - FRESH_SECONDS) else None
 
     def lock(self, key: Hashable) -> threading.Lock:
         with self.guard:
@@ -67,14 +67,18 @@ def forget() -> None:
     _kept.locks.clear()
 
 
-def piece(key: Hashable, template: str, make: Make) -> Piece:
-    """Return a part, rendered at most FRESH_SECONDS ago for this key (which names all that it depends on)."""
-    if found := _kept.fresh((template, key)):
+def piece(key: Hashable, template: str, make: Make, *, after: float = 0.0) -> Piece:
+    """Return a part, rendered at most FRESH_SECONDS ago for this key (which names all that it depends on).
+
+    One that was made before `after` (seconds of the epoch) is made anew: nobody sees the state from before their own
+    act.
+    """
+    if found := _kept.fresh((template, key), after):
         return found
     with _kept.lock((template, key)):
-        if found := _kept.fresh((template, key)):
+        if found := _kept.fresh((template, key), after):
             return found
-        begun = time.monotonic()
+        begun = time.time()
         try:
             html = mark_safe(render_to_string(template, make()))  # noqa: S308 - a template's own output
         except BaseException:
@@ -97,6 +101,16 @@ def remember(key: Hashable, seconds: float, make: Callable[[], Any]) -> Any:
                 old, _ = _kept.facts.popitem(last=False)
                 _kept.locks.pop(old, None)
         return found[1]
+
+
+def acted(request: HttpRequest) -> None:
+    """Remember that the person has just changed something, so that no older part is shown to them."""
+    request.session["acted"] = time.time()
+
+
+def last_act(request: HttpRequest) -> float:
+    """Return when the person changed something last, in seconds of the epoch; 0 if never in this session."""
+    return float(request.session.get("acted", 0.0))
 
 
 def is_poll(request: HttpRequest) -> bool:

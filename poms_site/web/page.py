@@ -71,6 +71,11 @@ class Page(View):
             self.enter(kwargs.pop("experiment"), rule)
         elif rule in PERMISSIONS:
             raise NotAllowed(f"Nobody may do this: {rule} is held on an experiment, and the address names none.")
+        if method == "post" and request.user.is_authenticated:
+            answer = self.post(request, *args, **kwargs)  # type: ignore[attr-defined]
+            if request.user.is_authenticated:  # no new session for somebody who has just signed out
+                live.acted(request)
+            return answer
         if method == "get" and request.GET.get("format") == "json" and self.api:
             return HttpResponseRedirect(self.api_address(**kwargs))
         return getattr(self, method)(request, *args, **kwargs)
@@ -127,7 +132,11 @@ class Page(View):
         so that many readers of one page cost little more than one.
         """
         key = (self.request.path, urlencode(sorted(live.asked(self.request))), *self.live_key())
-        piece = live.piece(key, part, lambda: {"page": self, "may": self.held, "experiment": self.experiment, **make()})
+
+        def facts() -> dict[str, Any]:
+            return {"page": self, "may": self.held, "experiment": self.experiment, **make()}
+
+        piece = live.piece(key, part, facts, after=live.last_act(self.request))
         if live.is_poll(self.request):
             return live.answer(self.request, piece)
         return self.show(template, {**context, "live": piece.html, "poll": live.address(self.request)})

@@ -46,7 +46,7 @@ class RequestsPage(Page):
             Filter("state", "state", by("state"), REQUEST.choices()),
             Filter("production_stage", "production stage", by("production_stage"), stages),
             Filter("requester", "requester", by("requester__username")),
-            Filter("title", "title has", by("title__icontains")),
+            Filter("title_has", "title has", by("title__icontains")),
         )
         return self.show("web/requests.html", {"list": listed(request, rows, filters)})
 
@@ -133,8 +133,12 @@ class RequestForms(Page):
         except (Refused, Conflict, OutsideError) as refusal:
             form.say(getattr(refusal, "problems", ()))
             return self.form(form, row, errors.status_of(refusal), errors.detail_of(refusal))
-        filing.check(kept)
-        messages.success(self.request, f"{kept.ref} is kept as a {kept.state}. Read its checks, then file it.")
+        try:
+            filing.check(kept)
+        except OutsideError as error:
+            messages.warning(self.request, f"{kept.ref} is kept, but its checks could not run: {error}")
+        else:
+            messages.success(self.request, f"{kept.ref} is kept as a {kept.state}. Read its checks, then file it.")
         return HttpResponseRedirect(address(kept.ref), status=303)
 
 

@@ -29,7 +29,8 @@ class Verb:
     danger: bool = False
     main: bool = False
     reason: bool = True  # whether one is obligatory
-    asks: str = ""  # a further field: rank
+    asks: str = ""  # a further field: rank, digest
+    listed: bool = True  # whether pages offer it; a second word for the same is only there for scripts
 
 
 def _actor(user: Any) -> str:
@@ -158,7 +159,8 @@ VERBS: tuple[Verb, ...] = (
          main=True),
     Verb("b", "recover", "Recover", "operate",
          lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), lambda b: False),
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), _in("failed"),
+         listed=False),
     # Submissions
     Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",
          _command("hold"), _in(*LIVE)),
@@ -190,4 +192,4 @@ BY_NAME = {(verb.letter, verb.name): verb for verb in VERBS}
 
 def offered(letter: str, row: Any, held: frozenset[str]) -> list[Verb]:
     """Return the verbs that a person who holds these permissions can use on a thing as it is now."""
-    return [verb for verb in VERBS if verb.letter == letter and verb.rule in held and verb.offered(row)]
+    return [verb for verb in VERBS if verb.letter == letter and verb.listed and verb.rule in held and verb.offered(row)]

@@ -90,8 +90,9 @@ WITH known AS MATERIALIZED (
     INSERT INTO core_transition (kind, thing_id, experiment_id, source, target, verb, at, actor, reason)
     SELECT 'job', jobs.id, o.experiment_id, coalesce(({_WORDS})[o.source_state + 1], ''),
            ({_WORDS})[o.state_code + 1], 'observe', o.event_at, o.source,
-           coalesce(nullif(concat_ws(', ', nullif(o.code, ''), nullif(o.reason, ''), 'exit code ' || o.exit_code,
-                    'signal ' || o.signal, 'on ' || nullif(o.node, '')), ''), 'reported so')
+           coalesce(nullif(concat_ws(', ', coalesce(nullif(o.reason, ''), nullif(concat_ws(', ', nullif(o.code, ''),
+                    'exit code ' || o.exit_code, 'signal ' || o.signal), '')), 'on ' || nullif(o.node, '')), ''),
+                    'reported so')
     FROM ordered o JOIN jobs USING (external_id)
     WHERE o.source_state IS DISTINCT FROM o.state_code
     ORDER BY o.external_id, o.starts, o.ended, o.event_at, o.state_code

@@ -96,15 +96,20 @@ def _follow(submission: Submission) -> bool:
             return False
         transitions.move(
             locked, "jobs_completed", expect=("submitted", "running"), actor=ACTOR,
-            reason=f"all {total} jobs have ended", look_at=due(),
+            reason=f"{_all(total)} ended", look_at=due(),
         )  # fmt: skip
         if batch.state in ("submitted", "project_running"):
             transitions.move(
                 batch, "jobs_completed", expect=("submitted", "project_running"), actor=ACTOR,
-                reason=f"all {total} jobs of {submission.ref} have ended",
+                reason=f"{_all(total, submission.ref)} ended",
             )  # fmt: skip
         submission.state = "jobs_completed"
         return True
+
+
+def _all(total: int, of: str = "") -> str:
+    whose = f" of {of}" if of else ""
+    return f"the job{whose} has" if total == 1 else f"all {total} jobs{whose} have"
 
 
 def _lock(submission: Submission) -> tuple[Batch, Submission]:

@@ -46,14 +46,14 @@ def test_every_verb_has_its_page_and_no_other():
 
 # page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
-    "requests": [{}, {"state": "draft"}, {"production_stage": "mc"}],
-    "campaigns": [{}, {"state": "running"}, {"name": "third"}],
+    "requests": [{}, {"state": "draft"}, {"production_stage": "mc"}, {"requester": "experimenter"}, {"title_has": "iny"}],
+    "campaigns": [{}, {"state": "running"}, {"name_has": "ird"}, {"owner": "experimenter"}, {"tag": "nosuch"}],
     "jobs": [{}, {"state": "processing"}, {"longer_than": "3600"}, {"campaign": "{c}"}, {"campaign": "demo/{c}"},
              {"batch": "{b}"}, {"submission": "{s}"}, {"stage": "gen"}, {"node": "local-01"}, {"site": "nosuch"},
              {"code": "memory"}, {"sort": "longest"}],
     "batches": [{}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
-    "files": [{}, {"name": "file-of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
+    "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "overview-page": [{}], "sites": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],

@@ -66,7 +66,7 @@ PAGES = (
     Look("search-nothing", "search", "/search/?q=unheard", "experimenter"),
     # Requests
     Look("requests", "requests", f"{E}/requests/", "experimenter"),
-    Look("requests-filtered", "requests", f"{E}/requests/?state=approved&title=muons", "experimenter"),
+    Look("requests-filtered", "requests", f"{E}/requests/?state=approved&title_has=muons", "experimenter"),
     Look("requests-empty", "requests", "/e/other/requests/", "stranger"),
     Look("request-draft", "request", f"{E}/requests/{{draft}}/", "experimenter"),
     Look("request-pending", "request", f"{E}/requests/{{pending}}/", "approver"),

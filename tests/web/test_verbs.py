@@ -9,12 +9,14 @@ import pytest
 
 from approvals.models import Request
 from campaigns.models import Campaign
+from core.clock import now
 from core.models import Transition
 from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
-from submissions.models import Command, Hold
+from submissions.models import Command, Hold, Job
+from submissions.states import JOB_RANK
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +46,11 @@ def scene(world, cast, as_, settings, tmp_path):
     def of(verb):
         who, what = SCENES[verb.letter, verb.name]
         key = world.own.ref(what).rpartition("/")[2]
+        if (verb.letter, verb.name) == ("c", "hold"):
+            Hold.objects.update(released_at=now())
+        if (verb.letter, verb.name) == ("j", "release"):
+            Job.objects.update(state_code=JOB_RANK["held"])
+            world.own.objects[what].refresh_from_db()
         return as_(cast.people[who]), world.own.objects[what], f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/"
 
     return of
@@ -79,6 +86,18 @@ def test_a_verb_says_what_it_will_do_and_asks_why(scene, text, verb):
     assert verb.says(thing) in unescape(said)
     assert ("Reason needed" in said) == verb.reason
     assert steps() == before
+
+
+def test_a_verb_that_makes_no_sense_now_offers_no_form(world, cast, as_, text):
+    campaign = world.own.ref("campaign").rpartition("/")[2]
+    for address, said in (
+        (f"campaigns/{campaign}/hold/", "nothing to hold"),
+        ("campaigns/bulk/hold/", "nothing to hold"),
+    ):
+        answer = as_(cast.shifter).get(f"/e/demo/{address}", {"ref": campaign})
+        assert answer.status_code == 200
+        assert said in text(answer)
+        assert 'name="reason"' not in answer.content.decode()
 
 
 @verbs
@@ -282,12 +301,12 @@ def test_all_means_all_that_fit_the_filters(three, cast, as_, text):
     asked = client.get(f"{BULK}hold/", {"all": "1", "state": "approved"})
     assert "Hold: 1 campaign" in text(asked)
     assert f'name="ref" value="c{three[1].pk}"' in asked.content.decode()
-    done = client.post(f"{BULK}hold/", {"all": "1", "state": "approved", "name": "fre", "reason": "all"})
+    done = client.post(f"{BULK}hold/", {"all": "1", "state": "approved", "name_has": "fre", "reason": "all"})
     assert [hold.campaign for hold in Hold.objects.filter(reason="all")] == [three[1]]
     assert done.status_code == 200
-    assert client.get(f"{BULK}hold/", {"all": "1", "name": "nosuch"}).status_code == 422
+    assert client.get(f"{BULK}hold/", {"all": "1", "name_has": "nosuch"}).status_code == 422
     assert client.get(f"{BULK}hold/", {"all": "1", "state": "asleep"}).status_code == 422
-    assert client.post(f"{BULK}hold/", {"all": "1", "name": "a\0b", "reason": "x"}).status_code == 422
+    assert client.post(f"{BULK}hold/", {"all": "1", "name_has": "a\0b", "reason": "x"}).status_code == 422
 
 
 def test_nothing_chosen_is_refused(world, cast, as_, text):
