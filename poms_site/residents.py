@@ -58,7 +58,7 @@ class Residents:
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         serve = ["serve", "--spool", str(spool), "--slots", str(self.slots), "--end-jobs"]
         self._run("batch", [python, "-S", "-E", "-s", str(DAEMON), *serve])
-        web = [python, "-m", "gunicorn", "poms_site.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "4"]
+        web = [python, "-m", "gunicorn", "poms_site.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "8"]
         web += ["--keep-alive", "30", "--worker-tmp-dir", str(settings.STATE_DIR), "--no-control-socket"]
         self._run("web", web)
         self._run("workers", [python, manage, "qcluster"])

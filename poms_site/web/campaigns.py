@@ -68,13 +68,18 @@ class CampaignPage(Page):
         return self.live("web/campaign.html", "web/_campaign.html", self._facts, {"row": self.row})
 
     def _facts(self) -> dict[str, Any]:
-        facts = campaign_facts.gather(self.row, self.way, self.stage)
+        after = live.last_act(self.request)
+        facts = live.shared(
+            ("campaign", self.row.pk, self.way, self.stage), live.FRESH_SECONDS,
+            lambda: campaign_facts.gather(self.row, self.way, self.stage), after=after,
+        )  # fmt: skip
         if self.stage and facts.chosen is None:
             raise NotVisible(f"{self.row.ref} has no stage {self.stage}.")
         seconds = SLOW_SECONDS if facts.jobs > MANY_JOBS else 0.0
-        slow = live.remember(
-            ("campaign", self.row.pk, self.stage), seconds, lambda: campaign_facts.gather_slow(self.row, facts.chosen)
-        )
+        slow = live.shared(
+            ("slow", self.row.pk, self.stage), max(seconds, live.FRESH_SECONDS),
+            lambda: campaign_facts.gather_slow(self.row, facts.chosen), after=after if not seconds else 0.0,
+        )  # fmt: skip
         asked = Request.objects.filter(campaign=self.row).select_related("experiment").order_by("-pk").first()
         return {
             "row": self.row, "asked": asked, "verbs": verbs.offered("c", self.row, self.held), "way": self.way,

@@ -16,7 +16,8 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 FRESH_SECONDS = 2.0
-MOST_PIECES = 500
+STALE_SECONDS = 10.0  # how old a thing may be that is shown while somebody else makes it anew
+MOST_KEPT = 1000
 PART = "part"
 
 Make = Callable[[], dict[str, Any]]
@@ -28,32 +29,26 @@ class Piece:
 
     html: SafeString
     etag: str
-    made: float  # when its facts began to be read, in seconds of the epoch
 
 
 class _Kept:
-    """Pieces by key, the latest used last; one lock a key, so that many readers wait for one rendering."""
+    """What was made, by key, with when its making began (seconds of the epoch); one lock a key."""
 
     def __init__(self) -> None:
-        self.pieces: OrderedDict[Hashable, Piece] = OrderedDict()
-        self.facts: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+        self.things: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
         self.locks: dict[Hashable, threading.Lock] = {}
         self.guard = threading.Lock()
-
-    def fresh(self, key: Hashable, after: float) -> Piece | None:
-        found = self.pieces.get(key)
-        return found if found is not None and found.made > max(after, time.time() - FRESH_SECONDS) else None
 
     def lock(self, key: Hashable) -> threading.Lock:
         with self.guard:
             return self.locks.setdefault(key, threading.Lock())
 
-    def keep(self, key: Hashable, piece: Piece) -> None:
+    def keep(self, key: Hashable, begun: float, thing: Any) -> None:
         with self.guard:
-            self.pieces[key] = piece
-            self.pieces.move_to_end(key)
-            while len(self.pieces) > MOST_PIECES:
-                old, _ = self.pieces.popitem(last=False)
+            self.things[key] = (begun, thing)
+            self.things.move_to_end(key)
+            while len(self.things) > MOST_KEPT:
+                old, _ = self.things.popitem(last=False)
                 self.locks.pop(old, None)
 
 
@@ -62,45 +57,52 @@ _kept = _Kept()
 
 def forget() -> None:
     """Drop what is kept, for tests."""
-    _kept.pieces.clear()
-    _kept.facts.clear()
+    _kept.things.clear()
     _kept.locks.clear()
 
 
-def piece(key: Hashable, template: str, make: Make, *, after: float = 0.0) -> Piece:
-    """Return a part, rendered at most FRESH_SECONDS ago for this key (which names all that it depends on).
+def shared(key: Hashable, seconds: float, make: Callable[[], Any], *, after: float = 0.0) -> Any:
+    """Return what `make` gave at most so many seconds ago for this key (which names all that it depends on).
 
-    One that was made before `after` (seconds of the epoch) is made anew: nobody sees the state from before their own
-    act.
+    Of many who ask at once one makes it; the others get what there was, if it is not too old, or wait. What was begun
+    before `after` (seconds of the epoch) is nobody's: a person does not see the state from before their own act.
     """
-    if found := _kept.fresh((template, key), after):
-        return found
-    with _kept.lock((template, key)):
-        if found := _kept.fresh((template, key), after):
-            return found
-        begun = time.time()
-        try:
-            html = mark_safe(render_to_string(template, make()))  # noqa: S308 - a template's own output
-        except BaseException:
-            _kept.locks.pop((template, key), None)  # nothing is kept for it that would take the lock along
-            raise
-        made = Piece(html, f'W/"{hashlib.sha256(html.encode()).hexdigest()[:24]}"', begun)
-        _kept.keep((template, key), made)
-        return made
 
+    def known(most: float) -> tuple[float, Any] | None:
+        found = _kept.things.get(key)
+        return found if found is not None and found[0] > max(after, time.time() - most) else None
 
-def remember(key: Hashable, seconds: float, make: Callable[[], Any]) -> Any:
-    """Return what `make` gave at most so many seconds ago for this key: for what costs much and changes little."""
-    with _kept.lock(key):
-        found = _kept.facts.get(key)
-        if found is None or time.monotonic() - found[0] > seconds:
-            found = (time.monotonic(), make())
-            _kept.facts[key] = found
-            _kept.facts.move_to_end(key)
-            while len(_kept.facts) > MOST_PIECES:
-                old, _ = _kept.facts.popitem(last=False)
-                _kept.locks.pop(old, None)
+    if found := known(seconds):
         return found[1]
+    lock = _kept.lock(key)
+    if not lock.acquire(blocking=False):
+        if found := known(max(seconds, STALE_SECONDS)):
+            return found[1]
+        lock.acquire()
+    try:
+        if found := known(seconds):
+            return found[1]
+        begun = time.time()
+        thing = make()
+        _kept.keep(key, begun, thing)
+        return thing
+    except BaseException:
+        if key not in _kept.things:
+            _kept.locks.pop(key, None)  # nothing is kept for it that would take the lock along
+        raise
+    finally:
+        lock.release()
+
+
+def piece(key: Hashable, template: str, make: Make, *, after: float = 0.0) -> Piece:
+    """Return a part, rendered at most FRESH_SECONDS ago for this key."""
+
+    def rendered() -> Piece:
+        html = mark_safe(render_to_string(template, make()))  # noqa: S308 - a template's own output
+        return Piece(html, f'W/"{hashlib.sha256(html.encode()).hexdigest()[:24]}"')
+
+    found: Piece = shared((template, key), FRESH_SECONDS, rendered, after=after)
+    return found
 
 
 def acted(request: HttpRequest) -> None:

@@ -170,7 +170,7 @@ class SubmissionPage(Page):
             "row": row, "verbs": verbs.offered("s", row, self.held),
             "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
 
-            "printed": live.remember(("script", row.pk), SCRIPT_SECONDS, lambda: logs.of_script(row)),
+            "printed": live.shared(("script", row.pk), SCRIPT_SECONDS, lambda: logs.of_script(row)),
             "jobs_total": jobs.count(), "commands": commands[:20], "environment": sorted(row.environment.items()),
             "steps": steps_of({"submission": [row.pk], "command": [c.pk for c in commands]}, self.here.name),
         }  # fmt: skip

@@ -60,23 +60,55 @@ def test_each_key_and_each_template_has_its_own_part():
 
 
 def test_the_latest_parts_are_kept_and_no_more(monkeypatch):
-    monkeypatch.setattr(live, "MOST_PIECES", 5)
+    monkeypatch.setattr(live, "MOST_KEPT", 10)
     for n in range(20):
         live.piece((n,), PART, lambda: told("x"))
-        live.remember((n,), 60, lambda n=n: n)
-    assert len(live._kept.pieces) == len(live._kept.facts) == 5
-    assert len(live._kept.locks) <= 10
-    assert live.remember((19,), 60, lambda: "anew") == 19
-    assert live.remember((0,), 60, lambda: "anew") == "anew"
+        live.shared((n,), 60, lambda n=n: n)
+    assert len(live._kept.things) == 10
+    assert len(live._kept.locks) <= 11
+    assert live.shared((19,), 60, lambda: "anew") == 19
+    assert live.shared((0,), 60, lambda: "anew") == "anew"
 
 
 def test_what_is_remembered_is_made_again_after_its_time():
     made = iter(range(10))
-    assert [live.remember("a", 60, lambda: next(made)) for _ in range(3)] == [0, 0, 0]
-    assert [live.remember("b", 0.0, lambda: next(made)) for _ in range(2)] == [1, 2]
-    live.remember("c", 0.05, lambda: next(made))
+    assert [live.shared("a", 60, lambda: next(made)) for _ in range(3)] == [0, 0, 0]
+    assert [live.shared("b", 0.0, lambda: next(made)) for _ in range(2)] == [1, 2]
+    live.shared("c", 0.05, lambda: next(made))
     time.sleep(0.06)
-    assert live.remember("c", 0.05, lambda: next(made)) == 4
+    assert live.shared("c", 0.05, lambda: next(made)) == 4
+
+
+def test_while_one_makes_it_anew_the_others_get_what_there_was_unless_they_changed_it():
+    live.shared("key", 60, lambda: "old")
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow():
+        began.set()
+        assert go_on.wait(10)
+        return "new"
+
+    with ThreadPoolExecutor(2) as pool:
+        maker = pool.submit(live.shared, "key", 0.0, slow)
+        assert began.wait(10)
+        assert live.shared("key", 0.0, lambda: "never") == "old"
+        changed = pool.submit(live.shared, "key", 60, lambda: "mine", after=time.time())
+        time.sleep(0.05)
+        assert not changed.done()
+        go_on.set()
+        assert (maker.result(10), changed.result(10)) == ("new", "mine")
+
+
+@pytest.mark.django_db
+def test_nobody_sees_the_state_from_before_their_own_act(world, cast, as_):
+    campaign = world.own.objects["campaign"]
+    address = f"/e/demo/campaigns/c{campaign.pk}/"
+    shifter, other = as_(cast.shifter), as_(cast.experimenter)
+    for reader in (shifter, other):
+        assert "the disk is full" not in reader.get(address).content.decode()
+    shifter.post(f"{address}release/", {"reason": "to hold it anew"})
+    shifter.post(f"{address}hold/", {"reason": "the disk is full"})
+    assert "the disk is full" in shifter.get(address).content.decode()
 
 
 @pytest.mark.django_db
