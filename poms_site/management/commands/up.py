@@ -73,3 +73,4 @@ class Command(BaseCommand):
             self.stdout.write(f"  the example production {draft.ref} waits there to be filed")
         self.stdout.write(f"  for the command line: export POMS_URL={url} POMS_TOKEN={accounts['experimenter'].token}")
         self.stdout.write("Ctrl-C stops it.")
+        self.stdout.flush()  # also where it goes to a file
