@@ -8,3 +8,10 @@ def is_met(done: int, inputs: int, percent: int) -> bool:
     if inputs == 0:
         return True
     return done > 0 and done * 100 >= inputs * percent
+
+
+def tally(done: int, inputs: int) -> str:
+    """Return how many inputs have output, in words, for the history."""
+    if inputs == 1:
+        return "its input has located output" if done else "its input has no located output"
+    return f"{done} of {inputs} inputs have located output"

@@ -15,7 +15,7 @@ from experiments.logic import membership
 from experiments.models import Approver, Experiment, Membership, User
 from experiments.queries import is_administrator, production_stages
 from experiments.roles import EVERYWHERE
-from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin, needs
+from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin, held, needs
 
 RULES = {"view": "view", "add": "administer", "change": "administer", "delete": "administer"}
 
@@ -77,9 +77,9 @@ class PersonAdmin(ScopedModelAdmin):
 
     def permit(self, request: HttpRequest, action: str, obj: Any = None) -> None:
         """Say where accounts are made."""
-        super().permit(request, action, obj)
-        if action == "add":
+        if action == "add" and held(request, "administer"):
             raise PermissionDenied("Accounts are not made here; the pages about people say how. Nothing was changed.")
+        super().permit(request, action, obj)
 
     readonly_fields = ("signed_in",)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Count
+
 from approvals import queries as approvals
 from approvals.models import Request
 from campaigns.models import Campaign
@@ -70,12 +72,11 @@ def _unsure(experiment: Experiment) -> list[Waiting]:
 
 def _failed(experiment: Experiment) -> list[Waiting]:
     """Campaigns that run or have failed, with batches that failed for good."""
-    rows = Campaign.objects.filter(experiment=experiment, state__in=("running", "failed")).select_related("experiment")
-    broken = Batch.objects.filter(experiment=experiment, state="failed")
-    counts: dict[int, int] = {}
-    for campaign_id in broken.values_list("stage__campaign_id", flat=True)[:10_000]:
-        counts[campaign_id] = counts.get(campaign_id, 0) + 1
-    stuck = rows.filter(pk__in=counts).order_by("-state_since")[:MOST]
+    live = ("running", "failed")
+    broken = Batch.objects.filter(experiment=experiment, state="failed", stage__campaign__state__in=live)
+    counts = dict(broken.values_list("stage__campaign_id").annotate(n=Count("pk")).order_by())
+    rows = Campaign.objects.filter(pk__in=counts).select_related("experiment")
+    stuck = rows.order_by("-state_since")[:MOST]
     return [
         Waiting(
             "failed", c.ref, c.name, f"{count(counts[c.pk], 'batch')} failed: look why, and relaunch", c.state_since

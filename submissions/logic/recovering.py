@@ -101,7 +101,7 @@ def _launch_again(batch: Batch, last: Submission) -> None:
 def _judge(batch: Batch, last: Submission) -> None:
     version = batch.version
     missing = missing_units(batch)
-    tally = f"{batch.n_units - len(missing)} of {batch.n_units} inputs have located output"
+    tally = completion.tally(batch.n_units - len(missing), batch.n_units)
     if not missing:
         transitions.move(batch, "completed", expect="jobs_completed", actor=ACTOR, reason=tally)
     elif last.state == "removed":

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F
 
+from campaigns import completion
 from campaigns.models import Campaign
 from core import queue, transitions
 from core.clock import due, now
@@ -214,6 +215,6 @@ def _close(submission: Submission, *, done: int, expected: int) -> None:
     counts = dict(JobCount.objects.filter(submission=submission).values_list("state_code", "n"))
     failed = sum(n for code, n in counts.items() if code != JOB_RANK["succeeded"])
     failing = f"; {failed} job{'s' if failed != 1 else ''} did not succeed" if failed else ""
-    text = f"{done} of {expected} inputs have located output{failing}"
+    text = f"{completion.tally(done, expected)}{failing}"
     to = "completed" if done == expected else "failed"
     transitions.move(submission, to, expect="jobs_completed", actor=ACTOR, reason=text, **fields)
