@@ -15,6 +15,7 @@ from django.template import loader
 from core import errors
 from integrations import errors as outside
 from poms_site.middleware import problem
+from poms_site.web import frame
 
 log = structlog.get_logger()
 
@@ -42,8 +43,6 @@ def detail_of(error: Exception) -> str:
 
 def error_page(request: HttpRequest, error: Exception, page: Any = None) -> HttpResponse:
     """Return the page of a refusal, in the frame where the person is signed in."""
-    from poms_site.web import frame  # noqa: PLC0415 - the frame's pages use this module
-
     status = status_of(error)
     context = {
         **frame.context(request, page), "status": status, "title": TITLES[status], "detail": detail_of(error),

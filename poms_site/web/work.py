@@ -78,7 +78,7 @@ class JobsPage(Page):
         return [("sort", self.sort)] if self.sort != "newest" else []
 
     def _facts(self) -> dict[str, Any]:
-        return {"list": self._list(), "sort": self.sort, "asked": dict(self._list(none=True).query)}
+        return {"list": self._list(), "sort": self.sort}
 
     def _list(self, *, none: bool = False) -> Listed:
         beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment")
@@ -169,7 +169,6 @@ class SubmissionPage(Page):
         return {
             "row": row, "verbs": verbs.offered("s", row, self.held),
             "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
-
             "printed": live.shared(("script", row.pk), SCRIPT_SECONDS, lambda: logs.of_script(row)),
             "jobs_total": jobs.count(), "commands": commands[:20], "environment": sorted(row.environment.items()),
             "steps": steps_of({"submission": [row.pk], "command": [c.pk for c in commands]}, self.here.name),
@@ -193,14 +192,14 @@ class JobPage(Page):
     def _facts(self) -> dict[str, Any]:
         row = self.row
         entries = SubmissionUnit.objects.filter(submission=row.submission, job_index=row.index)
-        units = entries.select_related("unit__acceptance__result__submission__experiment").order_by("pk")
-        mine = [entry.unit_id for entry in units[:MOST_SHOWN]]
+        beside = entries.select_related("unit__acceptance__result__submission__experiment").order_by("pk")
+        units = [entry.unit for entry in beside[:MOST_SHOWN]]
         made = Output.objects.filter(result__submission=row.submission, result__job=row.external_id).order_by("pk")
-        later = SubmissionUnit.objects.filter(unit__in=mine, submission_id__gt=row.submission_id)
+        later = SubmissionUnit.objects.filter(unit__in=[unit.pk for unit in units], submission_id__gt=row.submission_id)
         after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
         return {
             "row": row, "verbs": verbs.offered("j", row, self.held),
-            "batch": row.submission.batch, "units": [entry.unit for entry in units[:MOST_SHOWN]],
+            "batch": row.submission.batch, "units": units,
             "outputs": made[:MOST_SHOWN],
             "later": queries.without_plan(after.order_by("pk"))[:5],
             "log": logs.read(row, self.asked), "asked": self.asked,
