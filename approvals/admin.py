@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from approvals import feasibility
+from approvals import checks
 from approvals.admin_forms import DecisionForm
 from approvals.logic import deciding
 from approvals.models import Request
@@ -73,7 +73,7 @@ class RequestAdmin(ScopedModelAdmin):
             When(pk__in=waiting_for(request.user).order_by().values("pk"), then=Value(True)),
             default=Value(False), output_field=BooleanField(),
         )  # fmt: skip
-        beside = ("experiment", "requester", "revision__campaign", "campaign__experiment")
+        beside = ("experiment", "requester", "revision__campaign", "campaign__experiment", "campaign__revision")
         return super().visible(request).select_related(*beside).prefetch_related("checks").annotate(mine=mine)
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -96,7 +96,7 @@ class RequestAdmin(ScopedModelAdmin):
     def checked(self, row: Any) -> str:
         """Return the worst result of the check report."""
         lines = list(row.checks.all())
-        word = feasibility.verdict(lines) if lines else feasibility.NOT_CHECKED
+        word = checks.verdict(lines) if lines else checks.NOT_CHECKED
         return render_to_string("admin/_state_cell.html", {"word": word})
 
     @admin.display(description="filed since", ordering="filed_at")
@@ -135,6 +135,10 @@ class RequestAdmin(ScopedModelAdmin):
             "admin:approvals_request_changelist", [])  # fmt: skip
         return HttpResponseRedirect(reverse(where[0], args=where[1], current_app=self.admin_site.name))
 
+    def beside(self, request: HttpRequest, row: Request) -> dict[str, Any]:
+        """Return what else the page shows; the site adds what comes from higher floors."""
+        return {}
+
     def _page(self, request: Any, row: Request, form: DecisionForm, status: int = 200) -> TemplateResponse:
         lines = sorted(row.checks.all(), key=lambda line: line.position)
         # What is decided on is the revision shown now; an answer to an older one was refused, and must be read anew.
@@ -143,12 +147,13 @@ class RequestAdmin(ScopedModelAdmin):
             **self.admin_site.each_context(request), "title": row.title, "opts": self.opts, "row": row, "form": form,
             "lines": lines, "tally": _tally(lines),
             "decisions": row.decisions.select_related("approver").order_by("pk"),
-            "why_not": self._why_not(request, row), "digest": digest, "short": f"{digest[:4]}…{digest[-2:]}",
+            "why_not": self._why_not(request, row), "not_yet": self._not_yet(request, row),
+            "digest": digest, "short": f"{digest[:4]}…{digest[-2:]}",
             "approvers": approvers_of(row.experiment, row.production_stage),
             "shown": row.definition if row.state in EDITABLE or not row.revision else row.revision.source,
             "changed": self._changed(row),
             "absolute_url": self.get_view_on_site_url(row),
-            "campaign_url": f"/e/{row.experiment.name}/campaigns/c{row.campaign_id}/",
+            "campaign_url": f"/e/{row.experiment.name}/campaigns/c{row.campaign_id}/", **self.beside(request, row),
         }  # fmt: skip
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/approvals/request/change_form.html", context, status=status)
@@ -165,8 +170,13 @@ class RequestAdmin(ScopedModelAdmin):
             return f"The request is {row.state.replace('_', ' ')}; there is nothing to decide."
         if not self.may(request, "change", row):
             return needs("decide_request", row.experiment.name).removesuffix(" Nothing was changed.")
-        found = obstacle(row, request.user)
+        found = obstacle(row, request.user, "reject")
         return found.detail if found else ""
+
+    def _not_yet(self, request: HttpRequest, row: Request) -> list[str]:
+        """Return what keeps from approving a request that can be returned or rejected."""
+        found = obstacle(row, request.user)
+        return [f"{problem.message}: {problem.hint}" for problem in found.problems] if found else []
 
     def get_view_on_site_url(self, obj: Any = None) -> str | None:
         """Return the product's page of the request."""
@@ -204,6 +214,6 @@ class RequestAdmin(ScopedModelAdmin):
 
 def _tally(lines: list[Any]) -> list[tuple[str, int]]:
     """Return how many checks came out in which way, the worst first."""
-    order = (feasibility.FAIL, feasibility.WARN, feasibility.NOT_CHECKED, feasibility.PASS)
+    order = (checks.FAIL, checks.WARN, checks.NOT_CHECKED, checks.PASS)
     found = [(word, sum(line.result == word for line in lines)) for word in order]
     return [(word, number) for word, number in found if number]

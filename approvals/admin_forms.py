@@ -6,7 +6,10 @@ from typing import Any
 
 from django import forms
 
-from experiments.admin_forms import LONGEST_REASON
+from approvals.forms import LARGEST_TEXT
+from approvals.models import Package, Policy, Template
+from campaigns.admin_forms import KeptForm
+from experiments.admin_forms import LONGEST_REASON, LinesField
 
 APPROVED = "approved as read"
 
@@ -33,3 +36,31 @@ class DecisionForm(forms.Form):
         elif verdict == "approve" and not reason.strip():
             given["reason"] = APPROVED
         return given
+
+
+class PolicyForm(KeptForm):
+    """What an experiment asks for."""
+
+    class Meta:
+        model = Policy
+        fields = ("experiment", *Policy.EDITABLE)
+
+
+class PackageForm(KeptForm):
+    """Where a package is."""
+
+    class Meta:
+        model = Package
+        fields = ("experiment", "name", *Package.EDITABLE)
+        help_texts = {"active": "Requests may name it."}
+
+
+class TemplateForm(KeptForm):
+    """A definition to begin with."""
+
+    definition = LinesField(max_length=LARGEST_TEXT)
+
+    class Meta:
+        model = Template
+        fields = ("experiment", "name", *Template.EDITABLE)
+        help_texts = {"name": "Letters, digits and hyphens; the command line says it.", "active": "It is offered."}

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
-from rest_framework import serializers
+from django.urls import path
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 
-from approvals import feasibility
-from approvals.logic import deciding, filing
-from approvals.models import Request
+from approvals import checks
+from approvals.composing import leaves_open, listed
+from approvals.estimate import Cost
+from approvals.logic import (
+    cloning,
+    confirming,
+    deciding,
+    discussing,
+    filing,
+    looking,
+    merging,
+    ordering,
+    renewing,
+    trying,
+)
+from approvals.models import Attachment, Comment, Request, Template
+from approvals.serializers import (
+    AttachInput,
+    CloneInput,
+    CommentInput,
+    ConfirmInput,
+    DecisionInput,
+    MergeInput,
+    PriorityInput,
+    RequestInput,
+    SplitInput,
+    TemplateRequestInput,
+    TestInput,
+)
 from core.errors import Problem, Refused
-from experiments.viewsets import Document, FiniteField, ScopedViewSet, routes
-
-
-class RequestInput(serializers.Serializer[Any]):
-    """The body that makes or changes a request."""
-
-    experiment = serializers.CharField()
-    title = serializers.CharField(max_length=200)
-    production_stage = serializers.CharField(max_length=40)
-    definition = serializers.CharField(max_length=256 * 1024, trim_whitespace=False)
-    dataset = serializers.CharField(max_length=400, allow_blank=True, required=False)
-    release = serializers.CharField(max_length=100, allow_blank=True, required=False)
-    priority = serializers.IntegerField(min_value=0, max_value=100, required=False)
-    hours_per_file = FiniteField(min_value=0, allow_null=True, required=False)
-    special = serializers.CharField(max_length=8000, allow_blank=True, required=False)
-    free_text = serializers.CharField(max_length=8000, allow_blank=True, required=False)
-
-
-class DecisionInput(serializers.Serializer[Any]):
-    """The body of a decision; `revision` is the hash of what the approver has read."""
-
-    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
-    revision = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
+from experiments.models import Experiment
+from experiments.viewsets import Document, ScopedViewSet, ref_path, routes
 
 
 class RequestView(ScopedViewSet):
@@ -47,45 +54,71 @@ class RequestView(ScopedViewSet):
         "requester": "requester__username", "title_has": "title__icontains",
     }  # fmt: skip
     rules = {
-        "list": "view", "retrieve": "view", "history": "view", "create": "file_request",
-        "partial_update": "file_request", "do_check": "file_request", "do_file": "file_request",
-        "do_withdraw": "file_request", "do_approve": "decide_request", "do_return": "decide_request",
-        "do_reject": "decide_request",
+        "list": "view", "retrieve": "view", "history": "view", "cost": "view", "comments": "view",
+        "attachments": "view", "partners": "view",
+        "create": "file_request", "partial_update": "file_request", "do_check": "file_request",
+        "do_file": "file_request", "do_withdraw": "file_request", "do_clone": "file_request",
+        "do_test": "file_request", "do_confirm": "check_request", "do_return": "return_request",
+        "do_approve": "decide_request", "do_reject": "decide_request", "do_merge": "decide_request",
+        "do_split": "decide_request", "do_prioritise": "prioritise_request", "do_extend": "prioritise_request",
+        "do_comment": "view", "do_attach": "view", "do_watch": "view", "do_unwatch": "view",
     }  # fmt: skip
 
     def rows(self) -> Any:
         """Return requests with their people, campaign, checks and decisions."""
         beside = ("experiment", "requester", "campaign__experiment", "revision")
-        return self.get_queryset().select_related(*beside).prefetch_related("checks", "decisions__approver")
+        more = ("checks", "decisions__approver", "confirmations__by", "origins__source__experiment",
+                "test_runs__campaign__experiment")  # fmt: skip
+        return self.get_queryset().select_related(*beside).prefetch_related(*more)
 
     def document(self, row: Request) -> Document:
         """Return the request with its last check report and its decisions."""
         return {
             "ref": row.ref, "experiment": row.experiment.name, "title": row.title, "state": row.state,
-            "since": row.state_since, "requester": row.requester.username, "production_stage": row.production_stage,
-            "priority": row.priority, "campaign": row.campaign.ref if row.campaign else None,
+            "since": row.state_since, "requester": row.requester.username, "group": row.group,
+            "production_stage": row.production_stage, "priority": row.priority,
+            "campaign": row.campaign.ref if row.campaign else None,
             "campaign_state": row.campaign.state if row.campaign else None,
             "revision": row.revision.digest if row.revision else None, "definition": row.definition,
-            "dataset": row.dataset, "release": row.release, "hours_per_file": row.hours_per_file,
-            "special": row.special, "free_text": row.free_text, "created": row.created_at, "filed": row.filed_at,
+            "dataset": row.dataset, "files": listed(row.files), "query": row.query, "events": row.events,
+            "repository": row.repository, "release": row.release, "configuration": row.configuration,
+            "scripts": listed(row.scripts), "hours_per_file": row.hours_per_file, "memory_mb": row.memory_mb,
+            "outputs": row.outputs, "special": row.special, "details": row.details, "free_text": row.free_text,
+            "keep_up": row.keep_up, "valid_until": row.valid_until, "created": row.created_at, "filed": row.filed_at,
+            "origins": [{"how": o.how, "of": o.source.ref} for o in row.origins.all()],
             "checks": [
                 {"check": c.check_name, "result": c.result, "text": c.text, "hint": c.hint, "at": c.at}
                 for c in sorted(row.checks.all(), key=lambda c: c.position)
             ],
+            "confirmed": [
+                {"what": c.requirement or "the check report", "by": c.by.username, "at": c.at}
+                for c in row.confirmations.all() if row.revision and c.digest == row.revision.digest
+            ],
+            "test_runs": [
+                {"campaign": t.campaign.ref, "state": t.campaign.state, "inputs": t.size, "at": t.at,
+                 "definition": t.digest}
+                for t in sorted(row.test_runs.all(), key=lambda t: t.pk)
+            ],
             "decisions": [
-                {"who": d.approver.username, "verdict": d.verdict, "reason": d.reason, "at": d.at}
+                {"who": d.approver.username, "verdict": d.verdict, "reason": d.reason, "at": d.at,
+                 "revision": d.digest}
                 for d in sorted(row.decisions.all(), key=lambda d: d.pk)
             ],
         }  # fmt: skip
 
     def create(self, request: HttpRequest) -> Response:
-        """Make a draft."""
-        wanted = self.body(RequestInput)
+        """Make a draft; one that names a template needs no definition of its own."""
+        template_name = self._json().get("template") if isinstance(self._json(), dict) else None
+        wanted = self.body(TemplateRequestInput if template_name else RequestInput)
         experiment = self.experiment_named(wanted.pop("experiment"))
         self.permit(experiment)
+        template = self._template(experiment, wanted.pop("template", ""))
 
         def act() -> tuple[int, Document]:
-            made = filing.draft(experiment, requester=request.user, **wanted)
+            if template:
+                made = cloning.from_template(template, by=request.user, **wanted)
+            else:
+                made = filing.draft(experiment, requester=request.user, **wanted)
             return 201, self.document(self.find(made.ref))
 
         return self.once(act)
@@ -100,11 +133,20 @@ class RequestView(ScopedViewSet):
         filing.edit(row, by=request.user, **wanted)
         return Response(self.document(self.find(ref)))
 
+    def _template(self, experiment: Experiment, name: str) -> Template | None:
+        if not name:
+            return None
+        rows = Template.objects.filter(experiment=experiment, active=True)
+        if found := rows.filter(name=name).first():
+            return found
+        names = ", ".join(rows.order_by("name").values_list("name", flat=True)) or "none yet"
+        raise Refused("There is no such template.", [Problem("template", f"unknown: {name[:60]}", f"one of {names}")])
+
     def do_check(self, request: HttpRequest, ref: str) -> Response:
         """Run the check report."""
         lines = filing.check(self.find_permitted(ref))
         shown = [{"check": x.check, "result": x.result, "text": x.text, "hint": x.hint} for x in lines]
-        return Response({"verdict": feasibility.verdict(lines), "lines": shown})
+        return Response({"verdict": checks.verdict(lines), "lines": shown})
 
     def do_file(self, request: HttpRequest, ref: str) -> Response:
         """Put the request on the approvers' desk."""
@@ -134,5 +176,175 @@ class RequestView(ScopedViewSet):
         deciding.reject(row, by=request.user, reason=wanted["reason"], digest=wanted["revision"])
         return Response(self.document(self.find(ref)))
 
+    def do_clone(self, request: HttpRequest, ref: str) -> Response:
+        """Make a draft like this request."""
+        row, wanted = self.find_permitted(ref), self.body(CloneInput, partial=True)
+        wanted.pop("reason", None)
 
-urlpatterns = routes("requests", RequestView, "check", "file", "withdraw", "approve", "return", "reject", create=True)
+        def act() -> tuple[int, Document]:
+            return 201, self.document(self.find(cloning.clone(row, by=request.user, **wanted).ref))
+
+        return self.once(act)
+
+    def do_test(self, request: HttpRequest, ref: str) -> Response:
+        """Start a test run."""
+        row, wanted = self.find_permitted(ref), self.body(TestInput)
+        run = trying.test(row, by=request.user, size=wanted["size"], own_account=wanted["own_account"])
+        shown = {"campaign": run.campaign.ref, "inputs": run.size, "account": run.account, "definition": run.digest}
+        return Response(shown, status=202)
+
+    def do_confirm(self, request: HttpRequest, ref: str) -> Response:
+        """Confirm the check report and tick off special requirements."""
+        row, wanted = self.find_permitted(ref), self.body(ConfirmInput)
+        confirming.confirm(
+            row, by=request.user, ticked=wanted.get("ticked"), digest=wanted["revision"], reason=wanted["reason"]
+        )
+        return Response(self.document(self.find(ref)))
+
+    def do_merge(self, request: HttpRequest, ref: str) -> Response:
+        """Join requests into one."""
+        row, wanted = self.find_permitted(ref), self.body(MergeInput)
+        others = [self.find_permitted(self._full(row, other)) for other in wanted["with"]]
+        digests = [wanted["revision"], *wanted["revisions"]]
+        if any(digests) and len(digests) != 1 + len(others):
+            hint = "one for each of `with`, in the same order"
+            raise Refused("Nothing was joined.", [Problem("revisions", f"{len(digests) - 1} for {len(others)}", hint)])
+        order = {r.pk: digest for r, digest in zip((row, *others), digests, strict=False)} if any(digests) else {}
+        joined = merging.merge(
+            [row, *others], by=request.user, reason=wanted["reason"], digests=order, title=wanted["title"]
+        )
+        return Response(self.document(self.find(joined.ref)), status=201)
+
+    def do_split(self, request: HttpRequest, ref: str) -> Response:
+        """Part a request in two."""
+        row, wanted = self.find_permitted(ref), self.body(SplitInput)
+        parts = merging.split(row, wanted["first"], by=request.user, reason=wanted["reason"], digest=wanted["revision"])
+        return Response({"parts": [self.document(self.find(part.ref)) for part in parts]}, status=201)
+
+    def do_prioritise(self, request: HttpRequest, ref: str) -> Response:
+        """Give the request another priority, and what is queued of it already."""
+        row, wanted = self.find_permitted(ref), self.body(PriorityInput)
+        ordering.prioritise(row, wanted["priority"], by=request.user, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_extend(self, request: HttpRequest, ref: str) -> Response:
+        """Let a keep-up request go on for another week."""
+        renewing.extend(self.find_permitted(ref), by=request.user, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_comment(self, request: HttpRequest, ref: str) -> Response:
+        """Add to the discussion."""
+        row, wanted = self.find_permitted(ref), self.body(CommentInput)
+
+        def act() -> tuple[int, Document]:
+            return 201, _comment(discussing.say(row, wanted["text"], by=request.user))
+
+        return self.once(act)
+
+    def do_attach(self, request: HttpRequest, ref: str) -> Response:
+        """Hang a file on the request."""
+        row, wanted = self.find_permitted(ref), self.body(AttachInput)
+        try:
+            content = base64.b64decode(wanted["content"], validate=True)
+        except ValueError as error:
+            problem = Problem("content", "this is no base64", "encode the file's bytes")
+            raise Refused("Nothing was attached.", [problem]) from error
+        made = discussing.attach(row, wanted["name"], content, by=request.user)
+        return Response(_attachment(made), status=201)
+
+    def do_watch(self, request: HttpRequest, ref: str) -> Response:
+        """Follow the request."""
+        discussing.watch(self.find_permitted(ref), by=request.user)
+        return Response({"watching": True})
+
+    def do_unwatch(self, request: HttpRequest, ref: str) -> Response:
+        """Follow it no longer."""
+        discussing.unwatch(self.find_permitted(ref), by=request.user)
+        return Response({"watching": False})
+
+    def cost(self, request: HttpRequest, ref: str) -> Response:
+        """Return what the request will cost, as far as that can be known."""
+        row = self.find(ref)
+        return Response(cost_document(looking.cost_of(row, row.requester)))
+
+    def comments(self, request: HttpRequest, ref: str) -> Response:
+        """Return the discussion, from its beginning."""
+        rows = self.find(ref).comments.select_related("author").order_by("pk")
+        return Response({"results": [_comment(row) for row in rows]})
+
+    def attachments(self, request: HttpRequest, ref: str) -> Response:
+        """Return what hangs on the request."""
+        rows = self.find(ref).attachments.defer("content").select_related("by").order_by("pk")
+        return Response({"results": [_attachment(row) for row in rows]})
+
+    def partners(self, request: HttpRequest, ref: str) -> Response:
+        """Return the requests with which this one could be joined, and what that would save."""
+        found = merging.partners(self.find(ref), request.user)
+        return Response({"results": [
+            {"ref": other.ref, "title": other.title, "requester": other.requester.username, "inputs": told.inputs,
+             "union": told.union, "saved": told.saved, "unit": told.unit}
+            for other, told in found
+        ]})  # fmt: skip
+
+    @staticmethod
+    def _full(row: Request, other: str) -> str:
+        ref = other if "/" in other else f"{row.experiment.name}/{other}"
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*/r[1-9][0-9]{0,17}", ref):
+            raise Refused(
+                "Nothing was joined.", [Problem("with", f"no reference of a request: {other[:60]}", "demo/r1")]
+            )
+        return ref
+
+
+class TemplateView(ScopedViewSet):
+    """Templates: definitions to begin with."""
+
+    model = Template
+    filters = {"name": "name"}
+    rules = {"list": "view"}
+
+    def rows(self) -> Any:
+        """Return the templates in use."""
+        return self.get_queryset().filter(active=True).select_related("experiment")
+
+    def document(self, row: Template) -> Document:
+        """Return a template, and which fields of a request it counts on."""
+        return {
+            "experiment": row.experiment.name, "name": row.name, "title": row.title, "about": row.about,
+            "production_stage": row.production_stage, "definition": row.definition,
+            "counts_on": leaves_open(row.definition), "hours_per_file": row.hours_per_file,
+            "memory_mb": row.memory_mb,
+        }  # fmt: skip
+
+
+def cost_document(cost: Cost) -> Document:
+    """Return a cost as the API shows it."""
+    return {
+        "files": cost.files, "events": cost.events, "jobs": cost.jobs, "core_hours": cost.core_hours,
+        "core_hours_spread": cost.core_hours_spread, "bytes": cost.bytes, "missing": list(cost.missing),
+        "stages": [
+            {"stage": s.name, "inputs": s.inputs, "jobs": s.jobs, "core_hours": s.seconds and s.seconds / 3600,
+             "bytes": s.bytes, "known_from": s.source}
+            for s in cost.stages
+        ],
+    }  # fmt: skip
+
+
+def _comment(row: Comment) -> Document:
+    return {"id": row.pk, "by": row.author.username, "at": row.at, "text": row.text, "mentions": row.mentions}
+
+
+def _attachment(row: Attachment) -> Document:
+    return {"name": row.name, "size": row.size, "sha256": row.digest, "by": row.by.username, "at": row.at}
+
+
+VERBS = ("check", "file", "withdraw", "approve", "return", "reject", "clone", "test", "confirm", "merge", "split",
+         "prioritise", "extend", "comment", "attach", "watch", "unwatch")  # fmt: skip
+urlpatterns = [
+    *routes("requests", RequestView, *VERBS, create=True),
+    *(
+        path(ref_path("requests", "r", f"{word}/"), RequestView.as_view({"get": word}), name=f"requests-{word}")
+        for word in ("cost", "comments", "attachments", "partners")
+    ),
+    path("templates/", TemplateView.as_view({"get": "list"}), name="templates-list"),
+]

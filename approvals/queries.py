@@ -6,29 +6,54 @@ from typing import Any
 
 from django.db.models import Q
 
-from approvals.models import Request
-from core.errors import Conflict, NotAllowed, PomsError
-from experiments.models import Approver
-from experiments.queries import is_approver
+from approvals.composing import requirements
+from approvals.models import Confirmation, Policy, Request
+from core.errors import Conflict, NotAllowed, PomsError, Problem
+from experiments.queries import approves, is_approver
+from experiments.scoping import may
+
+VERDICTS = ("approve", "return", "reject", "merge", "split")
 
 
 def waiting_for(user: Any) -> Any:
     """Return the requests on which a person is registered to decide, the highest priority first (W3)."""
-    registered = Approver.objects.filter(Q(user=user) | Q(group__in=user.groups.all()))
     mine = Q(pk__in=[])
-    for experiment_id, stage in registered.values_list("experiment_id", "production_stage"):
+    for experiment_id, stage in approves(user):
         mine |= Q(experiment_id=experiment_id, production_stage=stage)
     return Request.objects.visible_to(user).filter(mine, state="pending_approval").order_by("-priority", "pk")
 
 
-def obstacle(request: Request, by: Any) -> PomsError | None:
-    """Return what keeps a person from deciding on the request as it is now, or None if nothing does (W1, W2)."""
-    if not is_approver(by, request.experiment, request.production_stage):
+def obstacle(request: Request, by: Any, verdict: str = "approve") -> PomsError | None:
+    """Return what keeps a person from deciding so on the request as it is now, or None if nothing does (W1, W2).
+
+    An operator, who checks requests, may return one too. Nothing is approved before its special requirements are
+    ticked off, and the check report confirmed where the experiment wants that.
+    """
+    operator = verdict == "return" and may(by, "check_request", request.experiment)
+    if not operator and not is_approver(by, request.experiment, request.production_stage):
         return NotAllowed(
             f"You are not registered as an approver of {request.production_stage} in {request.experiment.name}."
         )
     if request.revision is None or request.state != "pending_approval":
         return Conflict(f"The request is {request.state.replace('_', ' ')}, not pending approval.")
-    if by.pk in {request.requester_id, request.revision.author_id} and not request.experiment.author_may_approve:
+    own = by.pk in {request.requester_id, request.revision.author_id}
+    if own and not operator and not request.experiment.author_may_approve:
         return NotAllowed("Nobody decides on a request of their own here; ask another approver.")
+    if verdict == "approve" and (open_gates := unconfirmed(request)):
+        text = "An operator must confirm first what the request asks for specially."
+        return Conflict(text, [Problem("confirm", gate, "ask an operator to tick it off") for gate in open_gates])
     return None
+
+
+def unconfirmed(request: Request) -> list[str]:
+    """Return what an operator has still to tick off before the request can be approved."""
+    if request.revision is None:
+        return []
+    wanted = requirements(request.special)
+    policy = Policy.objects.filter(experiment_id=request.experiment_id).first()
+    if not wanted and not (policy and policy.confirm):
+        return []
+    rows = Confirmation.objects.filter(request=request, digest=request.revision.digest)
+    done = set(rows.values_list("requirement", flat=True))
+    gates = [line for line in wanted if line not in done]
+    return gates + (["the check report"] if policy and policy.confirm and "" not in done else [])

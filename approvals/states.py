@@ -12,6 +12,11 @@ REQUEST = table(
     ("pending_approval", "returned", "return", "decide_request"),
     ("pending_approval", "rejected", "reject", "decide_request"),
     ("draft returned pending_approval", "withdrawn", "withdraw", "file_request"),
-    ("pending_approval returned", "superseded", "supersede", "decide_request"),
+    ("pending_approval returned", "superseded", "merge", "decide_request"),
+    # An edit of what was approved proposes a new revision; whatever becomes of that, what was approved stays so.
+    ("approved", "pending_approval", "amend", "file_request"),
+    ("returned", "approved", "keep", "file_request"),
 )
 EDITABLE = ("draft", "returned")
+# What can be changed while approvers read it or after they approved: the definition, as a new revision.
+AMENDABLE = ("pending_approval", "approved")

@@ -1,7 +1,7 @@
 """The text form of a campaign: the .ini of POMS plus keys of ours; parse, check, dump (design 10). Pure.
 
-Our own keys: events, seed, events_per_job, files_per_job, memory_mb, memory_factor, wall_s, recovery_rounds in
-stages; gate_<i> in dependencies; launcher and batch in login set-ups.
+Our own keys: events, seed, events_per_job, files_per_job, most_files, memory_mb, memory_factor, wall_s,
+recovery_rounds in stages; gate_<i> in dependencies; launcher and batch in login set-ups.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class StageText:
     seed: int = 0
     events_per_job: int = 0
     files_per_job: int = 1
+    most_files: int = 0
     memory_mb: int = 2000
     memory_factor: float = 2.0
     wall_s: int = 86_400
@@ -218,6 +219,7 @@ _STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "seed": ("seed", _whole(0, 10**9)),
     "events_per_job": ("events_per_job", _whole(1, 10**9)),
     "files_per_job": ("files_per_job", _whole(1, 10**6)),
+    "most_files": ("most_files", _whole(0, 10**9)),
     "memory_mb": ("memory_mb", _whole(1, 10**7)),
     "memory_factor": ("memory_factor", _factor),
     "wall_s": ("wall_s", _whole(1, 10**7)),
@@ -584,6 +586,6 @@ def dump(definition: Definition) -> str:
 def _shown(key: str, value: Any) -> str | None:
     if key in ("param_overrides", "test_param_overrides"):
         return json.dumps(value, ensure_ascii=False)
-    if key in ("events", "events_per_job") and not value:
+    if key in ("events", "events_per_job", "most_files") and not value:
         return None
     return str(value)

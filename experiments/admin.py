@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from core.errors import Problem, Refused
 from core.models import Transition
 from experiments.admin_bulk import Act, ask_and_act
 from experiments.admin_forms import VerbForm
@@ -210,9 +211,12 @@ class ApproverForm(VerbForm):
 
     class Meta:
         model = Approver
-        fields = ("user", "experiment", "production_stage")
-        labels = {"user": "Person"}
-        help_texts = {"production_stage": "For instance mc, reco, calibration, keep-up."}
+        fields = ("user", "experiment", "production_stage", "stands_in_for", "begins_at", "ends_at")
+        labels = {"user": "Person", "begins_at": "From (UTC)", "ends_at": "To (UTC)"}
+        help_texts = {
+            "production_stage": "For instance mc, reco, calibration, keep-up.",
+            "stands_in_for": "The approver who is away, if the person only stands in; then both dates are needed.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -228,11 +232,11 @@ class ApproverAdmin(ScopedModelAdmin):
     words = ("approver", "approvers")
     lead = "An approver needs both: the role approver in the experiment, and a registration for the production stage."
     form = ApproverForm
-    fields = ("user", "experiment", "production_stage", "reason")
-    autocomplete_fields = ("user",)
-    list_display = ("person", "experiment", "production_stage")
+    fields = ("user", "experiment", "production_stage", "stands_in_for", "begins_at", "ends_at", "reason")
+    autocomplete_fields = ("user", "stands_in_for")
+    list_display = ("person", "experiment", "production_stage", "stands_in_for", "ends_at")
     list_filter = (("experiment", ScopedFilter), "production_stage")
-    list_select_related = ("user", "group", "experiment")
+    list_select_related = ("user", "group", "experiment", "stands_in_for")
     search_fields = ("user__username", "production_stage")
     ordering = ("experiment__name", "production_stage", "pk")
     actions = ("end_registration",)
@@ -240,19 +244,30 @@ class ApproverAdmin(ScopedModelAdmin):
 
     def get_fields(self, request: Any, obj: Any = None) -> Any:
         """Show whom a registration is for, groups among them."""
-        return list(self.fields) if obj is None else ["person", "experiment", "production_stage"]
+        if obj is None:
+            return list(self.fields)
+        dates = ["stands_in_for", "begins_at", "ends_at"] if obj.stands_in_for else []
+        return ["person", "experiment", "production_stage", *dates]
 
     def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
         """Keep what was registered."""
-        return ("person", "experiment", "production_stage") if obj else ()
+        return ("person", "experiment", "production_stage", "stands_in_for", "begins_at", "ends_at") if obj else ()
 
     def person(self, row: Approver) -> str:
         """Return who it is: a person, or everybody of a group."""
         return row.user.username if row.user else f"everybody of {row.group}"
 
     def write(self, form: VerbForm) -> Approver:
-        """Register."""
+        """Register, or let stand in."""
         given = form.cleaned_data
+        if given["stands_in_for"]:
+            if missing := [name for name in ("begins_at", "ends_at") if not given[name]]:
+                problems = [Problem(name, "is needed", "who stands in does so between two dates") for name in missing]
+                raise Refused("Nobody stands in; nothing was changed.", problems)
+            return membership.stand_in(
+                given["stands_in_for"], given["user"], given["experiment"], given["production_stage"],
+                begins_at=given["begins_at"], ends_at=given["ends_at"], by=form.request.user, reason=given["reason"],
+            )  # fmt: skip
         return membership.register_approver(
             given["user"], given["experiment"], given["production_stage"], by=form.request.user, reason=given["reason"]
         )

@@ -103,6 +103,12 @@ class Approver(Scoped):
     production_stage = models.CharField(max_length=40, help_text="for instance mc, reco, calibration, keep-up")
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     group = models.ForeignKey("auth.Group", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    stands_in_for = models.ForeignKey(
+        User, on_delete=models.CASCADE, null=True, blank=True, related_name="+",
+        help_text="the approver who is away; the right lasts no longer than theirs",
+    )  # fmt: skip
+    begins_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

@@ -6,19 +6,42 @@ from typing import Any
 
 from django.db.models import Q
 
+from core.clock import now
 from experiments.models import Approver, Experiment, Membership
 from experiments.roles import EVERYWHERE, roles_with
 
 
 def is_approver(user: Any, experiment: Experiment, production_stage: str) -> bool:
-    """Tell whether the person is registered to decide on this production stage (W1)."""
-    registered = Approver.objects.filter(experiment=experiment, production_stage=production_stage)
-    return registered.filter(Q(user=user) | Q(group__in=user.groups.all())).exists()
+    """Tell whether the person is registered to decide on this production stage (W1), or stands in for somebody."""
+    return (experiment.pk, production_stage) in approves(user, experiment=experiment, production_stage=production_stage)
+
+
+def approves(user: Any, **narrowed: Any) -> set[tuple[int, str]]:
+    """Return the (experiment, production stage) on which a person decides today, by name, by group, or as a stand-in.
+
+    Who stands in for somebody decides between the dates given, and only as long as the other could.
+    """
+    rows = Approver.objects.filter(**narrowed).filter(_today())
+    own = rows.filter(stands_in_for=None).filter(Q(user=user) | Q(group__in=user.groups.all()))
+    found = set(own.values_list("experiment_id", "production_stage"))
+    for row in rows.filter(user=user).exclude(stands_in_for=None).select_related("stands_in_for"):
+        other = row.stands_in_for
+        registered = Approver.objects.filter(
+            experiment_id=row.experiment_id, production_stage=row.production_stage, stands_in_for=None
+        ).filter(Q(user=other) | Q(group__in=other.groups.all() if other else []))
+        if other and other.is_active and registered.filter(_today()).exists():
+            found.add((row.experiment_id, row.production_stage))
+    return found
+
+
+def _today() -> Q:
+    at = now()
+    return (Q(begins_at=None) | Q(begins_at__lte=at)) & (Q(ends_at=None) | Q(ends_at__gt=at))
 
 
 def production_stages(experiment: Experiment) -> list[str]:
     """Return the production stages for which somebody is registered to decide."""
-    rows = Approver.objects.filter(experiment=experiment)
+    rows = Approver.objects.filter(experiment=experiment, stands_in_for=None)
     return list(rows.order_by("production_stage").values_list("production_stage", flat=True).distinct())
 
 
@@ -31,6 +54,11 @@ def is_administrator(user: Any) -> bool:
 
 def approvers_of(experiment: Experiment, production_stage: str) -> list[str]:
     """Return who is registered to decide on a production stage: people by name, and groups."""
-    rows = Approver.objects.filter(experiment=experiment, production_stage=production_stage)
-    found = rows.select_related("user", "group").order_by("user__username", "pk")
-    return [row.user.username if row.user else f"everybody of {row.group}" for row in found]
+    rows = Approver.objects.filter(experiment=experiment, production_stage=production_stage).filter(_today())
+    found = rows.select_related("user", "group", "stands_in_for").order_by("user__username", "pk")
+    return [_called(row) for row in found]
+
+
+def _called(row: Approver) -> str:
+    name = row.user.username if row.user else f"everybody of {row.group}"
+    return f"{name} (for {row.stands_in_for.username})" if row.stands_in_for else name

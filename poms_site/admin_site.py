@@ -20,7 +20,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
 from approvals.admin import RequestAdmin
-from approvals.models import Request
+from approvals.custom_admin import PackageAdmin, PolicyAdmin, TemplateAdmin
+from approvals.models import Package, Policy, Request, Template
 from approvals.queries import waiting_for
 from campaigns.admin import JobTypeAdmin, LoginSetupAdmin
 from campaigns.models import JobType, LoginSetup
@@ -30,6 +31,8 @@ from experiments.models import Approver, Experiment, Membership, User
 from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
+from poms_site.markdown import remark
+from poms_site.overview import request_facts
 
 ENTER = ("decide_request", "define", "administer")
 SIGN_OUT = "/sign-out/"
@@ -205,11 +208,27 @@ def _marked(view: Callable[..., Any], site: PomsAdminSite) -> Any:
     return never_cache(inner)
 
 
+class Inbox(RequestAdmin):
+    """The approver's page with what the floors above know: cost, test run, gates, discussion."""
+
+    def beside(self, request: HttpRequest, row: Request) -> dict[str, Any]:
+        """Return what stands beside the decision."""
+        comments = [(said, remark(said.text)) for said in row.comments.select_related("author").order_by("pk")]
+        return {
+            "cost": request_facts.cost_of(row), "trial": request_facts.trial_of(row),
+            "gates": request_facts.gates_of(row), "partners": request_facts.partners_of(row, request.user),
+            "comments": comments,
+        }  # fmt: skip
+
+
 site = PomsAdminSite()
-site.register(Request, RequestAdmin)
+site.register(Request, Inbox)
 site.register(Experiment, ExperimentAdmin)
 site.register(User, PersonAdmin)
 site.register(Membership, MembershipAdmin)
 site.register(Approver, ApproverAdmin)
 site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
+site.register(Policy, PolicyAdmin)
+site.register(Package, PackageAdmin)
+site.register(Template, TemplateAdmin)

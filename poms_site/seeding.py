@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
-from approvals.logic import filing
-from approvals.models import Request
+from approvals.logic import customising, filing
+from approvals.models import Request, Template
 from campaigns.models import LoginSetup
 from experiments.logic import membership, tokens
 from experiments.models import Experiment, User
@@ -46,7 +46,20 @@ def seed() -> dict[str, Account]:
     LoginSetup.objects.update_or_create(
         experiment=demo, name="local", defaults={"setup": f"source {shlex.quote(str(setup))}"}
     )
+    _template(demo)
     return accounts
+
+
+def _template(experiment: Experiment) -> None:
+    """Have the example stand as a template too, which leaves title and number of events to the request."""
+    if Template.objects.filter(experiment=experiment, name="dimuon").exists():
+        return
+    text = EXAMPLE.read_text().replace("name=dimuon\n", "name=requested\n").replace("events=20000", "events=requested")
+    customising.keep_template(
+        experiment, "dimuon", by=User.objects.get(username="operator"), reason="a fresh installation",
+        title="Z to two muons, from a number of events", about="Generate, reconstruct, fit the peak.", definition=text,
+        production_stage="mc",
+    )  # fmt: skip
 
 
 def stand_ready() -> Request:

@@ -172,6 +172,10 @@ PUBLIC_URL = env.str("POMS_PUBLIC_URL", default="").rstrip("/")
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
 LOCAL_LAUNCHES = Path(env.str("POMS_LOCAL_LAUNCHES", default=str(STATE_DIR / "launches")))
 LAUNCH_WALL_SECONDS = env.int("POMS_LAUNCH_WALL_SECONDS", default=600)
+# On one person's machine there is one account: whoever asks for work may try it out under it, before an approval.
+LOCAL_SHARED_ACCOUNT = env.bool("POMS_LOCAL_SHARED_ACCOUNT", default=False)
+# Bytes that may hang on one request.
+ATTACHMENT_QUOTA = env.int("POMS_ATTACHMENT_QUOTA", default=20_000_000)
 LOCAL_FILES = Path(env.str("POMS_LOCAL_FILES", default=str(STATE_DIR / "files")))
 
 # --- Web ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Requests from draft to an approver's desk: made, changed, checked, filed, withdrawn."""
+"""Requests from draft to an approver's desk: made, changed, checked, filed, withdrawn; amended after that."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 from django.db import transaction
 
-from approvals import feasibility
-from approvals.models import CheckLine, Request
-from approvals.states import EDITABLE
+from approvals import checks
+from approvals.composing import listed
+from approvals.logic import looking, taking_effect
+from approvals.models import CheckLine, Policy, Request, Watcher
+from approvals.states import AMENDABLE, EDITABLE
 from campaigns import definition as text_form
 from campaigns.logic import editing
-from core import transitions
+from campaigns.models import Campaign
+from core import differences, transitions
 from core.clock import now
 from core.errors import Conflict, NotAllowed, Problem, Refused
 from experiments.models import Experiment
@@ -20,117 +23,211 @@ from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
 
+# What a requester says; everything of it can be changed until the request is filed.
+FIELDS = (
+    "title", "group", "production_stage", "priority", "definition", "dataset", "files", "query", "events", "repository",
+    "release", "configuration", "scripts", "hours_per_file", "memory_mb", "outputs", "special", "details", "free_text",
+    "keep_up",
+)  # fmt: skip
+MOST_FILES = 100_000
+RULE = "rule:no-approval-needed"
 
-def draft(experiment: Experiment, *, requester: Any, **values: Any) -> Request:
+
+def draft(experiment: Experiment, *, requester: Any, reason: str = "a new request", **values: Any) -> Request:
     """Make a request; one whose definition or dataset cannot work is refused with what is wrong and where."""
     request = Request(experiment=experiment, requester=requester, **values)
     _refuse_if_hopeless(request, requester)
     with transaction.atomic():
         request.save()
-        transitions.created(request, actor=_actor(requester), reason="a new request")
+        Watcher.objects.create(request=request, user=requester)
+        transitions.created(request, actor=_actor(requester), reason=reason)
     return request
 
 
 def edit(request: Request, *, by: Any, **values: Any) -> Request:
-    """Change a request that is a draft or was returned.
+    """Change a request that is a draft or was returned; of one that was filed, propose another definition.
 
     The catalogue is asked before any row is locked; filing asks it again, whatever was changed in between.
     """
-    proposed = Request.objects.select_related("experiment").get(pk=request.pk)
+    proposed = Request.objects.select_related("experiment", "campaign", "requester").get(pk=request.pk)
+    if proposed.state in AMENDABLE:
+        return amend(proposed, by=by, **values)
     _refuse_unless_editable(proposed, by)
     for name, value in values.items():
         setattr(proposed, name, value)
     _refuse_if_hopeless(proposed, by)
     with transaction.atomic():
-        request = Request.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=request.pk)
+        request = _locked(request)
         _refuse_unless_editable(request, by)
-        changed = [name for name, value in values.items() if getattr(request, name) != value]
-        for name in changed:
+        before = {name: getattr(request, name) for name, value in values.items() if getattr(request, name) != value}
+        for name in before:
             setattr(request, name, values[name])
         request.save()
-        if changed:
-            transitions.record(
-                [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id,
-                actor=_actor(by), reason=f"changed {', '.join(changed)}", verb="edit",
-            )  # fmt: skip
+        if before:
+            text = differences.told(f"changed {', '.join(before)}", before, {name: values[name] for name in before})
+            _record(request, "edit", _actor(by), text)
     return request
+
+
+def amend(request: Request, *, by: Any, **values: Any) -> Request:
+    """Propose another definition for a request that approvers read or have approved, as a new revision.
+
+    What was approved runs on until the new revision is approved too. Nothing but the definition can be changed.
+    """
+    _own(request, by)
+    text = values.pop("definition", request.definition)
+    others = [name for name, value in values.items() if getattr(request, name) != value]
+    if others:
+        hint = "say it in a comment, prioritise it, or clone the request"
+        raise Conflict(
+            f"The request is {_word(request)}; of it only the definition can be changed. Nothing was changed.",
+            [Problem(name, "cannot be changed any more", hint) for name in others],
+        )
+    if request.state == "approved":
+        _refuse_if_ended(request)
+    old = request.definition
+    request.definition = text
+    lines = checks.report(looking.look(request, request.requester))
+    whole = _passing(request, lines, "The new definition does not pass the checks; nothing was changed.")
+    wanted = editing.read_or_refuse(whole, request.experiment, by)
+    standing = request.revision
+    if standing and standing.digest == wanted.digest:
+        raise Refused("The definition says the same as before; nothing was changed.")
+    if request.campaign and wanted.name != request.campaign.name:
+        where = Problem("name", f"the campaign is called {request.campaign.name}", "keep its name")
+        raise Refused("A campaign keeps its name; nothing was changed.", [where])
+    with transaction.atomic():
+        request = _locked(request)
+        if request.state not in AMENDABLE or request.definition != old or request.campaign is None:
+            raise Conflict("The request was changed meanwhile; look again. Nothing was changed.")
+        if request.state == "approved":
+            _refuse_if_ended(request)
+        revision = editing.propose(request.campaign, whole, author=by, note=f"request {request.ref}, amended")
+        reason = differences.told("changed definition", {"definition": old}, {"definition": text})
+        also = {"definition": text, "revision": revision, "filed_at": now()}
+        if request.state == "approved":
+            transitions.move(request, "pending_approval", expect="approved", actor=_actor(by), reason=reason, **also)
+        else:
+            Request.objects.filter(pk=request.pk).update(**also)
+            for name, value in also.items():
+                setattr(request, name, value)
+            _record(request, "amend", _actor(by), reason)
+        _keep(request, lines)
+    return request
+
+
+def check(request: Request) -> list[checks.Line]:
+    """Run the check report now and keep it with the request (P4)."""
+    lines = checks.report(looking.look(request, request.requester))
+    if request.state not in (*EDITABLE, "pending_approval"):
+        return lines  # what was decided on stays as it was read
+    with transaction.atomic():
+        Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
+        _keep(request, lines)
+    return lines
+
+
+def file(request: Request, *, by: Any, reason: str = "") -> Request:
+    """Put a request on the approvers' desk: it proposes a revision of its campaign (design 3).
+
+    Where the experiment wants no approval for its production stage, and no check so much as warns, it is approved by
+    that rule at once (J12).
+    """
+    _own(request, by)
+    if request.state not in EDITABLE:
+        raise Conflict(
+            f"The request is {_word(request)}; only a draft or returned one can be filed. Nothing was changed."
+        )
+    lines, read = check(request), request.definition
+    whole = _passing(request, lines, "The request does not pass its checks; it was not filed.")
+    with transaction.atomic():
+        request = _locked(request)
+        _own(request, by)
+        if request.definition != read:
+            raise Conflict("The request was changed while its checks ran; look again. It was not filed.")
+        put_on_desk(request, author=by, actor=_actor(by), reason=reason or "filed for approval", text=whole)
+        _approve_by_rule(request, lines)
+    return request
+
+
+def put_on_desk(request: Request, *, author: Any, actor: str, reason: str, text: str = "") -> Request:
+    """Let a request, which is locked or new, propose its definition as a revision and wait for its decision."""
+    whole = text or looking.whole_text(request, looking.input_names(request))[0]
+    campaign = request.campaign or editing.create(
+        request.experiment, name=text_form.parse(whole).definition.name, owner=request.requester,
+        reason=f"from request {request.ref}",
+    )  # fmt: skip
+    revision = editing.propose(campaign, whole, author=author, note=f"request {request.ref}")
+    transitions.move(
+        request, "pending_approval", expect=EDITABLE, actor=actor, reason=reason, campaign=campaign, revision=revision,
+        filed_at=now(),
+    )  # fmt: skip
+    if campaign.state == "new":
+        text = f"request {request.ref} is filed"
+        transitions.move(campaign, "pending_approval", expect="new", actor=actor, reason=text)
+    return request
+
+
+def withdraw(request: Request, *, by: Any, reason: str) -> Request:
+    """Take a request back before it is decided; of one that was approved before, only what was proposed since."""
+    if not reason.strip():
+        raise Refused("To withdraw needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
+    with transaction.atomic():
+        request = _locked(request)
+        _own(request, by)
+        if request.state in ("pending_approval", "returned") and taking_effect.was_approved(request):
+            return taking_effect.keep_approved(request, actor=_actor(by), reason=reason, verb="withdraw")
+        transitions.move(
+            request, "withdrawn", expect=("draft", "returned", "pending_approval"), actor=_actor(by), reason=reason
+        )
+        taking_effect.cancel_campaign(
+            request, actor=_actor(by), reason=f"request {request.ref} was withdrawn: {reason}"
+        )
+    return request
+
+
+def _passing(request: Request, lines: list[checks.Line], refusal: str) -> str:
+    """Return the text that runs, with the input that the request lists kept as a dataset; refuse what fails a check."""
+    failed = [line for line in lines if line.result == checks.FAIL]
+    if failed:
+        raise Refused(refusal, [Problem(line.check, line.text, line.hint) for line in failed])
+    names = looking.input_names(request)
+    if names:
+        registry.catalogue(request.experiment).define(looking.input_dataset(request, names), names)
+    return looking.whole_text(request, names)[0]
+
+
+def _approve_by_rule(request: Request, lines: list[checks.Line]) -> None:
+    policy = Policy.objects.filter(experiment=request.experiment).first()
+    wants = policy is None or request.production_stage not in policy.without_approval
+    if wants or any(line.result in (checks.WARN, checks.FAIL) for line in lines) or request.special.strip():
+        return
+    reason = f"{request.experiment} wants no approval for {request.production_stage}, and every check passes"
+    if request.revision is not None:
+        taking_effect.approve(request, request.revision, actor=RULE, reason=reason)
+
+
+def _keep(request: Request, lines: list[checks.Line]) -> None:
+    request.checks.all().delete()
+    CheckLine.objects.bulk_create(
+        CheckLine(request=request, position=n, check_name=x.check, result=x.result, text=x.text, hint=x.hint)
+        for n, x in enumerate(lines)
+    )
 
 
 def _refuse_unless_editable(request: Request, by: Any) -> None:
     _own(request, by)
     if request.state not in EDITABLE:
+        raise Conflict(f"The request is {_word(request)}; only a draft or returned one can be changed.")
+
+
+def _refuse_if_ended(request: Request) -> None:
+    campaign = Campaign.objects.get(pk=request.campaign_id or 0)
+    if campaign.state not in ("approved", "running"):
         raise Conflict(
-            f"The request is {request.state.replace('_', ' ')}; only a draft or returned one can be changed."
+            f"The campaign {campaign.ref} is {campaign.state.replace('_', ' ')}; nothing of it can be changed any more."
+            " Clone the request instead."
         )
-
-
-def check(request: Request) -> list[feasibility.Line]:
-    """Run the check report now and keep it with the request (P4)."""
-    lines = feasibility.report(_facts(request, request.requester))
-    if request.state not in (*EDITABLE, "pending_approval"):
-        return lines  # what was decided on stays as it was read
-    with transaction.atomic():
-        Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
-        request.checks.all().delete()
-        CheckLine.objects.bulk_create(
-            CheckLine(request=request, position=n, check_name=x.check, result=x.result, text=x.text, hint=x.hint)
-            for n, x in enumerate(lines)
-        )
-    return lines
-
-
-def file(request: Request, *, by: Any, reason: str = "") -> Request:
-    """Put a request on the approvers' desk: it proposes a revision of its campaign (design 3)."""
-    _own(request, by)
-    if request.state not in EDITABLE:
-        state = request.state.replace("_", " ")
-        raise Conflict(f"The request is {state}; only a draft or returned one can be filed. Nothing was changed.")
-    lines = check(request)
-    failed = [line for line in lines if line.result == feasibility.FAIL]
-    if failed:
-        raise Refused(
-            "The request does not pass its checks; it was not filed.",
-            [Problem(line.check, line.text, line.hint) for line in failed],
-        )
-    actor = _actor(by)
-    with transaction.atomic():
-        request = Request.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=request.pk)
-        _own(request, by)
-        name = text_form.parse(request.definition).definition.name
-        campaign = request.campaign or editing.create(
-            request.experiment, name=name, owner=request.requester, reason=f"from request {request.ref}"
-        )
-        revision = editing.propose(campaign, request.definition, author=by, note=f"request {request.ref}")
-        transitions.move(
-            request, "pending_approval", expect=EDITABLE, actor=actor, reason=reason or "filed for approval",
-            campaign=campaign, revision=revision, filed_at=now(),
-        )  # fmt: skip
-        transitions.move(
-            campaign, "pending_approval", expect="new", actor=actor, reason=f"request {request.ref} is filed"
-        )
-    return request
-
-
-def withdraw(request: Request, *, by: Any, reason: str) -> Request:
-    """Take a request back before it is decided."""
-    if not reason.strip():
-        raise Refused("To withdraw needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
-    with transaction.atomic():
-        request = Request.objects.select_for_update(of=("self",)).select_related("campaign").get(pk=request.pk)
-        _own(request, by)
-        transitions.move(
-            request,
-            "withdrawn",
-            expect=("draft", "returned", "pending_approval"),
-            actor=_actor(by),
-            reason=reason,
-        )
-        if request.campaign is not None and request.campaign.state in ("new", "pending_approval"):
-            transitions.move(
-                request.campaign, "cancelled", expect=("new", "pending_approval"), actor=_actor(by), ended_at=now(),
-                reason=f"request {request.ref} was withdrawn: {reason}",
-            )  # fmt: skip
-    return request
 
 
 def _refuse_if_hopeless(request: Request, author: Any) -> None:
@@ -139,29 +236,36 @@ def _refuse_if_hopeless(request: Request, author: Any) -> None:
         problems.append(Problem("title", "is empty", "say in a few words what is to be done"))
     if not 0 <= request.priority <= 100:
         problems.append(Problem("priority", f"{request.priority} is not between 0 and 100"))
+    if len(listed(request.files)) > MOST_FILES:
+        problems.append(Problem("files", f"more than {MOST_FILES} names", "make a dataset of them, and name it"))
     known = production_stages(request.experiment)
     if request.production_stage not in known:
         hint = f"one of {', '.join(known)}" if known else "no approver is registered yet; ask an administrator"
         problems.append(Problem("production_stage", f"nobody decides on {request.production_stage or 'it'} here", hint))
-    facts = _facts(request, author)
+    facts = looking.look(request, author, brief=True)
     problems += facts.errors
-    for line in feasibility.datasets_have_files(facts):
-        if line.result == feasibility.FAIL:
-            problems.append(Problem("dataset", line.text, line.hint))
+    for line in checks.report(facts):
+        if line.result == checks.FAIL and line.check in HOPELESS:
+            problems.append(Problem(line.check, line.text, line.hint))
     if problems:
         raise Refused("The request cannot work as it is; nothing was changed.", problems)
 
 
-def _facts(request: Request, author: Any) -> feasibility.Facts:
-    parsed = editing.read(request.definition, request.experiment, author)
-    catalogue = registry.catalogue(request.experiment)
-    names = feasibility.datasets_of(parsed.definition) + ([request.dataset] if request.dataset else [])
-    own = [entry.name for entry in text_form.parse(request.definition).definition.job_types]
-    return feasibility.Facts(
-        definition=parsed.definition, errors=parsed.errors, warnings=parsed.warnings,
-        datasets={name: catalogue.count(name) for name in names}, own_job_types=own,
-        production_stage=request.production_stage, production_stages=production_stages(request.experiment),
-        hours_per_file=request.hours_per_file, release=request.release,
+# Checks whose failure no draft can be kept with: whoever reads it could not tell what is meant.
+HOPELESS = ("dataset", "agreement")
+
+
+def _locked(request: Request) -> Request:
+    rows = Request.objects.select_for_update(of=("self",)).select_related(
+        "experiment", "campaign", "revision", "requester"
+    )
+    return rows.get(pk=request.pk)
+
+
+def _record(request: Request, verb: str, actor: str, reason: str) -> None:
+    transitions.record(
+        [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id, actor=actor,
+        reason=reason, verb=verb,
     )  # fmt: skip
 
 
@@ -173,6 +277,10 @@ def _own(request: Request, by: Any) -> None:
             f"The request {request.ref} is {request.requester.username}'s; for somebody else's this needs the role"
             f" {roles} in {request.experiment.name}. Nothing was changed."
         )
+
+
+def _word(request: Request) -> str:
+    return request.state.replace("_", " ")
 
 
 def _actor(user: Any) -> str:

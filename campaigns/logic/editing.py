@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from campaigns import command, definition, queries
+from campaigns.logic import keeping
 from campaigns.models import Campaign, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
-from core import differences, transitions
-from core.clock import now
-from core.errors import Conflict, Problem, Refused
+from campaigns.work import work_of
+from core import transitions
+from core.errors import Problem, Refused
 from experiments.models import Experiment
 from experiments.scoping import may
 from integrations import registry
@@ -79,14 +80,22 @@ def create(experiment: Experiment, *, name: str, owner: Any, reason: str) -> Cam
     return campaign
 
 
-@transaction.atomic
 def propose(campaign: Campaign, text: str, *, author: Any, note: str = "") -> Revision:
     """Keep a text as the campaign's next revision, proposed for approval; one that waits is superseded.
 
     Raises Refused with every complaint if the text is not a whole definition.
     """
-    Campaign.objects.select_for_update().get(pk=campaign.pk)
     wanted = read_or_refuse(text, campaign.experiment, author)
+    return propose_whole(campaign, wanted, author=author, note=note, source=text)
+
+
+@transaction.atomic
+def propose_whole(
+    campaign: Campaign, wanted: definition.Definition, *, author: Any, note: str = "", source: str = ""
+) -> Revision:
+    """Keep a whole definition, which was read and checked before, as the campaign's next revision."""
+    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    text = source or definition.dump(wanted)
     last = campaign.revisions.order_by("-number").first()
     for waiting in campaign.revisions.filter(state="proposed"):
         transitions.move(
@@ -102,7 +111,7 @@ def propose(campaign: Campaign, text: str, *, author: Any, note: str = "") -> Re
     )  # fmt: skip
     transitions.created(revision, actor=f"user:{author.username}", reason=note or "proposed")
     _write_versions(revision, wanted)
-    if campaign.name != wanted.name:
+    if campaign.name != wanted.name and campaign.revision_id is None:
         Campaign.objects.filter(pk=campaign.pk).update(name=wanted.name)
         campaign.name = wanted.name
     return revision
@@ -117,6 +126,7 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
     versions = []
     for position, text in enumerate(wanted.stages):
         job_type, setup = job_types[text.job_type], setups[text.login_setup]
+        parameters = command.overlay(job_type.parameters, text.params)
         versions.append(
             StageVersion(
                 revision=revision, stage=stages[text.name], position=position, type=text.type, dataset=text.dataset,
@@ -125,7 +135,8 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
                 events_per_job=text.events_per_job, files_per_job=text.files_per_job, memory_mb=text.memory_mb,
                 memory_factor=text.memory_factor, wall_s=text.wall_s, recovery_rounds=text.recovery_rounds,
                 job_type=job_type.name, launch_script=job_type.launch_script,
-                parameters=command.overlay(job_type.parameters, text.params),
+                parameters=parameters, most_files=text.most_files,
+                work=work_of(text, job_type.launch_script, parameters, job_type.output_file_patterns, wanted.keywords),
                 output_file_patterns=job_type.output_file_patterns, login_setup=setup.name, host=setup.host,
                 account=setup.account, setup=setup.setup, launcher=setup.launcher, batch=setup.batch,
             )
@@ -148,19 +159,26 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
 
 def keep_job_type(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> JobType:
     """Make a job type; one that exists is refused, since campaigns may count on it."""
-    made: JobType = _keep(JobType(experiment=experiment, updated_by=by), name, by, reason, values)
+    _refuse_unusable(values)
+    made: JobType = keeping.keep(
+        JobType(experiment=experiment, updated_by=by), name, by=by, reason=reason, values=values
+    )
     return made
 
 
 def keep_login_setup(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> LoginSetup:
     """Make a launch set-up; one that exists is refused."""
-    made: LoginSetup = _keep(LoginSetup(experiment=experiment, updated_by=by), name, by, reason, values)
+    _refuse_unusable(values)
+    made: LoginSetup = keeping.keep(
+        LoginSetup(experiment=experiment, updated_by=by), name, by=by, reason=reason, values=values
+    )
     return made
 
 
 def change_job_type(job_type: JobType, /, *, by: Any, reason: str, seen: str = "", **values: Any) -> JobType:
     """Change a job type; what was different is kept with the reason. Campaigns have copies and stay as they are."""
-    changed: JobType = _change(job_type, by, reason, seen, values)
+    _refuse_unusable(values)
+    changed: JobType = keeping.change(job_type, by=by, reason=reason, seen=seen, values=values)
     return changed
 
 
@@ -168,53 +186,9 @@ def change_login_setup(
     login_setup: LoginSetup, /, *, by: Any, reason: str, seen: str = "", **values: Any
 ) -> LoginSetup:
     """Change a launch set-up, which is code that runs with the experiment's credentials: every edit is kept."""
-    changed: LoginSetup = _change(login_setup, by, reason, seen, values)
+    _refuse_unusable(values)
+    changed: LoginSetup = keeping.change(login_setup, by=by, reason=reason, seen=seen, values=values)
     return changed
-
-
-KINDS: dict[type[Any], str] = {JobType: "job_type", LoginSetup: "login_setup"}
-
-
-def _keep(row: Any, name: str, by: Any, reason: str, values: dict[str, Any]) -> Any:
-    if not name.strip():
-        raise Refused("It has no name.", [Problem("name", "is empty")])
-    _refuse_unusable(values)
-    try:
-        with transaction.atomic():
-            for field, value in {**values, "name": name.strip()}.items():
-                setattr(row, field, value)
-            row.save(force_insert=True)
-            _note(row, "", "create", by, reason.strip() or "made")
-    except IntegrityError as error:
-        what = KINDS[type(row)].replace("_", " ")
-        raise Conflict(
-            f"There is a {what} {name.strip()} already; nothing was changed.",
-            [Problem("name", "is taken", "change the one that exists, or choose another name")],
-        ) from error
-    return row
-
-
-def _change(row: Any, by: Any, reason: str, seen: str, values: dict[str, Any]) -> Any:
-    """Change a row under its lock; `seen` is the fingerprint of what the person had before them."""
-    if not reason.strip():
-        raise Refused("An edit needs a reason.", [Problem("reason", "is empty", "say why; it is kept and shown")])
-    _refuse_unusable(values)
-    with transaction.atomic():
-        row = type(row).objects.select_for_update(of=("self",)).select_related("experiment").get(pk=row.pk)
-        if seen and seen != row.fingerprint:
-            raise Conflict(
-                f"{row} was changed after you opened it; nothing was changed. Open it again, and look at its history."
-            )
-        before = {name: value for name, value in row.values().items() if name in values and values[name] != value}
-        if not before:
-            raise Refused("Nothing is different; nothing was changed.")
-        source = _standing(row)
-        after = {name: values[name] for name in before}
-        for name, value in {**after, "updated_by": by, "updated_at": now()}.items():
-            setattr(row, name, value)
-        row.save(update_fields=[*after, "updated_by", "updated_at"])
-        _note(row, source, "edit", by, differences.told(reason, before, after))
-    return row
 
 
 def _refuse_unusable(values: dict[str, Any]) -> None:
@@ -226,14 +200,3 @@ def _refuse_unusable(values: dict[str, Any]) -> None:
             problems.append(Problem(name, f"unknown: {values[name]}", f"one of {', '.join(known)}"))
     if problems:
         raise Refused("It cannot work as it is; nothing was changed.", problems)
-
-
-def _standing(row: Any) -> str:
-    return "active" if row.active else "inactive"
-
-
-def _note(row: Any, source: str, verb: str, by: Any, reason: str) -> None:
-    transitions.record(
-        [(row.pk, source)], KINDS[type(row)], _standing(row), experiment_id=row.experiment_id,
-        actor=f"user:{by.username}", reason=reason, verb=verb,
-    )  # fmt: skip

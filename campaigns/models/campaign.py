@@ -23,6 +23,8 @@ class Campaign(Scoped):
     state = models.CharField(max_length=20, choices=states.CAMPAIGN.choices(), default="new")
     state_since = models.DateTimeField(db_default=Now())
     rank = models.IntegerField(default=50, help_text="0 to 100; the higher goes first")
+    test = models.BooleanField(default=False, help_text="a test run: its outputs are kept apart")
+    known_as = models.CharField(max_length=100, blank=True, help_text="the name that a test run's jobs see")
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     revision = models.ForeignKey(
         "Revision",
@@ -42,6 +44,11 @@ class Campaign(Scoped):
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/c1."""
         return f"{self.experiment.name}/c{self.pk}"
+
+    @property
+    def name_for_jobs(self) -> str:
+        """Return the name that jobs see: a test run's is that of the campaign which it tries out."""
+        return self.known_as or self.name
 
     def __str__(self) -> str:
         return self.ref

@@ -15,9 +15,10 @@ from experiments.models import Experiment
 from experiments.scoping import Scoped
 
 
-class _Kept(Scoped):
+class Kept(Scoped):
     """Configuration of an experiment, by name, with who changed it last."""
 
+    KIND = ""  # in the ledger
     EDITABLE: tuple[str, ...] = ()
 
     experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
@@ -42,9 +43,10 @@ class _Kept(Scoped):
         return sha256(json.dumps(self.values()).encode()).hexdigest()
 
 
-class JobType(_Kept):
+class JobType(Kept):
     """How one kind of job is run: the experiment's script, its parameters, what it puts out."""
 
+    KIND = "job_type"
     EDITABLE = ("launch_script", "parameters", "output_file_patterns", "active")
 
     launch_script = models.TextField()
@@ -61,9 +63,10 @@ class JobType(_Kept):
         return JobTypeText(self.name, self.launch_script, pairs, self.output_file_patterns, tuple(self.recoveries))
 
 
-class LoginSetup(_Kept):
+class LoginSetup(Kept):
     """Where and how scripts are started: code that runs with the experiment's credentials (design 9)."""
 
+    KIND = "login_setup"
     EDITABLE = ("host", "account", "setup", "launcher", "batch", "active")
 
     host = models.CharField(max_length=200, default="localhost")

@@ -26,6 +26,8 @@ class StageVersion(Scoped):
     seed = models.BigIntegerField(default=0)
     events_per_job = models.BigIntegerField(default=0)
     files_per_job = models.PositiveIntegerField(default=1)
+    most_files = models.PositiveIntegerField(default=0, help_text="of the dataset, the first of them; 0: all")
+    work = models.CharField(max_length=64, db_index=True, default="", help_text="what it does to an input, as a hash")
     memory_mb = models.PositiveIntegerField()
     memory_factor = models.FloatField()
     wall_s = models.PositiveIntegerField()

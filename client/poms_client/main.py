@@ -31,6 +31,7 @@ NOUNS = {
     "job": ("job", "app"),
     "file": ("file", "app"),
     "site": ("site", "app"),
+    "template": ("template", "app"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
     "token": ("token", "app"),

@@ -6,16 +6,22 @@ itself up (seeding, the shell), and there is nobody to ask for a reason.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
+from django.db.models import Q
 
 from core import differences
+from core.clock import now
 from core.errors import Conflict, Problem, Refused
 from core.transitions import record
 from experiments.models import Approver, Experiment, ExperimentGroupPermission, Membership, User
-from experiments.roles import EVERYWHERE, ROLES
+from experiments.roles import EVERYWHERE, ROLES, roles_with
+from experiments.scoping import may
+
+LONGEST_STAND_IN = timedelta(days=92)
 
 
 @transaction.atomic
@@ -125,13 +131,50 @@ def register_approver(
     production_stage = production_stage.strip()
     if not production_stage:
         raise Refused("Nobody was registered.", [Problem("production_stage", "is empty", "for instance mc or reco")])
-    approver, made = Approver.objects.get_or_create(experiment=experiment, production_stage=production_stage, user=user)
+    approver, made = Approver.objects.get_or_create(
+        experiment=experiment, production_stage=production_stage, user=user, stands_in_for=None
+    )
     if by and not made:
         raise Conflict(f"{user.username} decides on {production_stage} of {experiment} already; nothing was changed.")
     text = f"{user.username} decides on {production_stage}: {reason.strip()}"
     steps = ("", "register", "registered")
     _note("approver", approver.pk, steps, experiment=experiment, by=by, text=text)
     return approver
+
+
+@transaction.atomic
+def stand_in(
+    approver: User, deputy: User, experiment: Experiment, production_stage: str, *, begins_at: datetime,
+    ends_at: datetime, by: User, reason: str,
+) -> Approver:  # fmt: skip
+    """Let somebody decide in an approver's place between two dates; the right lasts no longer than the approver's."""
+    _needs_reason(by, reason)
+    problems = []
+    if not Approver.objects.filter(
+        Q(user=approver) | Q(group__in=approver.groups.all()),
+        experiment=experiment, production_stage=production_stage, stands_in_for=None,
+    ).exists():  # fmt: skip
+        problems.append(Problem("approver", f"{approver.username} does not decide on {production_stage} here"))
+    if deputy == approver:
+        problems.append(Problem("deputy", "is the approver", "name somebody else"))
+    if not may(deputy, "decide_request", experiment):
+        hint = f"give them the role {' or '.join(roles_with('decide_request'))} of {experiment} first"
+        problems.append(Problem("deputy", f"{deputy.username} may decide on nothing in {experiment}", hint))
+    if not begins_at < ends_at <= begins_at + LONGEST_STAND_IN or ends_at <= now():
+        hint = f"at most {LONGEST_STAND_IN.days} days, and not in the past"
+        problems.append(Problem("ends_at", "the dates do not fit", hint))
+    if problems:
+        raise Refused("Nobody stands in; nothing was changed.", problems)
+    row = Approver.objects.create(
+        experiment=experiment, production_stage=production_stage, user=deputy, stands_in_for=approver,
+        begins_at=begins_at, ends_at=ends_at,
+    )  # fmt: skip
+    text = (
+        f"{deputy.username} decides on {production_stage} for {approver.username} from {begins_at:%Y-%m-%d %H:%M} to"
+        f" {ends_at:%Y-%m-%d %H:%M} UTC: {reason.strip()}"
+    )
+    _note("approver", row.pk, ("", "stand_in", "registered"), experiment=experiment, by=by, text=text)
+    return row
 
 
 @transaction.atomic

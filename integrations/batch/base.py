@@ -77,5 +77,6 @@ class BatchSystem(Protocol):
         ...
 
     def depth(self) -> dict[str, int]:
-        """Return how many jobs are idle, running and held, and how many slots there are (P3)."""
+        """Return how many jobs are idle, running and held, how many slots there are (P3), and as `memory_mb` the most
+        memory that a job can have (0: no limit is known)."""
         ...

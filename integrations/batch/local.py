@@ -71,9 +71,9 @@ class LocalBatch:
         return self._ask({"ask": "log", "id": job_id, "stream": stream, "offset": offset, "length": length})
 
     def depth(self) -> dict[str, int]:
-        """Return idle, running, held and slots."""
+        """Return idle, running, held, slots and the memory of the site."""
         answer = self._ask({"ask": "queue"})
-        return {key: int(answer.get(key, 0)) for key in ("idle", "running", "held", "slots")}
+        return {key: int(answer.get(key, 0)) for key in ("idle", "running", "held", "slots", "memory_mb")}
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         changing = question["ask"] in ACTIONS

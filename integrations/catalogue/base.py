@@ -41,6 +41,26 @@ class Catalogue(Protocol):
         """Return the files of a dataset now."""
         ...
 
+    def known(self, names: Sequence[str]) -> set[str]:
+        """Return those of the names that the catalogue has a file of."""
+        ...
+
+    def like(self, patterns: str, limit: int) -> list[str]:
+        """Return names of files that match one of the SQL LIKE patterns, separated by commas; at most `limit`."""
+        ...
+
+    def query(self, text: str) -> list[str]:
+        """Return the names of files that a query in the catalogue's language finds; Refused if it cannot be read."""
+        ...
+
+    def define(self, dataset: str, names: Sequence[str]) -> None:
+        """Make a dataset of these files; the same again changes nothing."""
+        ...
+
+    def absent(self, dataset: str, limit: int) -> list[str]:
+        """Return files of a dataset that cannot be read at once: on tape only, or gone; at most `limit`."""
+        ...
+
     def produced(self, place: str, uuid: str) -> list[Produced]:
         """Return what the jobs of a submission left and where it lies; only files that are really there."""
         ...

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from experiments.models import Experiment
 from integrations.catalogue.base import FileSeen, Produced
-from integrations.errors import Unavailable
+from integrations.errors import Refused, Unavailable
 from integrations.models import Dataset, File, Parentage
+
+MOST_FOUND = 100_000
+MOST_LOOKED_AT = 5_000
 
 
 class LocalCatalogue:
@@ -35,6 +39,43 @@ class LocalCatalogue:
             FileSeen(row.name, row.path, row.size, row.checksum, row.events, row.metadata)
             for row in rows.iterator(5_000)
         ]
+
+    def known(self, names: Sequence[str]) -> set[str]:
+        """Return those of the names that there is a file of."""
+        rows = File.objects.filter(experiment=self.experiment, name__in=list(names))
+        return set(rows.values_list("name", flat=True))
+
+    def like(self, patterns: str, limit: int) -> list[str]:
+        """Return names that match one of the patterns."""
+        wanted = [part.strip() for part in patterns.split(",") if part.strip()]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM integrations_file WHERE experiment_id = %s AND name LIKE ANY(%s)"
+                " ORDER BY name LIMIT %s",
+                [self.experiment.pk, wanted, limit],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
+    def query(self, text: str) -> list[str]:
+        """Return what a query finds: here, patterns of names, separated by commas (`raw_2026%.root, cal_%`)."""
+        if not [part for part in text.split(",") if part.strip(" %")]:
+            raise Refused("the local catalogue's queries are patterns of names, such as raw_2026%.root")
+        found = self.like(text, MOST_FOUND + 1)
+        if len(found) > MOST_FOUND:
+            raise Refused(f"the query finds more than {MOST_FOUND} files; narrow it, or make a dataset")
+        return found
+
+    def define(self, dataset: str, names: Sequence[str]) -> None:
+        """Make a dataset of these files, or add to it what it lacks."""
+        with transaction.atomic():
+            row, _ = Dataset.objects.get_or_create(experiment=self.experiment, name=dataset)
+            row.files.add(*File.objects.filter(experiment=self.experiment, name__in=list(names)))
+
+    def absent(self, dataset: str, limit: int) -> list[str]:
+        """Return files of the first thousands that are not at their place on this machine."""
+        rows = File.objects.filter(datasets__experiment=self.experiment, datasets__name=dataset).order_by("name")
+        found = (name for name, path in rows.values_list("name", "path")[:MOST_LOOKED_AT] if not Path(path).is_file())
+        return list(islice(found, limit))
 
     def produced(self, place: str, uuid: str) -> list[Produced]:
         """Read the manifests that the submission's jobs left below `place`.

@@ -63,6 +63,10 @@ class Launcher(Protocol):
         """End running scripts."""
         ...
 
+    def present(self, setup: str, programs: Sequence[str]) -> dict[str, bool]:
+        """Tell of programs whether a script with this set-up would find them; none of them is run (P2)."""
+        ...
+
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
         """Return {"text", "total"}: a piece of what a script printed."""
         ...

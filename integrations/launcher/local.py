@@ -47,6 +47,11 @@ class LocalLauncher:
         answer = self._call("stop", {"uuids": list(uuids)})
         return dict(answer.get("outcomes", answer))
 
+    def present(self, setup: str, programs: Sequence[str]) -> dict[str, bool]:
+        """Run the set-up and ask its shell for the programs."""
+        answer = self._call("present", {"setup": setup, "programs": list(programs)})
+        return {name: bool(answer["present"].get(name)) for name in programs}
+
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
         """Return a piece of what a script printed."""
         return self._call("output", {"uuid": uuid, "part": part, "offset": offset, "length": length})

@@ -1,7 +1,7 @@
 """Run launch scripts on a launch host, each at most once, and say afterwards what became of them.
 
 One file without dependencies, for Python 3.6 and later on Linux (and, with weaker proofs, macOS):
-`python3 -S -E -s -B shim.py start|status|stop|output` reads one JSON document and answers one. Exit 0, or 2
+`python3 -S -E -s -B shim.py start|status|stop|output|present` reads one JSON document and answers one. Exit 0, or 2
 when the document is unusable, or 1 when it could not be answered (which is *unknown*, never *absent*).
 
 What it promises and how (reliability.md 1b, F17-F19):
@@ -69,6 +69,17 @@ test $poms_code = 0 && exit 125; exit $poms_code' EXIT
 SETUP_AFTER = """
 
 exec "${poms_argv[@]}"
+"""
+
+# After a set-up, the shell is asked for programs, none of which it runs; it answers on a descriptor of its own,
+# because the set-up may print.
+PRESENT_SECONDS = 20.0
+PRESENT_AFTER = """
+for poms_name in "${poms_argv[@]}"
+do type -P -- "$poms_name" >/dev/null 2>&1 && printf '%s\\0' "$poms_name" >&"$POMS_ANSWER"
+done
+trap - EXIT
+exit 0
 """
 
 # What this interpreter, the supervisor or the caller may have set to be ignored.
@@ -1191,9 +1202,63 @@ def output(request: dict) -> dict:
     return {"text": text, "total": total, "part_size": size, "start": first, "next": following}
 
 
+def present(request: dict) -> dict:
+    """Tell of programs whether a script with this set-up would find them; Unusable if the set-up does not end well."""
+    setup, programs = request.get("setup", ""), request.get("programs")
+    if not isinstance(setup, str) or not isinstance(programs, list):
+        raise Unusable("present needs a set-up and a list of programs")
+    try:
+        names = [plain(name, "programs") for name in programs]
+        text = as_bytes(SETUP_BEFORE) + plain(setup, "setup") + as_bytes("\n" + PRESENT_AFTER)
+    except Settled as reason:
+        raise Unusable(reason.detail) from None
+    answer, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ask_shell(text, names, told)
+    os.close(told)
+    data = b""
+    end = time.monotonic() + PRESENT_SECONDS
+    try:
+        while True:
+            ready, _, _ = select.select([answer], [], [], max(0.0, end - time.monotonic()))
+            piece = os.read(answer, CHUNK_BYTES) if ready else None
+            if not piece:
+                break
+            data += piece
+        if piece is None:
+            os.killpg(child, signal.SIGKILL)
+    finally:
+        os.close(answer)
+        status = os.waitpid(child, 0)[1]
+    if piece is None:
+        raise Unusable("the set-up did not end within %d s" % PRESENT_SECONDS)
+    if status != 0:
+        raise Unusable("the set-up ended with %d" % (os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1))
+    found = set(data.split(b"\0"))
+    return {"present": {name: as_bytes(name) in found for name in programs}}
+
+
+def ask_shell(text: bytes, names: "list[bytes]", told: int) -> None:
+    """Become the shell that answers `present`, in a session of its own."""
+    try:
+        os.setsid()
+        for number in DEFAULT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        os.set_inheritable(told, True)
+        env = dict(os.environb)
+        env[b"POMS_ANSWER"] = b"%d" % told
+        execute([b"bash", b"-c", text, b"poms-setup", *names], env)
+    except BaseException:  # noqa: BLE001 - a forked process must end here; its exit code says so
+        os._exit(126)
+
+
 def main(argv: "list[str]") -> int:
     """Answer one document; return the exit code."""
-    verbs = {"start": start, "status": status, "stop": stop, "output": output}
+    verbs = {"start": start, "status": status, "stop": stop, "output": output, "present": present}
     if len(argv) != 2 or argv[1] not in verbs:
         sys.stderr.write("usage: shim.py %s < document.json\n" % "|".join(verbs))
         return 2

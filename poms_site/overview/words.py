@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from datetime import UTC, datetime
+from math import floor, log10
 from typing import NamedTuple
 
 NARROW_SPACE = "\u202f"
@@ -32,7 +33,7 @@ _TABLE = {
     MOVING: "launching submitted running staging_in processing staging_out project_running asked",
     DONE: "jobs_completed completed succeeded approved approve pass done released",
     FAILED: "failed launch_failed lost rejected reject fail refused",
-    ENDED: "cancelled removed withdrawn superseded",
+    ENDED: "cancelled removed withdrawn superseded merge split",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
 
@@ -55,6 +56,14 @@ def printable(text: str) -> str:
 def number(value: float) -> str:
     """Return a number with narrow spaces between thousands."""
     return f"{value:,}".replace(",", NARROW_SPACE)
+
+
+def rough(value: float) -> str:
+    """Return an estimate to three digits, with narrow spaces between thousands."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - floor(log10(abs(value))))
+    return number(round(value, digits) if digits else int(float(f"{value:.3g}")))
 
 
 def count(value: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from core import differences
 from core.clock import now
 from poms_site.overview import charts, words
 
@@ -23,6 +24,36 @@ register.filter("words", words.words)
 register.filter("shortened", words.shortened)
 register.filter("size", words.size)
 register.filter("printable", words.printable)
+
+
+register.filter("rough", words.rough)
+
+ORIGINS = {"clone": "cloned from", "merge": "joined from", "split": "a part of"}
+OFFSPRING = {"clone": "cloned as", "merge": "joined in", "split": "split into"}
+
+
+@register.filter
+def origin_word(how: str) -> str:
+    """Say how a request came from another."""
+    return ORIGINS[how]
+
+
+@register.filter
+def offspring_word(how: str) -> str:
+    """Say what became of a request."""
+    return OFFSPRING[how]
+
+
+@register.filter
+def lines(text: str) -> int:
+    """Count the lines of a text."""
+    return len(text.splitlines())
+
+
+@register.filter
+def parted(reason: str) -> tuple[str, list[str]]:
+    """Part a reason in the ledger from the difference that stands behind it."""
+    return differences.parted(reason)
 
 
 @register.filter

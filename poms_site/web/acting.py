@@ -31,35 +31,46 @@ class VerbPage(Page):
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         """Say what will happen and ask for the reason."""
         row = find(request.user, self.here, key)
-        revision = getattr(row, "revision", None) if self.verb.asks == "digest" else None
         # The form names the revision that it speaks of, so that no other one is approved by it.
-        digest = request.GET.get("digest", "") or (revision.digest if revision else "")
-        return self._form(row, {"digest": digest, "rank": getattr(row, "rank", "")})
+        given = {ask.name: request.GET.get(ask.name, "") or ask.begins(row) for ask in self.verb.asks}
+        return self._form(row, given)
 
     def post(self, request: HttpRequest, key: str) -> HttpResponse:
         """Do it; what is refused is said on the same form, with what was typed."""
         row = find(request.user, self.here, key)
-        asked = typed(request, "reason", "digest", "rank")
+        asked = self._typed(request)
         try:
             if self.verb.reason and not asked["reason"]:
                 raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
-            self.verb.act(row, request.user, asked["reason"], asked)
+            made = self.verb.act(row, request.user, asked["reason"], asked)
         except (PomsError, OutsideError) as error:
             return self._form(row, asked, error)
-        messages.success(request, f"{row.ref}: {self.verb.word.lower()} – done.")
-        return self._back(row)
+        ref = self.verb.leads(row, made)
+        messages.success(request, f"{row.ref}: {self.verb.word.lower()} – done{f', see {ref}' if ref else ''}.")
+        return self._back(address(ref) if ref else self._page_of(row))
+
+    def _typed(self, request: HttpRequest) -> dict[str, Any]:
+        asked: dict[str, Any] = dict(typed(request, "reason", *(ask.name for ask in self.verb.asks)))
+        for ask in self.verb.asks:
+            if ask.kind == "ticks":
+                asked[ask.name] = [printable(value) for value in request.POST.getlist(ask.name)]
+            elif ask.kind == "long":
+                asked[ask.name] = printable(request.POST.get(ask.name, "").replace("\r\n", "\n"))
+            elif ask.kind == "file":
+                asked[ask.name] = request.FILES.get(ask.name)
+        return asked
 
     def _form(self, row: Any, asked: dict[str, Any], error: Exception | None = None) -> HttpResponse:
         bare = self.request.headers.get("HX-Request") == "true"
         context = {
             "frame": "web/_bare.html" if bare else "base.html", "row": row, "verb": self.verb, "asked": asked,
+            "fields": [(ask, asked.get(ask.name, ""), ask.choices(row)) for ask in self.verb.asks],
             "says": self.verb.says(row), "back": self._page_of(row), "error": error and errors.detail_of(error),
             "problems": getattr(error, "problems", ()), "open": self.verb.offered(row),
         }  # fmt: skip
         return self.show("web/verb.html", context, status=errors.status_of(error) if error else 200)
 
-    def _back(self, row: Any) -> HttpResponse:
-        target = self._page_of(row)
+    def _back(self, target: str) -> HttpResponse:
         if self.request.headers.get("HX-Request") == "true":
             return HttpResponse(status=200, headers={"HX-Redirect": target})
         return HttpResponseRedirect(target, status=303)
@@ -83,7 +94,7 @@ class BulkPage(Page):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Do it to each; one that is refused stops no other."""
         rows = self._chosen(request.POST)
-        asked = typed(request, "reason", "rank")
+        asked = typed(request, "reason", *(ask.name for ask in self.verb.asks))
         if self.verb.reason and not asked["reason"]:
             problem = Problem("reason", "is empty", "say why; it is kept with each campaign")
             return self._form(rows, asked, Refused("This needs a reason; nothing was changed.", [problem]))
@@ -92,7 +103,7 @@ class BulkPage(Page):
         context = {"verb": self.verb, "answers": answers, "done": done, "refused": len(answers) - done}
         return self.show("web/bulk_done.html", context)
 
-    def _do(self, row: Campaign, asked: dict[str, str]) -> tuple[bool, str]:
+    def _do(self, row: Campaign, asked: dict[str, Any]) -> tuple[bool, str]:
         if not self.verb.offered(row):
             return False, f"It is {words(row.state)}; there is nothing to {self.verb.name} here."
         try:
@@ -121,6 +132,7 @@ class BulkPage(Page):
         able = [(row, self.verb.offered(row)) for row in rows]
         will = sum(1 for _, can in able if can)
         context = {
+            "fields": [(ask, asked.get(ask.name, ""), ()) for ask in self.verb.asks],
             "verb": self.verb, "rows": able, "will": will, "will_not": len(rows) - will, "asked": asked,
             "error": error and error.detail, "problems": error.problems if error else (),
             "how_many": count(will, "campaign"),

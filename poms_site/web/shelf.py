@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from poms_site.web.markdown import Document, Heading, render, served_at
+from poms_site.markdown import Document, Heading, render, served_at
 
 HOME: Path = settings.BASE_DIR
 PARTS = {"guide": "Guide", "operate": "Operating", "api": "The API", "develop": "Developing"}

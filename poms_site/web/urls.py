@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from poms_site.web import acting, campaigns, docs, files, requests, search, sites, work
+from poms_site.web import acting, campaigns, docs, files, request_form, requests, search, sites, work
 from poms_site.web.home import HomePage, OverviewPage, StylePage
 from poms_site.web.sign_in import SignInPage, SignOut, SwitchPage
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("style/", StylePage.as_view(), name="style"),
     path("e/<slug:experiment>/", OverviewPage.as_view(), name="overview-page"),
     *search.urlpatterns,
+    *request_form.urlpatterns,
     *requests.urlpatterns,
     # Verbs before campaigns by name, which takes any word.
     *acting.urlpatterns,

@@ -1,48 +1,20 @@
-"""What can be done from pages: each verb with its rule, what it says it will do, and the one call that does it."""
+"""What can be done from pages: the table of all verbs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from approvals.logic import deciding, filing
 from campaigns.models import Campaign
 from poms_site.overview.words import count, words
+from poms_site.web.request_verbs import REQUEST_VERBS
+from poms_site.web.verb import Ask, Verb, actor, in_states
 from submissions.logic import acting, holding, launching, ordering, recovering
 from submissions.models import Batch, Submission
 from submissions.queries import job_counts, standing_holds
 from submissions.states import JOB_ENDED
 
-
-@dataclass(frozen=True)
-class Verb:
-    """One verb on one kind of thing. `act` gets the thing, the person, the reason and what else was asked."""
-
-    letter: str
-    name: str
-    word: str
-    rule: str
-    says: Callable[[Any], str]
-    act: Callable[[Any, Any, str, dict[str, str]], Any]
-    offered: Callable[[Any], bool]
-    danger: bool = False
-    main: bool = False
-    reason: bool = True  # whether one is obligatory
-    asks: str = ""  # a further field: rank, digest
-    listed: bool = True  # whether pages offer it; a second word for the same is only there for scripts
-
-
-def _actor(user: Any) -> str:
-    return f"user:{user.username}"
-
-
 # --- What verbs say they will do ---------------------------------------------------------------------------
-
-
-def _approve_says(request: Any) -> str:
-    digest = request.revision.digest[:12] if request.revision else "none"
-    return f"You approve exactly revision {digest}. Its campaign starts by itself."
 
 
 def _live_jobs(submissions: Any) -> int:
@@ -81,10 +53,6 @@ def _release_holds_says(campaign: Campaign) -> str:
 # --- When they are offered ------------------------------------------------------------------------------------
 
 
-def _in(*states: str) -> Callable[[Any], bool]:
-    return lambda row: row.state in states
-
-
 def _has_failed(campaign: Campaign) -> bool:
     failed = Batch.objects.filter(stage__campaign=campaign, state="failed")
     return campaign.state in ("running", "failed") and failed.exists()
@@ -94,14 +62,15 @@ def _is_held(campaign: Campaign) -> bool:
     return standing_holds().filter(scope="campaign", campaign=campaign).exists()
 
 
+RANK = Ask("rank", "Rank", "number", least=0, most=100, help="0 to 100; 50 is usual.", begins=lambda c: c.rank)
 LIVE = ("pending", "launching", "submitted", "running")
 
 
-def _command(verb: str) -> Callable[[Any, Any, str, dict[str, str]], Any]:
-    def act(row: Any, user: Any, reason: str, asked: dict[str, str]) -> Any:
+def _command(verb: str) -> Callable[[Any, Any, str, dict[str, Any]], Any]:
+    def act(row: Any, user: Any, reason: str, asked: dict[str, Any]) -> Any:
         if isinstance(row, Submission):
-            return acting.command(verb, row, actor=_actor(user), reason=reason)
-        return acting.command(verb, row.submission, job=row, actor=_actor(user), reason=reason)
+            return acting.command(verb, row, actor=actor(user), reason=reason)
+        return acting.command(verb, row.submission, job=row, actor=actor(user), reason=reason)
 
     return act
 
@@ -111,70 +80,49 @@ def _kill_job_says(job: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    # Requests
-    Verb("r", "check", "Run the checks", "file_request", lambda r: "This runs the check report again.",
-         lambda r, user, reason, asked: filing.check(r), _in("draft", "returned", "pending_approval"), reason=False),
-    Verb("r", "file", "File for approval", "file_request",
-         lambda r: f"{r.ref} goes to the approvers of {r.production_stage}; it cannot be changed while they read it.",
-         lambda r, user, reason, asked: filing.file(r, by=user, reason=reason), _in("draft", "returned"),
-         reason=False, main=True),
-    Verb("r", "withdraw", "Withdraw", "file_request", lambda r: f"{r.ref} is taken back for good.",
-         lambda r, user, reason, asked: filing.withdraw(r, by=user, reason=reason),
-         _in("draft", "returned", "pending_approval"), danger=True),
-    Verb("r", "approve", "Approve", "decide_request",
-         _approve_says,
-         lambda r, user, reason, asked: deciding.approve(r, by=user, reason=reason or "approved",
-                                                         digest=asked.get("digest", "")),
-         _in("pending_approval"), main=True, reason=False, asks="digest"),
-    Verb("r", "return", "Return for correction", "decide_request",
-         lambda r: f"{r.ref} goes back to {r.requester.username}, who can correct and file it again.",
-         lambda r, user, reason, asked: deciding.send_back(r, by=user, reason=reason, digest=asked.get("digest", "")),
-         _in("pending_approval"), asks="digest"),
-    Verb("r", "reject", "Reject", "decide_request", lambda r: f"{r.ref} is turned down for good.",
-         lambda r, user, reason, asked: deciding.reject(r, by=user, reason=reason, digest=asked.get("digest", "")),
-         _in("pending_approval"), danger=True, asks="digest"),
+    *REQUEST_VERBS,
     # Campaigns
     Verb("c", "hold", "Hold", "watch",
          lambda c: f"Nothing more of {c.ref} is launched until somebody releases it. What runs goes on.",
-         lambda c, user, reason, asked: holding.hold("campaign", c, actor=_actor(user), reason=reason),
+         lambda c, user, reason, asked: holding.hold("campaign", c, actor=actor(user), reason=reason),
          lambda c: c.state in ("approved", "running") and not _is_held(c)),
     Verb("c", "release", "Release", "watch", _release_holds_says,
-         lambda c, user, reason, asked: holding.release_campaign(c, actor=_actor(user), reason=reason), _is_held,
+         lambda c, user, reason, asked: holding.release_campaign(c, actor=actor(user), reason=reason), _is_held,
          reason=False, main=True),
     Verb("c", "relaunch", "Relaunch what failed", "watch", _relaunch_says,
-         lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=_actor(user), reason=reason), _has_failed,
+         lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=actor(user), reason=reason), _has_failed,
          main=True),
     Verb("c", "prioritise", "Prioritise", "operate",
          lambda c: f"It has rank {c.rank}; the higher goes first, also among what is queued already.",
          lambda c, user, reason, asked: ordering.prioritise(c, ordering.rank_of(asked.get("rank", "")),
-                                                            actor=_actor(user), reason=reason),
-         _in("new", "pending_approval", "approved", "running"), asks="rank"),
+                                                            actor=actor(user), reason=reason),
+         in_states("new", "pending_approval", "approved", "running"), asks=(RANK,)),
     Verb("c", "cancel", "Cancel", "operate", _cancel_says,
-         lambda c, user, reason, asked: acting.cancel(c, actor=_actor(user), reason=reason),
-         _in("new", "approved", "running", "failed"), danger=True),
+         lambda c, user, reason, asked: acting.cancel(c, actor=actor(user), reason=reason),
+         in_states("new", "approved", "running", "failed"), danger=True),
     # Batches
     Verb("b", "relaunch", "Relaunch", "watch",
          lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), _in("failed"),
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=actor(user), reason=reason), in_states("failed"),
          main=True),
     Verb("b", "recover", "Recover", "operate",
          lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=_actor(user), reason=reason), _in("failed"),
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=actor(user), reason=reason), in_states("failed"),
          listed=False),
     # Submissions
     Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",
-         _command("hold"), _in(*LIVE)),
+         _command("hold"), in_states(*LIVE)),
     Verb("s", "release", "Release its jobs", "watch", lambda s: f"Held jobs of {s.ref} go back to the queue.",
-         _command("release"), _in(*LIVE)),
-    Verb("s", "kill", "Kill", "operate", _kill_says, _command("kill"), _in(*LIVE), danger=True),
+         _command("release"), in_states(*LIVE)),
+    Verb("s", "kill", "Kill", "operate", _kill_says, _command("kill"), in_states(*LIVE), danger=True),
     Verb("s", "adopt", "It ran: adopt its jobs", "operate",
          lambda s: f"You say that {s.ref} did start. Its jobs are looked for in the batch system and followed.",
-         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=True, actor=_actor(user), reason=reason),
-         _in("unsure"), main=True),
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=True, actor=actor(user), reason=reason),
+         in_states("unsure"), main=True),
     Verb("s", "give_up", "It did not run: launch again", "operate",
          lambda s: f"You say that {s.ref} never started. If it did, its work will be done twice.",
-         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=False, actor=_actor(user), reason=reason),
-         _in("unsure"), danger=True),
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=False, actor=actor(user), reason=reason),
+         in_states("unsure"), danger=True),
     # Jobs
     Verb("j", "hold", "Hold", "watch", lambda j: f"{j.ref} is held until somebody releases it.", _command("hold"),
          lambda j: j.ended_at is None and j.state != "held"),
@@ -183,7 +131,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
-         lambda h, user, reason, asked: holding.release(h, actor=_actor(user), reason=reason),
+         lambda h, user, reason, asked: holding.release(h, actor=actor(user), reason=reason),
          lambda h: h.released_at is None, reason=False, main=True),
 )  # fmt: skip
 

@@ -75,7 +75,8 @@ def _dataset_files(version: StageVersion) -> list[FileSeen] | None:
     fed = version.type == "generator" or version.dataset in ("", "from_parent")
     if fed or Snapshot.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS).exists():
         return None
-    return list(registry.catalogue(version.revision.campaign.experiment).files(version.dataset))
+    files = list(registry.catalogue(version.revision.campaign.experiment).files(version.dataset))
+    return files[: version.most_files or None]
 
 
 def _feed(version: StageVersion, files: list[FileSeen] | None) -> None:

@@ -32,7 +32,7 @@ def intend(
     words = {
         **version.revision.keywords, "experiment": campaign.experiment.name, "group": campaign.experiment.name,
         "version": version.software_version, "dataset": version.dataset, "parameter": version.dataset,
-        "campaign": campaign.name, "stage": version.stage.name, "experimenter": campaign.owner.username,
+        "campaign": campaign.name_for_jobs, "stage": version.stage.name, "experimenter": campaign.owner.username,
     }  # fmt: skip
     submission = Submission.objects.create(
         experiment=campaign.experiment, batch=batch, uuid=uuid, reason_key=reason_key, kind=kind, round=round_number,
@@ -41,7 +41,7 @@ def intend(
         command=command.argv(version.launch_script, version.parameters, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={
-            "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name,
+            "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name_for_jobs,
             "stage": version.stage.name, "round": round_number, "memory_mb": memory_mb, "wall_s": version.wall_s,
             "output_dir": str(output_dir), "output_patterns": _globs(version.output_file_patterns), "jobs": jobs,
         },
@@ -85,11 +85,11 @@ def _environment(version: StageVersion, batch: Batch, uuid: str, round_number: i
         "POMS_SUBMISSION_ID": uuid,
         "POMS4_SUBMISSION_ID": uuid,
         "POMS4_CAMPAIGN_ID": str(campaign.pk),
-        "POMS4_CAMPAIGN_NAME": campaign.name,
+        "POMS4_CAMPAIGN_NAME": campaign.name_for_jobs,
         "POMS4_CAMPAIGN_STAGE_ID": str(version.stage_id),
         "POMS4_CAMPAIGN_STAGE_NAME": version.stage.name,
         "POMS4_CAMPAIGN_STAGE_TYPE": version.type,
-        "POMS4_TEST_LAUNCH": "",
+        "POMS4_TEST_LAUNCH": "1" if campaign.test else "",
         "POMS_EXPERIMENT": campaign.experiment.name,
         "POMS_BATCH": str(batch.number),
         "POMS_ROUND": str(round_number),

@@ -70,7 +70,8 @@ def settle(submission: Submission) -> None:
         return
     crashpoint("settle.after_follow")
     produced = registry.catalogue(submission.experiment).produced(submission.output_dir, str(submission.uuid))
-    refused = _declare(submission, produced)
+    # What a test run puts out stays out of the catalogue: nobody takes it for the experiment's data.
+    refused = {} if _is_test(submission) else _declare(submission, produced)
     crashpoint("settle.after_declare")
     _finish(submission, produced, refused)
     crashpoint("settle.after_commit")
@@ -117,6 +118,10 @@ def _lock(submission: Submission) -> tuple[Batch, Submission]:
     """Lock batch and submission in the order in which everybody does, and return them as they are now."""
     batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
     return batch, without_plan(Submission.objects.select_for_update(no_key=True)).get(pk=submission.pk)
+
+
+def _is_test(submission: Submission) -> bool:
+    return Campaign.objects.filter(stages=submission.batch.stage_id, test=True).exists()
 
 
 def _declare(submission: Submission, produced: Sequence[Produced]) -> dict[str, str]:
@@ -166,6 +171,7 @@ def _accept(
         judged.append((entry, result))
     Result.objects.bulk_create([result for _, result in judged])
     good = [(entry, result) for entry, result in judged if not result.refused]
+    room = f"c{batch.stage.campaign_id}" if _is_test(submission) else ""
     if not good:
         return [], 0, 0
     Acceptance.objects.bulk_create(
@@ -174,7 +180,8 @@ def _accept(
     Output.objects.bulk_create(
         Output(
             experiment_id=submission.experiment_id, stage_id=batch.stage_id, pass_number=batch.pass_number,
-            result=result, name=seen.name, path=seen.path, size=seen.size, checksum=seen.checksum, events=seen.events,
+            result=result, name=seen.name, room=room, path=seen.path, size=seen.size,
+            checksum=seen.checksum, events=seen.events,
         )
         for entry, result in good
         for seen in entry.outputs

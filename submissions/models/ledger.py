@@ -86,13 +86,16 @@ class Output(Scoped):
     pass_number = models.PositiveIntegerField(default=1)
     result = models.ForeignKey(Result, on_delete=models.PROTECT, related_name="outputs")
     name = models.CharField(max_length=200)
+    room = models.CharField(max_length=20, blank=True, help_text="where names are unique: each test run has its own")
     path = models.TextField()
     size = models.BigIntegerField()
     checksum = models.CharField(max_length=80, blank=True)
     events = models.BigIntegerField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="submissions_output_name_uq")]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "name", "room"], name="submissions_output_name_uq")
+        ]
         indexes = [models.Index(fields=["stage", "pass_number"], name="submissions_output_stage_ix")]
 
 

@@ -24,6 +24,9 @@ MODELS: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str], bool]] =
     "experiments_user": (frozenset({"administrator"}), frozenset(), frozenset(), False),
     "campaigns_jobtype": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "campaigns_loginsetup": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
+    "approvals_policy": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
+    "approvals_package": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
+    "approvals_template": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
 }
 # Addresses of the site itself: status of a GET by somebody who may enter.
 SITE = {"index": 200, "login": 302, "logout": 302, "autocomplete": 403, "jsi18n": 200, "app_list": 200, "nowhere": 404}
@@ -45,7 +48,8 @@ def objects(world: Any, cast: Any, model: str) -> Iterator[tuple[str, Any]]:
             "experiments_membership": Membership.objects.filter(experiment=corner.experiment).first(),
             "experiments_approver": Approver.objects.get(experiment=corner.experiment),
             "experiments_user": corner.owner, "campaigns_jobtype": corner.objects["jobtype"],
-            "campaigns_loginsetup": corner.objects["setup"],
+            "campaigns_loginsetup": corner.objects["setup"], "approvals_policy": corner.objects["policy"],
+            "approvals_package": corner.objects["package"], "approvals_template": corner.objects["template"],
         }  # fmt: skip
         yield what, found[model].pk
     yield "missing", MISSING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 
-from approvals.logic import deciding, filing
+from approvals.logic import confirming, deciding, filing
 from approvals.models import Decision, Request
 from experiments.logic import membership
 from experiments.models import User
@@ -22,7 +22,9 @@ def page(row: Request) -> str:
 def filed(cast):
     """A request that waits for the approver."""
     row = builders.request(cast, title="ND Monte Carlo", special="name it nd_*", free_text="for the summer")
-    return filing.file(row, by=cast.experimenter)
+    row = filing.file(row, by=cast.experimenter)
+    confirming.confirm(row, by=cast.operator)
+    return row
 
 
 def refile(cast, row: Request) -> Request:
@@ -30,7 +32,9 @@ def refile(cast, row: Request) -> Request:
     deciding.send_back(row, by=cast.approver, reason="another seed")
     filing.edit(row, by=cast.experimenter, definition=row.definition.replace("seed=7", "seed=8"))
     row.refresh_from_db()
-    return filing.file(row, by=cast.experimenter)
+    row = filing.file(row, by=cast.experimenter)
+    confirming.confirm(row, by=cast.operator)
+    return row
 
 
 def test_what_waits_for_this_person_comes_first(cast, as_, text, filed):

@@ -284,7 +284,11 @@ ACTS_ON = {
     "requests-detail": ("draft", "experimenter"), "requests-check": ("draft", "experimenter"),
     "requests-file": ("draft", "experimenter"), "requests-withdraw": ("draft", "experimenter"),
     "requests-approve": ("pending", "approver"), "requests-return": ("pending", "approver"),
-    "requests-reject": ("pending", "approver"), "campaigns-hold": ("campaign", "operator"),
+    "requests-reject": ("pending", "approver"), "requests-merge": ("pending", "approver"),
+    "requests-split": ("reading", "approver"), "requests-prioritise": ("pending", "approver"),
+    "requests-extend": ("keepup", "approver"), "requests-confirm": ("pending", "operator"),
+    "requests-test": ("draft", "operator"), "requests-clone": ("draft", "experimenter"),
+    "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"), "campaigns-hold": ("campaign", "operator"),
     "campaigns-release": ("campaign", "operator"), "campaigns-relaunch": ("campaign", "operator"),
     "campaigns-cancel": ("campaign", "operator"), "campaigns-prioritise": ("campaign", "operator"),
     "holds-release": ("hold", "operator"), "batches-relaunch": ("broken", "operator"),
@@ -296,9 +300,10 @@ ACTS_ON = {
     "reports-create": ("", "operator"), "tokens-list": ("", "operator"),
 }  # fmt: skip
 # These take no body, or may come without a reason.
-NO_BODY = {"requests-check", "tokens-revoke"}
+NO_BODY = {"requests-check", "requests-watch", "requests-unwatch", "tokens-revoke"}
 NO_REASON = {
-    "requests-check", "requests-file", "requests-approve", "campaigns-release", "holds-release", "requests-detail",
+    "requests-check", "requests-file", "requests-approve", "requests-extend", "requests-confirm", "requests-test",
+    "requests-clone", "requests-comment", "requests-attach", "campaigns-release", "holds-release", "requests-detail",
 }  # fmt: skip
 
 
@@ -339,10 +344,13 @@ def test_a_verb_without_its_reason_is_refused(cast, world, call_as):
     for route, method in writing_routes():
         if route in NO_REASON | NO_BODY or not ACTS_ON[route][0]:
             continue
-        rank = {"rank": 10} if route == "campaigns-prioritise" else {}
+        beside = {
+            "campaigns-prioritise": {"rank": 10}, "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
+            "requests-merge": {"with": [world.own.ref("like")]},
+        }.get(route, {})  # fmt: skip
         for missing in ({}, {"reason": ""}, {"reason": " \t "}):
             answer = people[ACTS_ON[route][1]].generic(
-                method, address(world, route), json.dumps({**rank, **missing}), "application/json"
+                method, address(world, route), json.dumps({**beside, **missing}), "application/json"
             )
             fields = [e["field"] for e in answer.json()["errors"]]
             if answer.status_code != 422 or fields != ["reason"]:

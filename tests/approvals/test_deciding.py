@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
-
 import pytest
-from django.contrib.auth.models import Group
-from django.db import connection
 
 from approvals.logic import deciding, filing
 from approvals.models import Decision, Request
 from campaigns.models import Campaign, Revision
-from core.errors import Conflict, NotAllowed, PomsError, Refused
+from core.errors import Conflict, NotAllowed, Refused
 from core.models import Transition
 from experiments.logic import membership
-from experiments.models import Approver, User
 from tests import builders
 
 
@@ -88,6 +82,8 @@ def test_a_rejected_request_ends_with_its_campaign(cast):
 @pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("who", ["experimenter", "operator", "administrator", "stranger", "nobody"])
 def test_nobody_decides_who_is_not_registered(cast, verdict, who):
+    if (who, verdict) == ("operator", "return"):
+        return  # who checks requests returns them too: test_confirming.py
     request = filed(cast)
     with pytest.raises(NotAllowed, match="not registered as an approver of mc in demo"):
         VERDICTS[verdict](request, by=cast.people[who], reason="because")
@@ -176,17 +172,6 @@ def test_what_was_changed_after_reading_is_not_approved(cast):
 
 
 @pytest.mark.django_db
-def test_what_is_pending_or_approved_cannot_be_edited(cast):
-    request = filed(cast)
-    with pytest.raises(Conflict):
-        filing.edit(request, by=cast.experimenter, definition=changed())
-    deciding.approve(request, by=cast.approver, reason="good")
-    with pytest.raises(Conflict):
-        filing.edit(request, by=cast.experimenter, definition=changed())
-    assert again(request).definition == builders.definition()
-
-
-@pytest.mark.django_db
 def test_a_campaign_that_was_cancelled_meanwhile_is_not_approved(cast):
     from submissions.logic import acting
 
@@ -198,89 +183,3 @@ def test_a_campaign_that_was_cancelled_meanwhile_is_not_approved(cast):
     assert (request.state, request.revision.state, request.campaign.state) == (
         "pending_approval", "proposed", "cancelled",
     )  # fmt: skip
-
-
-APPROVERS = 100
-AT_ONCE = 30  # as many connections as the embedded server spares
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("empty_ledger")
-@pytest.mark.parametrize("verdicts", [("approve", "approve", "return", "reject"), ("approve",), ("return", "approve")])
-def test_a_hundred_approvers_and_an_edit_at_once_decide_once_per_revision(real_cast, verdicts):
-    conveners = Group.objects.create(name="conveners")
-    people = User.objects.bulk_create(User(username=f"convener{n}") for n in range(APPROVERS))
-    conveners.user_set.set(people)
-    Approver.objects.create(experiment=real_cast.experiment, production_stage="mc", group=conveners)
-    request = filed(real_cast)
-    read = request.revision.digest
-    together, over = Barrier(AT_ONCE + 1), Event()
-
-    def decide(n: int) -> tuple[str, str] | None:
-        """Decide as one approver would who has read the first revision; say whether it counted."""
-        verdict = verdicts[n % len(verdicts)]
-        mine = Request.objects.get(pk=request.pk)
-        if n < AT_ONCE:
-            together.wait(60)
-        try:
-            if verdict == "approve":
-                deciding.approve(mine, by=people[n], reason="read it", digest=read)
-            else:
-                VERDICTS[verdict](mine, by=people[n], reason="read it")
-        except Conflict:
-            return None
-        else:
-            return people[n].username, verdict
-        finally:
-            connection.close()
-
-    def edit() -> int:
-        """Change and file the request whenever it comes back; say how often that went through."""
-        together.wait(60)
-        went = 0
-        try:
-            while not over.is_set():
-                try:
-                    mine = again(request)
-                    filing.edit(mine, by=real_cast.experimenter, definition=changed(went + 1))
-                    filing.file(again(request), by=real_cast.experimenter)
-                    went += 1
-                except PomsError:
-                    over.wait(0.02)
-        finally:
-            connection.close()
-        return went
-
-    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
-        editing = pool.submit(edit)
-        decided = [entry for entry in pool.map(decide, range(APPROVERS)) if entry]
-        over.set()
-        edits = editing.result(60)
-
-    decisions = list(Decision.objects.order_by("pk"))
-    assert sorted((d.approver.username, d.verdict) for d in decisions) == sorted(decided)
-    revisions = {r.digest: r for r in Revision.objects.all()}
-    assert len(revisions) == Revision.objects.count() == edits + 1
-    assert len({d.digest for d in decisions}) == len(decisions), "a revision was decided on twice"
-    assert decisions[0].digest == read
-    for decision in decisions:
-        if decision.verdict == "approve":
-            assert decision.digest == read, "somebody approved what they had not read"
-        expected = {"approve": ["approved"], "reject": ["rejected"], "return": ["proposed", "superseded"]}
-        assert revisions[decision.digest].state in expected[decision.verdict]
-    request = again(request)
-    last = decisions[-1].verdict
-    if last == "approve":
-        assert (request.state, request.campaign.state) == ("approved", "approved")
-        assert request.campaign.revision.digest == read
-    elif last == "reject":
-        assert (request.state, request.campaign.state) == ("rejected", "cancelled")
-    else:
-        assert (request.state, request.campaign.state) in (
-            ("returned", "new"),
-            ("pending_approval", "pending_approval"),
-        )
-    if verdicts == ("approve",):
-        assert (len(decisions), edits) == (1, 0)
-    verbs = Transition.objects.filter(kind="request", thing_id=request.pk, source="pending_approval")
-    assert verbs.exclude(verb="edit").count() == len(decisions)

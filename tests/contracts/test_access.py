@@ -45,8 +45,24 @@ requests-check POST       file_request    draft           200
 requests-file POST        file_request    draft+mine      200
 requests-withdraw POST    file_request    draft+mine      200
 requests-approve POST     decide_request  pending         200
-requests-return POST      decide_request  pending         200
+requests-return POST      return_request  pending         200
 requests-reject POST      decide_request  pending         200
+requests-cost GET         view            draft           200
+requests-comments GET     view            draft           200
+requests-attachments GET  view            draft           200
+requests-partners GET     view            pending         200
+requests-test POST        file_request    draft+mine      202
+requests-clone POST       file_request    pending         201
+requests-confirm POST     check_request   pending         200
+requests-merge POST       decide_request  pending         201
+requests-split POST       decide_request  reading         201
+requests-prioritise POST  prioritise_request pending      200
+requests-extend POST      prioritise_request keepup       200
+requests-comment POST     view            draft           201
+requests-attach POST      view            draft           201
+requests-watch POST       view            draft           200
+requests-unwatch POST     view            draft           200
+templates-list GET        view            list            200
 campaigns-list GET        view            list            200
 campaigns-detail GET      view            campaign        200
 campaigns-history GET     view            campaign        200
@@ -112,6 +128,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "requests-list": {"title": "new", "production_stage": "mc"},
     "requests-detail": {"title": "another title"},
     "requests-check": {},
+    "requests-test": {"size": 1},
+    "requests-clone": {"title": "like it"},
+    "requests-merge": {"with": ["{like}"], "reason": "the same"},
+    "requests-split": {"first": 1, "reason": "half is urgent"},
+    "requests-prioritise": {"priority": 60, "reason": "it is urgent"},
+    "requests-comment": {"text": "what for?"},
+    "requests-attach": {"name": "a.txt", "content": "aGFsbG8="},
+    "requests-watch": {},
+    "requests-unwatch": {},
     "campaigns-prioritise": {"rank": 60, "reason": "it is urgent"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
     "setups-list": {"name": "new"},
@@ -181,6 +206,7 @@ class Matrix:
 @pytest.mark.parametrize("kind", ["reading", "changing"])
 def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
+    settings.LOCAL_SHARED_ACCOUNT = True
     matrix = Matrix(cast, populate(cast))
     for line in expectations(TABLE).values():
         if (line.method == "GET") != (kind == "reading"):
@@ -198,11 +224,12 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
 def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     """A route with a reference in its path: own, the other experiment's, and one that is missing."""
     name, _, owned = line.about.partition("+")
-    body = None if line.method == "GET" else BODIES.get(line.route, {"reason": "to see who may"})
+    asked = BODIES.get(line.route, {"reason": "to see who may"})
     corners: dict[str, Corner] = {"own": matrix.world.own, "other": matrix.world.other}
     for what in ("own", "other", "missing"):
         corner = corners.get(what, matrix.world.own)
         url = _address(line.route, corner, name, missing=what == "missing")
+        body = None if line.method == "GET" else json.loads(json.dumps(asked).replace("{like}", corner.ref("like")))
         answer = matrix.ask(line, user, url, body)
         if who == "anonymous":
             matrix.judge(line, who, what, answer, 401, ("Sign in",))

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -53,8 +54,33 @@ request-withdraw GET     file_request    draft            200
 request-withdraw POST    file_request    draft+mine       303
 request-approve GET      decide_request  pending          200
 request-approve POST     decide_request  pending          303
-request-return GET       decide_request  pending          200
-request-return POST      decide_request  pending          303
+request-return GET       return_request  pending          200
+request-return POST      return_request  pending          303
+request-look POST        file_request    place            200
+request-sketch-drop POST file_request    sketch           303
+request-attachment GET   view            draft            200
+request-test GET         file_request    draft            200
+request-test POST        file_request    draft+mine       303
+request-clone GET        file_request    pending          200
+request-clone POST       file_request    pending          303
+request-confirm GET      check_request   pending          200
+request-confirm POST     check_request   pending          303
+request-merge GET        decide_request  pending          200
+request-merge POST       decide_request  pending          303
+request-split GET        decide_request  reading          200
+request-split POST       decide_request  reading          303
+request-prioritise GET   prioritise_request pending       200
+request-prioritise POST  prioritise_request pending       303
+request-extend GET       prioritise_request keepup        200
+request-extend POST      prioritise_request keepup        303
+request-comment GET      view            draft            200
+request-comment POST     view            draft            303
+request-attach GET       view            draft            200
+request-attach POST      view            draft            303
+request-watch GET        view            draft            200
+request-watch POST       view            draft            303
+request-unwatch GET      view            draft            200
+request-unwatch POST     view            draft            303
 request-reject GET       decide_request  pending          200
 request-reject POST      decide_request  pending          303
 campaigns GET            view            place            200
@@ -123,7 +149,8 @@ docs-source GET          public          docs             200
 """
 
 # The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
-WITHOUT_A_STEP = ("request-check POST", "bulk-hold POST", "sign-in POST", "sign-out POST")
+WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-drop POST", "request-watch POST",
+                  "request-unwatch POST", "bulk-hold POST", "sign-in POST", "sign-out POST")  # fmt: skip
 DOCS = {
     "docs": {}, "docs-search": {}, "docs-part": {"part": "guide"}, "docs-page": {"part": "guide", "name": "words"},
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
@@ -138,7 +165,11 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"title": "as the matrix says", "production_stage": "mc", "definition": corner.definition}
     if line.route == "sign-in":
         return {"username": "experimenter", "password": "not this"}
-    return {"reason": "to see who may", "rank": "60"}
+    if line.route == "request-attach":
+        return {"file": SimpleUploadedFile("a.txt", b"hallo")}
+    like = corner.ref("like").rpartition("/")[2]
+    return {"reason": "to see who may", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
+            "text": "what for?"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,6 +251,7 @@ def main_of(answer: Any) -> str:
 def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
     settings.LOCAL_FILES = tmp_path
+    settings.LOCAL_SHARED_ACCOUNT = True
     matrix = Matrix(cast, populate(cast))
     for corner in (matrix.world.own, matrix.world.other):
         place = tmp_path / corner.experiment.name
@@ -244,12 +276,15 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     """Give own, the other experiment's at its address and at one's own, one that is missing, and no experiment."""
     name = line.about.partition("+")[0]
     corners = {"own": world.own, "other": world.other, "none": None}
-    if name == "place":
+    if name in ("place", "sketch"):
         for what, corner in corners.items():
             experiment = corner.experiment.name if corner else "nowhere"
             refs = ("c" + str((corner or world.own).objects["campaign"].pk),) if "+" in line.about else ()
-            yield Cell(what, experiment, what, reverse(line.route, args=[experiment]), bool(corner), refs)
+            more = [MISSING] if name == "sketch" else []  # nobody's: to throw away what is gone is no fault
+            yield Cell(what, experiment, what, reverse(line.route, args=[experiment, *more]), bool(corner), refs)
         return
+
+    more = ["note.txt"] if line.route == "request-attachment" else []
 
     def key(corner: Any) -> str:
         if name == "file-name":
@@ -270,7 +305,7 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     ):
         if what in ("smuggled", "nowhere") and (asked or not holds(who, line.rule, "own")) and who != "stranger":
             continue  # its POST is asked, which does more; who may not do it at all is refused as for what is missing
-        yield Cell(what, experiment, corner, reverse(line.route, args=[experiment, named]), there)
+        yield Cell(what, experiment, corner, reverse(line.route, args=[experiment, named, *more]), there)
 
 
 def _cells(matrix: Matrix, line: Expected, who: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from approvals.states import EDITABLE, REQUEST
+from approvals.states import AMENDABLE, EDITABLE, REQUEST
 from campaigns.states import CAMPAIGN, REVISION
 from core.states import SYSTEM, StateTable, table
 from experiments.roles import PERMISSIONS
@@ -14,7 +14,7 @@ from tests.contracts import checks
 # kind -> its states (requirements.md), and those that end it. Who renames a state does it in two places.
 WORDS = {
     "request": ("draft pending_approval approved returned rejected withdrawn superseded",
-                "approved rejected withdrawn superseded"),
+                "rejected withdrawn superseded"),
     "campaign": ("new pending_approval approved running succeeded failed cancelled", "succeeded cancelled"),
     "revision": ("proposed approved rejected superseded", "rejected superseded"),
     "batch": ("pending submitted project_running jobs_completed completed failed cancelled", "completed cancelled"),
@@ -100,4 +100,5 @@ def test_the_words_that_code_relies_on_are_states():
     assert set(states.JOB_STATES) == set(states.JOB.states)
     assert set(states.JOB_ENDED) == set(states.JOB.final)
     assert set(states.JOB_STARTED) <= set(states.JOB.states)
-    assert set(EDITABLE) == set(REQUEST.sources("pending_approval"))
+    assert set(EDITABLE) | {"approved"} == set(REQUEST.sources("pending_approval"))
+    assert set(AMENDABLE).isdisjoint(EDITABLE)

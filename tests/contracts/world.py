@@ -7,13 +7,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals.logic import filing
-from approvals.models import Request
+from approvals.logic import deciding, discussing, filing
+from approvals.models import Package, Policy, Request, Template
 from campaigns.models import Campaign, JobType
 from core import transitions
 from experiments.logic import membership
 from experiments.models import Experiment, User
-from integrations.models import BatchSystem, File
+from integrations.models import BatchSystem, Dataset, File
 from submissions.logic import holding, planning
 from submissions.models import Batch, Command, Job, JobCount, Submission
 from submissions.states import JOB_RANK
@@ -69,7 +69,21 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     corner = Corner(cast.experiment, cast.experimenter, text("made"))
     things = corner.objects
     things["draft"] = builders.request(cast, text("first"))
+    discussing.attach(things["draft"], "note.txt", b"read me", by=cast.experimenter)
     things["pending"] = filing.file(builders.request(cast, text("second")), by=cast.experimenter)
+    things["like"] = filing.file(
+        builders.request(cast, text("second").replace("events=3", "events=2")), by=cast.experimenter
+    )
+    rows = [File(experiment=cast.experiment, name=f"raw{n}-{cast.experiment.name}", path="/nowhere") for n in (1, 2)]
+    raw = Dataset.objects.create(experiment=cast.experiment, name="raw")
+    raw.files.set(File.objects.bulk_create(rows))
+    things["reading"] = filing.file(builders.request(cast, reading(text)), by=cast.experimenter)
+    lasting = filing.file(builders.request(cast, text("lasting"), keep_up=True), by=cast.experimenter)
+    things["keepup"] = deciding.approve(lasting, by=cast.approver, reason="each week")
+    own = {"experiment": cast.experiment}
+    things["template"] = Template.objects.create(**own, name="start", title="Start", definition=text("start"))
+    things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
+    things["policy"] = Policy.objects.create(**own)
     campaign = things["campaign"] = builders.approved_campaign(cast, text("third"))
     things["done"] = Request.objects.get(campaign=campaign)
     stage = things["stage"] = campaign.stages.get(name="gen")
@@ -100,6 +114,12 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
     return corner
+
+
+def reading(text: Any) -> str:
+    """Return a definition whose only stage reads a dataset."""
+    stages = "[campaign_stage reco]\ndataset_or_split_data=raw\ncs_split_type=None\n"
+    return str(text("reading")).replace(THREE_BATCHES, stages)
 
 
 def _set(thing: Batch | Submission, state: str) -> Any:

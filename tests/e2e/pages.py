@@ -73,6 +73,8 @@ PAGES = (
     Look("request-returned", "request", f"{E}/requests/{{returned}}/", "experimenter"),
     Look("request-approved", "request", f"{E}/requests/{{request}}/", "experimenter"),
     Look("request-new", "request-new", f"{E}/requests/new/", "experimenter"),
+    Look("request-new-template", "request-new", f"{E}/requests/new/?template=dimuon", "experimenter"),
+    Look("request-amend", "request-edit", f"{E}/requests/{{pending}}/edit/", "experimenter"),
     Look("request-edit", "request-edit", f"{E}/requests/{{draft}}/edit/", "experimenter"),
     # Campaigns and what is in them
     Look("campaigns", "campaigns", f"{E}/campaigns/", "operator"),
@@ -110,6 +112,12 @@ PAGES = (
     _verb("request", "approve", "approver", "pending"),
     _verb("request", "return", "approver", "pending"),
     _verb("request", "reject", "approver", "pending"),
+    *(_verb("request", verb, "approver", "pending") for verb in ("merge", "split", "prioritise")),
+    _verb("request", "confirm", "operator", "pending"),
+    _verb("request", "test", "operator", "draft"),
+    _verb("request", "extend", "approver", "request"),
+    *(_verb("request", verb, "experimenter", "pending") for verb in ("clone", "comment", "attach", "watch", "unwatch")),
+    Look("dialog-comment", "request-comment", f"{E}/requests/{{pending}}/", "experimenter", press="Write a comment…"),
     _verb("batch", "relaunch", "operator", "batch"),
     _verb("batch", "recover", "operator", "batch"),
     *(_verb("submission", verb, "operator", "first") for verb in ("hold", "release", "kill", "adopt", "give_up")),
@@ -148,6 +156,9 @@ PAGES = (
     *_model("experiments", "approver", "administrator"),
     *_model("campaigns", "jobtype", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
+    *_model("approvals", "policy", "administrator"),
+    *_model("approvals", "package", "administrator"),
+    *_model("approvals", "template", "operator"),
 )  # fmt: skip
 
 # Routes that show no page of their own, and why.
@@ -156,4 +167,7 @@ NO_PAGE = {
     "switch": "leads on to the overview",
     "campaign-by-name": "leads on to the campaign",
     "file-content": "the bytes of a file",
+    "request-attachment": "the bytes of an attachment",
+    "request-look": "only a POST, of the form's own script",
+    "request-sketch-drop": "only a POST",
 }

@@ -11,6 +11,7 @@ from tests.e2e.running import ROOT, Site
 EXAMPLE = ROOT / "examples" / "dimuon" / "dimuon.ini"
 PATIENCE = 240.0
 World = dict[str, str]
+PENDING = {"special": "outputs are called pending_%.root\nkeep the seeds", "hours_per_file": 0.01}
 
 
 def produce(poms: Site) -> World:
@@ -20,7 +21,8 @@ def produce(poms: Site) -> World:
     if not poms.rows("jobtypes/"):
         poms.api("operator", "jobtypes/", {"experiment": "demo", "name": "plain", "launch_script": "dimuon_submit"})
     draft = _request(poms, "A production that is still being thought about", small("small"))
-    pending = _request(poms, "A production that waits for its approver", small("pending"), "file")
+    pending = _request(poms, "A production that waits for its approver", small("pending"), "file", PENDING)
+    _discussed(poms, pending)
     returned = _request(poms, "A production that came back", small("returned"), "return")
     jobs, files = poms.rows("jobs/"), poms.rows("files/?campaign=demo/c1")
     failed = next(job for job in jobs if job["state"] == "failed")
@@ -63,12 +65,26 @@ def _campaign_held(poms: Site) -> dict[str, Any]:
     return {"campaign": campaign, "hold": hold["ref"]}
 
 
-def _request(poms: Site, title: str, definition: str, verb: str = "") -> str:
+def _discussed(poms: Site, ref: str) -> None:
+    """Say something about a request, hang a file on it, and try it out."""
+    if poms.api("supervisor", f"requests/{ref}/comments/")["results"]:
+        return
+    poms.api(
+        "approver", f"requests/{ref}/comment/", {"text": "Is the new tune **agreed** with the group, @experimenter?"}
+    )
+    poms.api("experimenter", f"requests/{ref}/comment/", {"text": "Yes, minutes attached:\n\n- seed 7\n- `tune=14`"})
+    poms.api("experimenter", f"requests/{ref}/attach/", {"name": "minutes.txt", "content": "YWdyZWVk"})
+    poms.api("operator", f"requests/{ref}/test/", {"size": 1})
+    poms.api("operator", f"requests/{ref}/confirm/", {"ticked": ["outputs are called pending_%.root"]})
+
+
+def _request(poms: Site, title: str, definition: str, verb: str = "", more: dict[str, Any] | None = None) -> str:
     """A request of the experimenter, which is filed and then sent where it is to be; the one that is there already."""
     there = [row["ref"] for row in poms.rows("requests/") if row["title"] == title]
     if there:
         return str(there[0])
-    wanted = {"experiment": "demo", "title": title, "production_stage": "mc", "definition": definition}
+    wanted = {"experiment": "demo", "title": title, "production_stage": "mc", "definition": definition,
+              **(more or {})}  # fmt: skip
     made: str = poms.api("experimenter", "requests/", wanted)["ref"]
     if verb:
         poms.api("experimenter", f"requests/{made}/file/", {})

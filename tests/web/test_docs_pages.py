@@ -17,9 +17,9 @@ from django.urls import get_resolver
 
 from approvals.states import REQUEST
 from campaigns.states import CAMPAIGN
+from poms_site.markdown import address, render, served_at
 from poms_site.overview.words import LOOKS
 from poms_site.web import shelf
-from poms_site.web.markdown import address, render, served_at
 from poms_site.web.page import Page
 from submissions.states import BATCH, COMMAND, JOB, SUBMISSION
 

@@ -9,7 +9,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from approvals.forms import LARGEST_TEXT
-from approvals.models import CheckLine, Request
+from approvals.logic import customising, filing
+from approvals.models import CheckLine, Request, Sketch
 from campaigns.models import Campaign, Revision
 from core.models import Transition
 from poms_site.seeding import EXAMPLE
@@ -198,13 +199,69 @@ def test_production_corrects_a_draft_of_somebody_else(cast, as_, typed):
 def test_a_request_that_was_filed_meanwhile_is_not_changed_and_the_text_is_kept(cast, world, person, typed):
     row = world.own.objects["pending"]
     address, before = f"/e/demo/requests/r{row.pk}/edit/", rows()
-    assert person.get(address).status_code == 409
-    answer = person.post(address, typed)
+    assert 'value="filed"' in person.get(address).content.decode()
+    answer = person.post(address, {**typed, "opened": "open"})
     assert answer.status_code == 409
-    assert "pending approval" in answer.content.decode()
+    assert "is pending approval meanwhile" in answer.content.decode()
     assert shown(answer, "title") == typed["title"]
     assert shown(answer, "definition") == typed["definition"]
     assert rows() == before
+
+
+def test_what_was_filed_gets_another_definition_and_nothing_else(cast, world, person):
+    row = world.own.objects["pending"]
+    address, text = f"/e/demo/requests/r{row.pk}/edit/", row.definition.replace("seed=7", "seed=11")
+    page = person.get(address).content.decode()
+    assert 'name="title"' not in page
+    answer = person.post(address, {"opened": "filed", "definition": text, "title": "smuggled"})
+    assert answer.status_code == 303
+    row.refresh_from_db()
+    assert (row.state, row.definition, row.title, row.revision.number) == ("pending_approval", text, "tiny", 2)
+
+
+def test_what_is_typed_is_saved_and_told_what_it_comes_to(cast, world, person, typed):
+    answer = person.post("/e/demo/requests/look/", {**typed, "definition": "[campaign]\nname=x\n"})
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "there is no stage" in page
+    sketch = Sketch.objects.get()
+    assert (sketch.user, sketch.fields["title"]) == (cast.experimenter, typed["title"])
+    again = person.post("/e/demo/requests/look/", {**typed, "sketch": str(sketch.pk)}).content.decode()
+    assert "nothing is missing" in again or "To mend" in again
+    assert "4 jobs" in again or "<dt>jobs</dt><dd>4 + 1</dd>" in again
+    assert Sketch.objects.count() == 1
+    form = person.get(f"{NEW}?sketch={sketch.pk}")
+    assert shown(form, "title") == typed["title"]
+    made = person.post(NEW, {**typed, "sketch": str(sketch.pk)})
+    assert made.status_code == 303
+    assert not Sketch.objects.exists()
+
+
+def test_nobody_sees_what_somebody_else_is_typing(cast, world, person, typed, as_):
+    person.post("/e/demo/requests/look/", typed)
+    sketch = Sketch.objects.get()
+    other = as_(cast.analyser)
+    assert other.get(f"{NEW}?sketch={sketch.pk}").status_code == 404
+    assert typed["title"] not in other.get(NEW).content.decode()
+    assert other.post(f"/e/demo/requests/sketches/{sketch.pk}/drop/").status_code == 303
+    assert Sketch.objects.filter(pk=sketch.pk).exists()
+
+
+def test_a_request_begins_with_a_template_and_what_it_leaves_open(cast, world, person, typed):
+    text = builders.definition().replace("name=tiny", "name=requested").replace("events=4", "events=requested")
+    customising.keep_template(
+        cast.experiment, "mc", by=cast.operator, title="Generate", definition=text, production_stage="mc"
+    )
+    assert "Generate" in person.get(NEW).content.decode()
+    assert shown(person.get(f"{NEW}?template=mc"), "definition") == text
+    assert person.get(f"{NEW}?template=nonesuch").status_code == 404
+    refused = person.post(NEW, {**typed, "definition": text})
+    assert refused.status_code == 422
+    assert "the definition leaves the events to the request" in unescape(refused.content.decode())
+    assert person.post(NEW, {**typed, "definition": text, "events": "8", "title": "Eight events"}).status_code == 303
+    row = Request.objects.order_by("-pk").first()
+    filed = filing.file(row, by=cast.experimenter)
+    assert (filed.campaign.name, "events=8" in filed.revision.text) == ("eight-events", True)
 
 
 def test_a_new_request_begins_as_another_or_as_the_example(cast, world, person):
@@ -213,5 +270,5 @@ def test_a_new_request_begins_as_another_or_as_the_example(cast, world, person):
     assert shown(person.get(f"{NEW}?from=demo/r{row.pk}"), "title") == row.title
     assert shown(person.get(f"{NEW}?from=example"), "definition") == EXAMPLE.read_text()
     assert person.get(f"{NEW}?from={world.other.ref('draft').rpartition('/')[2]}").status_code == 404
-    for nonsense in ("c1", "r", "r1x", "r" + "1" * 30, "rx"):
+    for nonsense in ("j1", "r", "r1x", "r" + "1" * 30, "rx"):
         assert person.get(f"{NEW}?from={nonsense}").status_code == 422, nonsense

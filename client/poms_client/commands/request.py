@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from poms_client.commands._common import (
     AsJson,
     Experiment,
     Quiet,
+    Reason,
     Ref,
     Refs,
     Sets,
@@ -22,11 +24,13 @@ from poms_client.commands._common import (
     add_list,
     add_show,
     add_verbs,
+    ask_reason,
     connect,
     fields,
     for_each,
     noun_app,
     resolved,
+    say,
 )
 from poms_client.errors import REFUSED, UsedWrongly
 from poms_client.output import Output
@@ -34,15 +38,51 @@ from poms_client.refs import REQUEST
 
 COLUMNS = ("ref", "state", "title", "requester", "production_stage", "priority", "campaign", "filed")
 MAX_DEFINITION = 8 * 1024 * 1024  # bytes; the largest known campaign file has 60 kB
+
+
+def _names(text: str) -> list[str]:
+    """Return a list given by commas, or from a file as @names.txt, one a line."""
+    if text.startswith("@"):
+        try:
+            return [line.strip() for line in Path(text[1:]).read_text().splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsedWrongly(f"{text[1:]} cannot be read", detail=str(error)) from error
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no", "true", "false"):
+        raise UsedWrongly(f"keep_up is yes or no, not {text!r}")
+    return text in ("yes", "true")
+
+
+def _details(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not equals for _, equals, _ in pairs):
+        raise UsedWrongly(f"details are of the form key=value,key=value, not {text!r}")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
 FIELDS: dict[str, Callable[[str], Any]] = {
     "title": str,
+    "group": str,
     "production_stage": str,
     "dataset": str,
+    "files": _names,
+    "query": str,
+    "events": int,
+    "repository": str,
     "release": str,
+    "configuration": str,
+    "scripts": _names,
     "priority": int,
     "hours_per_file": float,
+    "memory_mb": int,
+    "outputs": str,
     "special": str,
+    "details": _details,
     "free_text": str,
+    "keep_up": _yes,
 }
 
 app = noun_app("request", "What experimenters ask for: create, check, file, decide.")
@@ -53,20 +93,32 @@ Definition = Annotated[
 ]
 
 
-@app.command("create")
+Template = Annotated[
+    Optional[str], typer.Option("--template", metavar="NAME", help="Begin with a template: poms template list.")
+]
+Revision = Annotated[
+    Optional[str],
+    typer.Option("--revision", metavar="HASH", help="What you have read; by default what waits when you say it."),
+]
+
+
+@app.command("new")
+@app.command("create", hidden=True)
 @resolved
 def create(
     experiment: Experiment = None,
     definition: Definition = None,
+    template: Template = None,
     title: Annotated[Optional[str], typer.Option("--title", "-t", help="What it is for, in a few words.")] = None,
     production_stage: Annotated[Optional[str], typer.Option(help="Whose approvers decide.")] = None,
     settings: Sets = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Create a request as a draft; then check and file it.
+    """Make a request as a draft; then check and submit it.
 
-    Fields for --set: dataset, release, priority (0 to 100), hours_per_file, special, free_text.
+    Fields for --set: dataset, files (a,b or @names.txt), query, events, repository, release, configuration, scripts,
+    priority (0 to 100), hours_per_file, memory_mb, outputs, special, details (key=value,…), free_text, keep_up, group.
     """
     output = Output(as_json=as_json, quiet=quiet)
     body = typed(fields(settings))
@@ -75,9 +127,11 @@ def create(
         raise UsedWrongly("For which experiment?", hint="Say --experiment E.")
     if not body.get("title"):
         raise UsedWrongly("A request needs a title", hint='Say --title "…".')
-    if not definition:
-        raise UsedWrongly("A request needs a definition", hint="Say --definition FILE.ini.")
-    body.update(experiment=experiment, definition=read_definition(definition))
+    if not definition and not template:
+        raise UsedWrongly("A request needs a definition", hint="Say --definition FILE.ini or --template NAME.")
+    body.update(experiment=experiment, **({"template": template} if template else {}))
+    if definition:
+        body["definition"] = read_definition(definition)
     answer = connect().post("requests", body)
     output.done(answer.get("ref", ""), "create", answer)
 
@@ -136,17 +190,223 @@ def _show_report(output: Output, ref: str, report: dict[str, Any]) -> None:
     output.done(ref, "check", {"state": report.get("verdict")})
 
 
+def _decide(word: str, help: str, *, needed: bool) -> None:
+    """Add a decision: it names the revision that it is about, so that no other one is decided on (F25)."""
+
+    def say_decision(
+        refs: Refs,
+        reason: Reason = None,
+        revision: Revision = None,
+        experiment: Experiment = None,
+        as_json: AsJson = False,
+        quiet: Quiet = False,
+    ) -> None:
+        output = Output(as_json=as_json, quiet=quiet)
+        client = connect()
+        why = (reason or "").strip() or (ask_reason(word, refs) if needed else "")
+
+        def act(given: str) -> None:
+            ref = REQUEST.full(given, experiment)
+            read = revision or client.show(REQUEST.collection, ref).get("revision") or ""
+            output.done(ref, word, client.verb(REQUEST.collection, ref, word, why, revision=read))
+
+        for_each(client, refs, act)
+
+    app.command(word, help=help)(resolved(say_decision))
+
+
+_decide("approve", "Approve a request (never your own), exactly as it is now.", needed=False)
+_decide("return", "Send a request back for changes.", needed=True)
+_decide("reject", "Reject a request for good.", needed=True)
 add_verbs(
     app,
     REQUEST,
     {
         "file": Verb("Hand a request in for approval.", reason=False),
-        "approve": Verb("Approve a request (never your own).", reason=False),
-        "return": Verb("Send a request back for changes."),
-        "reject": Verb("Reject a request for good."),
         "withdraw": Verb("Take your own request back."),
+        "watch": Verb("Hear of what happens to a request.", reason=False),
+        "unwatch": Verb("Hear of it no more.", reason=False),
+        "extend": Verb("Let a keep-up request go on for another week.", reason=False),
     },
 )
+
+
+@app.command("submit")
+@resolved
+def submit(refs: Refs, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
+           quiet: Quiet = False) -> None:  # fmt: skip
+    """Hand a request in for approval; the same as `file`."""
+    say(REQUEST, "file", Verb("", reason=False), refs, reason, experiment, Output(as_json=as_json, quiet=quiet))
+
+
+@app.command("clone")
+@resolved
+def clone(
+    ref: Ref,
+    experiment: Experiment = None,
+    definition: Definition = None,
+    title: Annotated[Optional[str], typer.Option("--title", "-t", help="Another title.")] = None,
+    settings: Sets = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a draft like a request, with what is to be different."""
+    body = typed(fields(settings))
+    body.update(_given(title=title))
+    if definition:
+        body["definition"] = read_definition(definition)
+    full = REQUEST.full(ref, experiment)
+    answer = connect().post([REQUEST.collection, *full.split("/"), "clone"], body)
+    Output(as_json=as_json, quiet=quiet).done(answer.get("ref", ""), "clone", answer)
+
+
+@app.command("test")
+@resolved
+def test(
+    refs: Refs,
+    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Inputs of each stage that begins.")] = 2,
+    own_account: Annotated[bool, typer.Option("--own-account", help="Under your own account.")] = False,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a request's definition on a few inputs; its outputs are kept apart."""
+    more = {"size": size, "own_account": own_account}
+    output = Output(as_json=as_json, quiet=quiet)
+    say(REQUEST, "test", Verb("", reason=False), refs, None, experiment, output, **more)
+
+
+@app.command("confirm")
+@resolved
+def confirm(
+    ref: Ref,
+    tick: Annotated[Optional[list[str]], typer.Option("--tick", help="A special requirement; may be repeated.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Tick off every special requirement.")] = False,
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Confirm the check report, and tick off special requirements (operators)."""
+    client = connect()
+    full = REQUEST.full(ref, experiment)
+    read = client.show(REQUEST.collection, full).get("revision") or ""
+    more: dict[str, Any] = {"revision": read} if everything else {"revision": read, "ticked": tick or []}
+    answer = client.verb(REQUEST.collection, full, "confirm", (reason or "").strip(), **more)
+    Output(as_json=as_json, quiet=quiet).done(full, "confirm", answer)
+
+
+@app.command("merge")
+@resolved
+def merge(refs: Refs, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
+          quiet: Quiet = False) -> None:  # fmt: skip
+    """Join several requests that wait into one, with all their inputs, each once."""
+    if len(refs) < 2:
+        raise UsedWrongly("Joined with which?", hint="Name two requests or more.")
+    why = (reason or "").strip() or ask_reason("merge", refs)
+    client = connect()
+    full = [REQUEST.full(ref, experiment) for ref in refs]
+    read = [client.show(REQUEST.collection, ref).get("revision") or "" for ref in full]
+    more = {"with": full[1:], "revision": read[0], "revisions": read[1:]}
+    answer = client.verb(REQUEST.collection, full[0], "merge", why, **more)
+    Output(as_json=as_json, quiet=quiet).done(answer.get("ref", ""), "merge", answer)
+
+
+@app.command("split")
+@resolved
+def split(
+    ref: Ref,
+    first: Annotated[int, typer.Option("--first", min=1, help="Files of the first part.")],
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Part a request that waits in two: its first files, and the rest."""
+    why = (reason or "").strip() or ask_reason("split", [ref])
+    client = connect()
+    full = REQUEST.full(ref, experiment)
+    read = client.show(REQUEST.collection, full).get("revision") or ""
+    answer = client.verb(REQUEST.collection, full, "split", why, first=first, revision=read)
+    output = Output(as_json=as_json, quiet=quiet)
+    for part in answer.get("parts", []):
+        output.done(part.get("ref", ""), "split", part)
+
+
+@app.command("priority")
+@resolved
+def prioritise(
+    refs: Refs,
+    priority: Annotated[int, typer.Option("--to", min=0, max=100, help="0 to 100; 50 is usual.")],
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give requests another priority, and what is queued of them already."""
+    output = Output(as_json=as_json, quiet=quiet)
+    say(REQUEST, "prioritise", Verb(""), refs, reason, experiment, output, priority=priority)
+
+
+@app.command("comment")
+@resolved
+def comment(
+    ref: Ref,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="In Markdown; - is standard input.")],
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say something about a request; @name tells somebody."""
+    full = REQUEST.full(ref, experiment)
+    said = sys.stdin.read() if text == "-" else text
+    answer = connect().post([REQUEST.collection, *full.split("/"), "comment"], {"text": said})
+    Output(as_json=as_json, quiet=quiet).done(full, "comment", answer)
+
+
+@app.command("attach")
+@resolved
+def attach(
+    ref: Ref,
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hang a file on a request."""
+    full = REQUEST.full(ref, experiment)
+    content = base64.b64encode(file.read_bytes()).decode()
+    body = {"name": file.name, "content": content}
+    answer = connect().post([REQUEST.collection, *full.split("/"), "attach"], body)
+    Output(as_json=as_json, quiet=quiet).done(full, "attach", answer)
+
+
+@app.command("comments")
+@resolved
+def comments(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show the discussion of a request."""
+    found = connect().get([REQUEST.collection, *REQUEST.full(ref, experiment).split("/"), "comments"])
+    columns = ("at", "by", "text")
+    Output(as_json=as_json, quiet=quiet).rows(found["results"], columns, "Nobody has said anything yet.", None)
+
+
+@app.command("cost")
+@resolved
+def cost(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show what a request will cost, as far as that can be known."""
+    found = connect().get([REQUEST.collection, *REQUEST.full(ref, experiment).split("/"), "cost"])
+    Output(as_json=as_json, quiet=quiet).one(found)
+
+
+@app.command("partners")
+@resolved
+def partners(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show with which requests one could be joined, and what that would save."""
+    found = connect().get([REQUEST.collection, *REQUEST.full(ref, experiment).split("/"), "partners"])
+    columns = ("ref", "title", "requester", "union", "saved", "unit")
+    Output(as_json=as_json, quiet=quiet).rows(found["results"], columns, "Nothing that waits does the same.", None)
+
+
 add_list(app, REQUEST, COLUMNS, "No requests here. `poms request create` makes one.")
 add_show(app, REQUEST)
 add_history(app, REQUEST)

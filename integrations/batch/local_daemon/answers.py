@@ -29,6 +29,7 @@ class Asked(Protocol):
     spool: str
     site: str
     slots: int
+    memory_mb: float | None
     started: float
     log: Log
     book: Book
@@ -61,7 +62,13 @@ def _ping(daemon: Asked, request: dict[str, Any]) -> dict[str, Any]:
 def _queue(daemon: Asked, request: dict[str, Any]) -> dict[str, Any]:
     counts = daemon.book.counts
     running = sum(counts[state] for state in ("staging_in", "processing", "suspended", "staging_out"))
-    return {"idle": counts["idle"], "running": running, "held": counts["held"], "slots": daemon.slots}
+    return {
+        "idle": counts["idle"],
+        "running": running,
+        "held": counts["held"],
+        "slots": daemon.slots,
+        "memory_mb": daemon.memory_mb or 0,
+    }
 
 
 def _find(daemon: Asked, request: dict[str, Any]) -> dict[str, Any]:

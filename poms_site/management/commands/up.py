@@ -61,6 +61,8 @@ class Command(BaseCommand):
         self.path.chmod(0o600)
         self.path.write_text(json.dumps(document, indent=1))
         os.environ["POMS_DEMO_ACCOUNTS"] = str(self.path)
+        # Whoever runs this is everybody at once: a requester's own account is the only one that there is.
+        os.environ.setdefault("POMS_LOCAL_SHARED_ACCOUNT", "1")
 
     def _say(self, url: str, accounts: dict[str, seeding.Account], draft: Request) -> None:
         self.stdout.write(f"POMS serves {url}/")

@@ -91,6 +91,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
 
 
+def remark(text: str) -> str:
+    """Return what somebody has said, as HTML: no markup of HTML, no pictures from elsewhere, line breaks kept."""
+    return str(_REMARKS.render(text))
+
+
 # --- What is done to the tokens before they are rendered ----------------------------------------------------------
 
 
@@ -188,3 +193,17 @@ for _name, _rule in {
     "code_block": _code,
 }.items():
     _MARKDOWN.add_render_rule(_name, _rule)
+
+_REMARKS = (
+    MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable(["image", "heading", "lheading"])
+)
+_REMARKS.add_render_rule("fence", _code)
+_REMARKS.add_render_rule("code_block", _code)
+
+
+def _outward(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    tokens[at].attrSet("rel", "noopener nofollow")
+    return str(renderer.renderToken(tokens, at, options, env))
+
+
+_REMARKS.add_render_rule("link_open", _outward)

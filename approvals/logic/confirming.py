@@ -1,0 +1,72 @@
+"""An operator confirms the check report and ticks off special requirements: gates before an approval, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from approvals.composing import requirements
+from approvals.logic import trying
+from approvals.models import Confirmation, Policy, Request
+from core import transitions
+from core.errors import Conflict, Problem, Refused
+from experiments.scoping import require
+
+
+def confirm(
+    request: Request, *, by: Any, ticked: Sequence[str] | None = None, digest: str = "", reason: str = ""
+) -> list[str]:
+    """Confirm the check report of the revision that waits, and tick off requirements: those given, or all of them.
+
+    Returns what was newly confirmed. What the experiment's policy wants then, a test run, begins by itself. Raises
+    Refused for a line that the request does not have, Conflict if it was changed after it was read.
+    """
+    require(by, "check_request", request.experiment)
+    with transaction.atomic():
+        rows = Request.objects.select_for_update(of=("self",)).select_related("experiment", "revision")
+        row = rows.get(pk=request.pk)
+        if row.state != "pending_approval" or row.revision is None:
+            raise Conflict(f"The request is {row.state.replace('_', ' ')}; there is nothing to confirm.")
+        if digest and digest != row.revision.digest:
+            raise Conflict("The request was changed after you read it; read it again. Nothing was confirmed.")
+        wanted = requirements(row.special)
+        chosen = wanted if ticked is None else [line.strip() for line in ticked if line.strip()]
+        if unknown := [line for line in chosen if line not in wanted]:
+            hint = "tick off lines of the special requirements, as they stand there"
+            raise Refused("Nothing was confirmed.", [Problem("ticked", f"no such requirement: {unknown[0]}", hint)])
+        done = set(
+            Confirmation.objects.filter(request=row, digest=row.revision.digest).values_list("requirement", flat=True)
+        )
+        fresh = [line for line in ("", *chosen) if line not in done]
+        Confirmation.objects.bulk_create(
+            Confirmation(request=row, requirement=line, digest=row.revision.digest, by=by) for line in fresh
+        )
+        if fresh:
+            what = "; ".join(line or "the check report" for line in fresh)
+            transitions.record(
+                [(row.pk, row.state)], "request", row.state, experiment_id=row.experiment_id,
+                actor=f"user:{by.username}", reason=f"confirmed: {what}{reason and f' ({reason})'}", verb="confirm",
+            )  # fmt: skip
+    policy = Policy.objects.filter(experiment_id=row.experiment_id).first()
+    if fresh and policy and policy.test_size and not row.test_runs.filter(digest=row.revision.digest).exists():
+        trying.test(row, by=by, size=policy.test_size)
+    return [line or "the check report" for line in fresh]
+
+
+def untick(request: Request, *, by: Any, requirement: str, reason: str) -> None:
+    """Take a tick back, while nobody has approved."""
+    require(by, "check_request", request.experiment)
+    with transaction.atomic():
+        row = Request.objects.select_for_update(of=("self",)).select_related("revision").get(pk=request.pk)
+        if row.state != "pending_approval" or row.revision is None:
+            raise Conflict(f"The request is {row.state.replace('_', ' ')}; its confirmations stay.")
+        gone = Confirmation.objects.filter(request=row, digest=row.revision.digest, requirement=requirement).delete()[0]
+        if not gone:
+            raise Conflict("That was not ticked off; nothing was changed.")
+        transitions.record(
+            [(row.pk, row.state)], "request", row.state, experiment_id=row.experiment_id,
+            actor=f"user:{by.username}", reason=f"took back: {requirement or 'the check report'} ({reason})",
+            verb="untick",
+        )  # fmt: skip

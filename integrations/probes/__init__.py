@@ -1,0 +1,1 @@
+"""Small questions to outside systems before work is launched."""
