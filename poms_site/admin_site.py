@@ -26,10 +26,12 @@ from campaigns.admin import JobTypeAdmin, LoginSetupAdmin
 from campaigns.models import JobType, LoginSetup
 from core import errors
 from experiments.admin import ApproverAdmin, ExperimentAdmin, MembershipAdmin, PersonAdmin
-from experiments.models import Approver, Experiment, Membership, User
+from experiments.admin_service import CertificateAdmin, ServiceAccountAdmin
+from experiments.models import Approver, Certificate, Experiment, Membership, ServiceAccount, User
 from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
+from poms_site.sessions import sign_in_address
 
 ENTER = ("decide_request", "define", "administer")
 SIGN_OUT = "/sign-out/"
@@ -93,7 +95,7 @@ class PomsAdminSite(admin.AdminSite):
 
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+                return HttpResponseRedirect(sign_in_address(request))
             try:
                 self._let_in(request)
                 with transaction.atomic():
@@ -102,6 +104,7 @@ class PomsAdminSite(admin.AdminSite):
             except tuple(kind for kind, *_ in _ANSWERS) as error:
                 return self._refuse(request, error)
 
+        inner.login_required = False  # type: ignore[attr-defined]  # it asks itself, and keeps a form that comes late
         return csrf_protect(inner if cacheable else never_cache(inner))
 
     def _let_in(self, request: HttpRequest) -> None:
@@ -211,5 +214,7 @@ site.register(Experiment, ExperimentAdmin)
 site.register(User, PersonAdmin)
 site.register(Membership, MembershipAdmin)
 site.register(Approver, ApproverAdmin)
+site.register(ServiceAccount, ServiceAccountAdmin)
+site.register(Certificate, CertificateAdmin)
 site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
