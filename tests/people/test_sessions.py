@@ -158,7 +158,7 @@ def test_a_form_that_comes_too_late_is_kept_and_sent_again(cast):
 
 
 def test_what_one_person_typed_is_shown_to_nobody_else(cast):
-    client, where, _ = late(cast)
+    client, _where, _ = late(cast)
     assert client.post("/sign-in/", {"username": "operator", "password": "x"}).headers["Location"] == "/"
     page = client.get("/continue/").content.decode()
     assert "an hour" not in page
@@ -166,7 +166,7 @@ def test_what_one_person_typed_is_shown_to_nobody_else(cast):
 
 
 def test_it_can_be_left_and_a_password_is_never_kept(cast):
-    client, where, _ = late(cast)
+    client, _where, _ = late(cast)
     assert client.post("/sign-in/", {"username": "experimenter", "password": "x"}).headers["Location"] == "/continue/"
     assert client.post("/continue/").status_code == 303
     assert "Nothing is kept here" in text(client.get("/continue/"))
