@@ -52,6 +52,7 @@ class ServiceAccountForm(VerbForm):
         super().__init__(*args, **kwargs)
         if self.original is not None and "until" in self.fields:
             self.fields["until"].initial = self.original.expires_at.astimezone(UTC).date()
+            self.initial["owner"] = self.original.owner.username
 
 
 class ServiceAccountAdmin(ScopedModelAdmin):

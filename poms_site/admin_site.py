@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DataError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import include, path, re_path, reverse
+from django.urls import URLPattern, include, path, re_path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
@@ -104,7 +104,6 @@ class PomsAdminSite(admin.AdminSite):
             except tuple(kind for kind, *_ in _ANSWERS) as error:
                 return self._refuse(request, error)
 
-        inner.login_required = False  # type: ignore[attr-defined]  # it asks itself, and keeps a form that comes late
         return csrf_protect(inner if cacheable else never_cache(inner))
 
     def _let_in(self, request: HttpRequest) -> None:
@@ -138,7 +137,7 @@ class PomsAdminSite(admin.AdminSite):
             path(f"{model._meta.app_label}/{model._meta.model_name}/", include(entry.urls))
             for model, entry in self._registry.items()
         ]
-        return [
+        found = [
             path("", wrap(self.index), name="index"),
             path("login/", _marked(self.login, self), name="login"),
             path("logout/", _marked(self.logout, self), name="logout"),
@@ -148,6 +147,11 @@ class PomsAdminSite(admin.AdminSite):
             re_path(rf"^(?P<app_label>{'|'.join(labels)})/$", wrap(self.app_index), name="app_list"),
             re_path(r"(?P<url>.*)$", wrap(self.catch_all_view), name="nowhere"),
         ]
+        for entry in [*found, *(inner for outer in models for inner in outer.url_patterns)]:
+            if isinstance(entry, URLPattern):
+                # Each asks for itself who is signed in (admin_view), and keeps a form that comes too late.
+                entry.callback.login_required = False  # type: ignore[attr-defined]
+        return found
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Send to where people sign in."""

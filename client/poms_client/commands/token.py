@@ -31,9 +31,7 @@ def create(
     days: Annotated[int, typer.Option(metavar="N", min=1, help="How long it is valid.")] = 30,
     scope: Annotated[
         Optional[list[str]],
-        typer.Option(
-            metavar="SCOPE", help="It may only this: read, file, operate, decide, or a permission; repeatable."
-        ),
+        typer.Option(metavar="SCOPE", help="It may only this: read, file, operate, decide, a permission; repeatable."),
     ] = None,
     only_experiment: Annotated[
         Optional[list[str]], typer.Option(metavar="E", help="It is good only in this experiment; repeatable.")
