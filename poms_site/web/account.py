@@ -169,7 +169,7 @@ class ConsentPage(Page):
         """Show it; where there is none, or it is accepted, go on."""
         if not is_wanting(request):
             return HttpResponseRedirect(onward(request))
-        context = {"text": settings.CONSENT_TEXT, "next": onward(request), "version": ledger.banner(), "bare": True}
+        context = {"text": settings.CONSENT_TEXT, "next": onward(request), "of_text": ledger.banner(), "bare": True}
         return self.show("web/consent.html", context)
 
     def post(self, request: HttpRequest) -> HttpResponse:

@@ -162,7 +162,7 @@ NO_PAGE = {
     "account-token": "the account page with a secret on it (tests/e2e/test_account.py)",
     "account-revoke": "leads on to the account page",
     "account-sign-out": "leads on to signing in",
-    "consent": "leads on where there is no banner (tests/e2e/test_account.py has one)",
+    "consent": "leads on where there is no banner (tests/people/test_sessions.py)",
     "security-txt": "a text for programs, where the installation has one",
     "sign-out": "only a POST",
     "switch": "leads on to the overview",
