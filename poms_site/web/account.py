@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.cache import add_never_cache_headers
@@ -78,7 +79,8 @@ class Account(Page):
     ) -> HttpResponse:
         """Show the page, with a form that was filled in, or with a secret, this once."""
         user: Any = self.request.user
-        rows = ApiToken.objects.visible_to(user).select_related("user").order_by("revoked_at", "-pk")
+        rows = ApiToken.objects.visible_to(user).select_related("user")
+        rows = rows.order_by(F("revoked_at").desc(nulls_first=True), "-pk")
         listed = list(rows[:SHOWN])
         names = dict(Experiment.objects.values_list("pk", "name"))
         at = now()
