@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.urls import path
 from rest_framework import serializers
@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import NotVisible
-from experiments.logic import tokens
-from experiments.models import ApiToken, Experiment, Membership
+from experiments.logic import sessions, tokens
+from experiments.models import ApiToken, Experiment, Membership, User
 from experiments.rules import SIGNED_IN
 from experiments.scoping import experiments_for
 from experiments.viewsets import Document, ScopedViewSet
@@ -22,6 +22,9 @@ class TokenInput(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=60)
     days = serializers.IntegerField(default=30)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=60), default=list, max_length=30)
+    experiments = serializers.ListField(child=serializers.CharField(max_length=60), default=list, max_length=100)
+    account = serializers.CharField(max_length=150, default="", allow_blank=True)
 
 
 class MeView(ScopedViewSet):
@@ -40,6 +43,7 @@ class MeView(ScopedViewSet):
                 "name": user.get_full_name() or user.username,
                 "roles": [{"experiment": m.experiment and m.experiment.name, "role": m.role} for m in held],
                 "experiments": [e.name for e in experiments_for(user, "view_overview")],
+                "scopes": None if user.narrowed_to.permissions is None else sorted(user.narrowed_to.permissions),
             }
         )
 
@@ -66,20 +70,24 @@ class TokenView(ScopedViewSet):
     rules = {"list": SIGNED_IN, "create": SIGNED_IN, "revoke": SIGNED_IN}
 
     def rows(self) -> Any:
-        """Return one's own tokens."""
-        return self.get_queryset()
+        """Return one's own tokens and those of one's service accounts."""
+        return self.get_queryset().select_related("user")
 
     def document(self, row: ApiToken) -> Document:
         """Return everything but the secret, which is not kept."""
         return {
             "id": row.pk, "name": row.name, "prefix": row.prefix, "created": row.created_at, "expires": row.expires_at,
-            "revoked": row.revoked_at, "used": row.used_at,
+            "revoked": row.revoked_at, "used": row.used_at, "account": row.user.username, "scopes": row.permissions,
+            "experiments": names_of(row.only_experiments),
         }  # fmt: skip
 
     def create(self, request: Request) -> Response:
         """Make a token; its secret is in this answer and nowhere else, so no Idempotency-Key keeps it."""
-        wanted = self.body(TokenInput)
-        token, secret = tokens.issue(request.user, wanted["name"], days=wanted["days"])  # type: ignore[arg-type]
+        wanted, by = self.body(TokenInput), cast(User, request.user)
+        narrowing = tokens.narrowed(by, wanted["scopes"], wanted["experiments"])
+        holder = tokens.holder_for(by, wanted["account"])
+        consent = sessions.accepted(by)
+        token, secret = tokens.issue(holder, wanted["name"], days=wanted["days"], narrowing=narrowing, consent=consent)
         token.refresh_from_db()
         return Response({**self.document(token), "token": secret}, status=201)
 
@@ -88,9 +96,16 @@ class TokenView(ScopedViewSet):
         token = self.get_queryset().filter(pk=pk).first()
         if token is None:
             raise NotVisible("You have no such token.")
-        tokens.revoke(token)
+        tokens.revoke(token, by=cast(User, request.user))
         token.refresh_from_db()
         return Response(self.document(token))
+
+
+def names_of(keys: list[int] | None) -> list[str] | None:
+    """Return the names of the experiments to which a token is narrowed."""
+    if keys is None:
+        return None
+    return list(Experiment.objects.filter(pk__in=keys).order_by("name").values_list("name", flat=True))
 
 
 urlpatterns = [

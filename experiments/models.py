@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from experiments.narrowing import WHOLE, Narrowing
 from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
 from experiments.scoping import Scoped, experiment_ids
 
 
 class User(AbstractUser):
     """A person, or a service account."""
+
+    # Set on the object of a request that was signed in to by a narrowed token; the root of access honours it.
+    narrowed_to: Narrowing = WHOLE
+    token_id: int | None = None
+
+    sessions_since = models.DateTimeField(null=True, blank=True, help_text="sessions that began before are over")
 
     def experiment_ids(self, permission: str) -> list[int]:
         """Return the keys of the experiments on which the person holds a permission."""
@@ -68,6 +76,10 @@ class ExperimentGroupPermission(GroupObjectPermissionBase):
     content_object = models.ForeignKey(Experiment, on_delete=models.CASCADE)
 
 
+ROLE_CHOICES = [(role, role.replace("_", " ")) for role in ROLES]
+SOURCES = [("local", "given here"), ("oidc", "sign-in"), ("ferry", "FERRY")]
+
+
 class Membership(Scoped):
     """A person's role, in one experiment or, for a few roles, everywhere."""
 
@@ -75,9 +87,12 @@ class Membership(Scoped):
     experiment = models.ForeignKey(
         Experiment, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships"
     )
-    role = models.CharField(max_length=20, choices=[(role, role.replace("_", " ")) for role in ROLES])
+    role = models.CharField(max_length=20, choices=ROLE_CHOICES)
     active = models.BooleanField(default=True)
     since = models.DateTimeField(db_default=Now())
+    source = models.CharField(
+        max_length=10, choices=SOURCES, default="local", help_text="who says so: what one source gave, no other ends"
+    )
 
     class Meta:
         constraints = [
@@ -133,15 +148,115 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     used_at = models.DateTimeField(null=True, blank=True)
+    permissions = ArrayField(models.CharField(max_length=20), null=True, blank=True, help_text="only these; null: all")
+    only_experiments = ArrayField(models.BigIntegerField(), null=True, blank=True, help_text="only there; null: all")
+    consent = models.CharField(max_length=64, blank=True, help_text="version of the banner that was accepted")
 
     class TokenQuerySet(models.QuerySet["ApiToken"]):
         """Tokens as a person sees them."""
 
         def visible_to(self, user: Any) -> models.QuerySet[ApiToken]:
-            """Return the person's own tokens; nobody sees another's."""
-            return self.filter(user_id=user.pk)
+            """Return the person's own tokens and those of their service accounts; nobody sees another's."""
+            return self.filter(Q(user_id=user.pk) | Q(user__service__owner_id=user.pk))
 
     objects = TokenQuerySet.as_manager()
 
+    @property
+    def narrowing(self) -> Narrowing:
+        """Return what the token leaves of its holder's rights."""
+        permissions, experiments = self.permissions, self.only_experiments
+        return Narrowing(
+            None if permissions is None else frozenset(permissions),
+            None if experiments is None else frozenset(experiments),
+        )
+
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"
+
+
+class Identity(models.Model):
+    """Who an account is outside: the provider's issuer and subject, which never change hands (design 9)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=300)
+    subject = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["issuer", "subject"], name="experiments_identity_uq")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.subject} of {self.issuer}"
+
+
+class ServiceAccount(Scoped):
+    """An account that is no person: somebody answers for it, it has a purpose and an end, and only keys sign it in."""
+
+    user = models.OneToOneField(User, on_delete=models.PROTECT, related_name="service")
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="service_accounts")
+    name = models.SlugField(max_length=40)
+    role = models.CharField(max_length=20, choices=ROLE_CHOICES)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="service_accounts")
+    purpose = models.CharField(max_length=300)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "name"], name="experiments_serviceaccount_name_uq")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.experiment}"
+
+
+class Certificate(Scoped):
+    """A client certificate that signs a service account in, behind a proxy that has checked it."""
+
+    EXPERIMENT_PATH = "account__experiment_id"
+
+    account = models.ForeignKey(ServiceAccount, on_delete=models.PROTECT, related_name="certificates")
+    subject = models.CharField(max_length=500)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the certificate")
+    pem = models.TextField()
+    not_after = models.DateTimeField()
+    registered_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["fingerprint"], name="experiments_certificate_fingerprint_uq", condition=Q(ended_at=None)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.fingerprint[:16]}…)"
+
+
+class Consent(models.Model):
+    """Somebody has accepted the banner: which text, when, from where (CP1)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    version = models.CharField(max_length=64, help_text="SHA-256 of the text")
+    address = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.user} accepted {self.version[:12]}…"
+
+
+class SignInTally(models.Model):
+    """How often somebody tried to sign in with a password, by name and by address; all processes count together."""
+
+    key = models.CharField(max_length=200, unique=True)
+    tries = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.tries}"

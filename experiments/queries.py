@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
 
 from core.clock import now
-from experiments.models import Approver, Experiment, Membership
+from experiments.models import ApiToken, Approver, Certificate, Experiment, Membership, ServiceAccount, User
 from experiments.roles import EVERYWHERE, roles_with
+from experiments.scoping import narrowing_of
 
 
 def is_approver(user: Any, experiment: Experiment, production_stage: str) -> bool:
@@ -47,6 +50,9 @@ def production_stages(experiment: Experiment) -> list[str]:
 
 def is_administrator(user: Any) -> bool:
     """Tell whether the person administers the whole service, not only one experiment by a grant."""
+    narrowing = narrowing_of(user)
+    if not narrowing.has("administer") or narrowing.experiments is not None:
+        return False
     roles = [role for role in roles_with("administer") if role in EVERYWHERE]
     held = Membership.objects.filter(user_id=user.pk, experiment=None, role__in=roles, active=True)
     return bool(user.is_authenticated and user.is_active and held.exists())
@@ -62,3 +68,49 @@ def approvers_of(experiment: Experiment, production_stage: str) -> list[str]:
 def _called(row: Approver) -> str:
     name = row.user.username if row.user else f"everybody of {row.group}"
     return f"{name} (for {row.stands_in_for.username})" if row.stands_in_for else name
+
+
+def is_working(user: User) -> bool:
+    """Tell whether keys sign the account in: an active person, or a service account before its end with its owner."""
+    account: ServiceAccount | None = getattr(user, "service", None)
+    if account is None:
+        return user.is_active
+    return user.is_active and account.ended_at is None and account.expires_at > now() and account.owner.is_active
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """Something that will end by itself: what it is, its name, who should know, and when it ends."""
+
+    kind: str  # service account, certificate or token
+    key: int
+    name: str
+    owner: User
+    expires_at: datetime
+    experiment: Experiment | None = None
+
+
+def expiring(within: timedelta = timedelta(days=30)) -> list[Expiring]:
+    """Return the service accounts, certificates and tokens that end soon, the next one first; not those that have."""
+    at, until = now(), now() + within
+    working = ServiceAccount.objects.filter(ended_at=None, user__is_active=True)
+    accounts = working.filter(expires_at__gt=at, expires_at__lte=until).select_related("owner", "experiment")
+    certificates = Certificate.objects.filter(
+        ended_at=None, not_after__gt=at, not_after__lte=until, account__in=working.filter(expires_at__gt=at)
+    ).select_related("account__owner", "account__experiment")
+    tokens = ApiToken.objects.filter(
+        revoked_at=None, expires_at__gt=at, expires_at__lte=until, user__is_active=True
+    ).select_related("user", "user__service__owner", "user__service__experiment")
+    found = [Expiring("service account", row.pk, str(row), row.owner, row.expires_at, row.experiment)
+             for row in accounts]  # fmt: skip
+    found += [
+        Expiring("certificate", row.pk, f"{row.subject} of {row.account}", row.account.owner, row.not_after,
+                 row.account.experiment)
+        for row in certificates
+    ]  # fmt: skip
+    for row in tokens:
+        account: ServiceAccount | None = getattr(row.user, "service", None)
+        name = f"{row.name} ({row.prefix}…)" + (f" of {account}" if account else "")
+        owner = account.owner if account else row.user
+        found.append(Expiring("token", row.pk, name, owner, row.expires_at, account.experiment if account else None))
+    return sorted(found, key=lambda entry: (entry.expires_at, entry.kind, entry.key))

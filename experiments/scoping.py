@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db import connection, models
 
 from core.errors import NotAllowed, NotVisible
+from experiments.narrowing import WHOLE, Narrowing, scopes_with
 from experiments.roles import EVERYWHERE, ROLES, roles_with
 
 if TYPE_CHECKING:
@@ -55,8 +56,23 @@ def experiment_ids(user: Any, permission: str) -> list[int]:
     """Return the keys of the experiments on which a person holds a permission: the root of all access.
 
     It comes by a grant (guardian, to the person or through the group of a role) or by a role held everywhere. A
-    guest sees the overview of experiments that are not restricted.
+    guest sees the overview of experiments that are not restricted. Whoever came with a narrowed token holds no more
+    than the token leaves.
     """
+    narrowing = narrowing_of(user)
+    if not narrowing.has(permission):
+        return []
+    return [key for key in _granted(user, permission) if narrowing.covers(key)]
+
+
+def narrowing_of(user: Any) -> Narrowing:
+    """Return what the token of this request leaves of the person's rights; a session leaves all."""
+    found: Narrowing = getattr(user, "narrowed_to", WHOLE)
+    return found
+
+
+def _granted(user: Any, permission: str) -> list[int]:
+    """Return where the person holds a permission, whatever they came with."""
     if not user.is_authenticated or not user.is_active:
         return []
     asked = {
@@ -72,10 +88,10 @@ def experiment_ids(user: Any, permission: str) -> list[int]:
 
 _HELD = """
 SELECT p.codename FROM experiments_experimentuserpermission g JOIN auth_permission p ON p.id = g.permission_id
- WHERE g.user_id = %(user)s AND (g.content_object_id = %(experiment)s OR %(anywhere)s)
+ WHERE g.user_id = %(user)s AND (%(among)s::bigint[] IS NULL OR g.content_object_id = ANY(%(among)s::bigint[]))
 UNION SELECT p.codename FROM experiments_experimentgrouppermission g JOIN auth_permission p ON p.id = g.permission_id
  JOIN experiments_user_groups u ON u.group_id = g.group_id
- WHERE u.user_id = %(user)s AND (g.content_object_id = %(experiment)s OR %(anywhere)s)
+ WHERE u.user_id = %(user)s AND (%(among)s::bigint[] IS NULL OR g.content_object_id = ANY(%(among)s::bigint[]))
 UNION SELECT 'everywhere:' || m.role FROM experiments_membership m
  WHERE m.user_id = %(user)s AND m.active AND m.experiment_id IS NULL
 """
@@ -84,15 +100,20 @@ UNION SELECT 'everywhere:' || m.role FROM experiments_membership m
 def _held(user: Any, experiment: Experiment | None) -> set[str]:
     if not user.is_authenticated or not user.is_active:
         return set()
-    asked = {"user": user.pk, "experiment": experiment.pk if experiment else None, "anywhere": experiment is None}
+    narrowing = narrowing_of(user)
+    if experiment is not None and not narrowing.covers(experiment.pk):
+        return set()
+    among = narrowing.experiments if experiment is None else (experiment.pk,)
+    asked = {"user": user.pk, "among": None if among is None else list(among)}
     with connection.cursor() as cursor:
         cursor.execute(_HELD, asked)
-        found = {name for (name,) in cursor.fetchall()}
-    roles = {name.partition(":")[2] for name in found if name.startswith("everywhere:")}
+        rows = {name for (name,) in cursor.fetchall()}
+    roles = {name.partition(":")[2] for name in rows if name.startswith("everywhere:")}
     if experiment is not None and experiment.restricted:
         roles.discard("guest")
-    granted = {name for name in found if ":" not in name}
-    return granted.union(*(ROLES[role] for role in roles if role in EVERYWHERE))
+    granted = {name for name in rows if ":" not in name}
+    found = granted.union(*(ROLES[role] for role in roles if role in EVERYWHERE))
+    return {name for name in found if narrowing.has(name)}
 
 
 def held_on(user: Any, experiment: Experiment) -> frozenset[str]:
@@ -118,11 +139,15 @@ def may(user: Any, permission: str, experiment: Experiment) -> bool:
 def require(user: Any, permission: str, experiment: Experiment) -> None:
     """Raise NotAllowed, naming the roles that may, unless the person holds the permission there.
 
-    Somebody who may not even see the experiment gets NotVisible: it is as if it did not exist.
+    Somebody who may not even see the experiment gets NotVisible: it is as if it did not exist. Where only the token
+    stands in the way, the scope that it lacks is named.
     """
     if may(user, permission, experiment):
         return
     if not may(user, "view_overview", experiment):
         raise NotVisible("There is no such experiment, or you may not see it.")
+    if not narrowing_of(user).has(permission) and experiment.pk in _granted(user, permission):
+        scopes = " or ".join(scopes_with(permission))
+        raise NotAllowed(f"This token lacks the scope {scopes}; nothing was changed. Make one that has it.")
     roles = " or ".join(role.replace("_", " ") for role in roles_with(permission))
     raise NotAllowed(f"This needs the role {roles} in {experiment.name}; nothing was changed.")

@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DataError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import include, path, re_path, reverse
+from django.urls import URLPattern, include, path, re_path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
@@ -27,12 +27,14 @@ from campaigns.admin import JobTypeAdmin, LoginSetupAdmin
 from campaigns.models import JobType, LoginSetup
 from core import errors
 from experiments.admin import ApproverAdmin, ExperimentAdmin, MembershipAdmin, PersonAdmin
-from experiments.models import Approver, Experiment, Membership, User
+from experiments.admin_service import CertificateAdmin, ServiceAccountAdmin
+from experiments.models import Approver, Certificate, Experiment, Membership, ServiceAccount, User
 from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
+from poms_site.sessions import sign_in_address
 
 ENTER = ("decide_request", "define", "administer")
 SIGN_OUT = "/sign-out/"
@@ -96,7 +98,7 @@ class PomsAdminSite(admin.AdminSite):
 
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+                return HttpResponseRedirect(sign_in_address(request))
             try:
                 self._let_in(request)
                 with transaction.atomic():
@@ -138,7 +140,7 @@ class PomsAdminSite(admin.AdminSite):
             path(f"{model._meta.app_label}/{model._meta.model_name}/", include(entry.urls))
             for model, entry in self._registry.items()
         ]
-        return [
+        found = [
             path("", wrap(self.index), name="index"),
             path("login/", _marked(self.login, self), name="login"),
             path("logout/", _marked(self.logout, self), name="logout"),
@@ -148,6 +150,11 @@ class PomsAdminSite(admin.AdminSite):
             re_path(rf"^(?P<app_label>{'|'.join(labels)})/$", wrap(self.app_index), name="app_list"),
             re_path(r"(?P<url>.*)$", wrap(self.catch_all_view), name="nowhere"),
         ]
+        for entry in [*found, *(inner for outer in models for inner in outer.url_patterns)]:
+            if isinstance(entry, URLPattern):
+                # Each asks for itself who is signed in (admin_view), and keeps a form that comes too late.
+                entry.callback.login_required = False  # type: ignore[attr-defined]
+        return found
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Send to where people sign in."""
@@ -227,6 +234,8 @@ site.register(Experiment, ExperimentAdmin)
 site.register(User, PersonAdmin)
 site.register(Membership, MembershipAdmin)
 site.register(Approver, ApproverAdmin)
+site.register(ServiceAccount, ServiceAccountAdmin)
+site.register(Certificate, CertificateAdmin)
 site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
 site.register(Policy, PolicyAdmin)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
+
+from experiments.claims import BadMapping, rules_of, step_ups_of
+from integrations.people import openid
+from integrations.people.ferry import roles_of
 
 OLDEST_POSTGRESQL = 150000
 
@@ -95,3 +100,36 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         (q["timeout"] > settings.STATEMENT_SECONDS, "POMS_STATEMENT_SECONDS must be below the task timeout"),
     ]
     return [Error(f"Q_CLUSTER: {text}.", id="poms.E002") for holds, text in rules if not holds]
+
+
+@register()
+def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """There is a way in, and what is configured of it can be read."""
+    found: list[CheckMessage] = []
+    if not (settings.LOCAL_PASSWORDS or openid.is_set_up()):
+        found.append(Warning(
+            "Nobody can sign in: there is neither a provider of sign-in nor are passwords allowed.",
+            hint="Set POMS_OIDC_ISSUER and POMS_OIDC_CLIENT_ID, or POMS_LOCAL_PASSWORDS=1.", id="poms.W004",
+        ))  # fmt: skip
+    if openid.is_set_up() and not settings.OIDC_RP_CLIENT_SECRET:
+        found.append(Error("POMS_OIDC_CLIENT_SECRET is empty.", hint="POMS_OIDC_CLIENT_SECRET_FILE may name a file.",
+                           id="poms.E005"))  # fmt: skip
+    if settings.OIDC_RP_SIGN_ALGO not in openid.ALGORITHMS:
+        known = ", ".join(openid.ALGORITHMS)
+        found.append(Error(f"POMS_OIDC_ALGORITHM: {settings.OIDC_RP_SIGN_ALGO} is not one of {known}.", id="poms.E006"))
+    readers: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("POMS_OIDC_ROLES", lambda: rules_of(settings.OIDC_ROLES)),
+        ("POMS_OIDC_STEP_UP", lambda: step_ups_of(settings.OIDC_STEP_UP)),
+        ("POMS_FERRY_ROLES", lambda: roles_of(settings.FERRY_ROLES)),
+    )
+    for name, read in readers:
+        try:
+            read()
+        except BadMapping as error:
+            found += [Error(f"{name}: {line}", id="poms.E007") for line in error.wrong]
+    for network in settings.TRUSTED_PROXIES:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            found.append(Error(f"POMS_TRUSTED_PROXIES: {network!r} is no address or network.", id="poms.E008"))
+    return found

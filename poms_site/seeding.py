@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -12,8 +13,9 @@ from django.db import transaction
 from approvals.logic import customising, filing
 from approvals.models import Request, Template
 from campaigns.models import LoginSetup
-from experiments.logic import membership, tokens
-from experiments.models import Experiment, User
+from core.clock import now
+from experiments.logic import membership, service_accounts, tokens
+from experiments.models import Experiment, ServiceAccount, User
 from experiments.roles import EVERYWHERE, ROLES
 from integrations.models import BatchSystem
 
@@ -47,6 +49,12 @@ def seed() -> dict[str, Account]:
         experiment=demo, name="local", defaults={"setup": f"source {shlex.quote(str(setup))}"}
     )
     _template(demo)
+    if not ServiceAccount.objects.filter(experiment=demo).exists():
+        service_accounts.make(
+            "nightly", demo, "operator", owner=User.objects.get(username="operator"),
+            purpose="keeps the reprocessing up to date", expires_at=now() + timedelta(days=180),
+            by=User.objects.get(username="administrator"), reason="the example of a service account",
+        )  # fmt: skip
     return accounts
 
 

@@ -57,6 +57,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "poms_site.sessions.SessionLimits",
+    "poms_site.consent.ConsentBanner",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -102,7 +104,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- People -----------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "experiments.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "experiments.backends.PasswordBackend",
+    "integrations.people.openid.Backend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
@@ -114,12 +117,56 @@ LOGIN_REDIRECT_URL = "/"
 CSRF_FAILURE_VIEW = "poms_site.web.errors.bad_csrf"
 # `make run` names the file with its accounts here, so that the sign-in page can show them; empty everywhere else.
 DEMO_ACCOUNTS = Path(_demo) if (_demo := env.str("POMS_DEMO_ACCOUNTS", default="")) else None
-SESSION_COOKIE_AGE = 8 * 3600
+# Passwords kept here sign in only on a laptop, or where somebody says so: to get in while the provider is away.
+LOCAL_PASSWORDS = env.bool("POMS_LOCAL_PASSWORDS", default=False) or DEMO_ACCOUNTS is not None
+SIGN_IN_TRIES = env.int("POMS_SIGN_IN_TRIES", default=10)
+SIGN_IN_MINUTES = env.int("POMS_SIGN_IN_MINUTES", default=15)
+SESSION_HOURS = env.float("POMS_SESSION_HOURS", default=8.0)
+SESSION_IDLE_MINUTES = env.float("POMS_SESSION_IDLE_MINUTES", default=30.0)
+SESSION_COOKIE_AGE = int(SESSION_HOURS * 3600) + 3600  # longer than the session, so that its end can be told
+CONSENT_TEXT = env.str("POMS_CONSENT_TEXT", default="").strip()
+PRIVACY_URL = env.str("POMS_PRIVACY_URL", default="")
+INCIDENT_CONTACT = env.str("POMS_INCIDENT_CONTACT", default="")
+SECURITY_TXT = env.str("POMS_SECURITY_TXT", default="")
+# A proxy here may say who is behind it (X-Forwarded-For, client certificates); a unix socket is always believed.
+TRUSTED_PROXIES = env.list("POMS_TRUSTED_PROXIES", default=[])
+CLIENT_CERT_HEADER = env.str("POMS_CLIENT_CERT_HEADER", default="")
+
+# --- Sign-in by OpenID Connect ------------------------------------------------------------------------------
+OIDC_ISSUER = env.str("POMS_OIDC_ISSUER", default="")
+OIDC_RP_CLIENT_ID = env.str("POMS_OIDC_CLIENT_ID", default="")
+OIDC_RP_CLIENT_SECRET = env.str("POMS_OIDC_CLIENT_SECRET", default="")
+OIDC_RP_SCOPES = env.str("POMS_OIDC_SCOPES", default="openid profile email")
+OIDC_RP_SIGN_ALGO = env.str("POMS_OIDC_ALGORITHM", default="RS256")
+OIDC_PROVIDER_NAME = env.str("POMS_OIDC_NAME", default="single sign-on")
+# Empty: as the provider's own description at <issuer>/.well-known/openid-configuration says.
+OIDC_OP_AUTHORIZATION_ENDPOINT = env.str("POMS_OIDC_AUTHORIZATION_ENDPOINT", default="")
+OIDC_OP_TOKEN_ENDPOINT = env.str("POMS_OIDC_TOKEN_ENDPOINT", default="")
+OIDC_OP_USER_ENDPOINT = env.str("POMS_OIDC_USER_ENDPOINT", default="")
+OIDC_OP_JWKS_ENDPOINT = env.str("POMS_OIDC_JWKS_ENDPOINT", default="")
+OIDC_OP_END_SESSION_ENDPOINT = env.str("POMS_OIDC_END_SESSION_ENDPOINT", default="")
+OIDC_USERNAME_CLAIM = env.str("POMS_OIDC_USERNAME_CLAIM", default="preferred_username")
+OIDC_GROUPS_CLAIM = env.str("POMS_OIDC_GROUPS_CLAIM", default="groups")
+OIDC_ROLES = env.str("POMS_OIDC_ROLES", default="")
+OIDC_STEP_UP = env.list("POMS_OIDC_STEP_UP", default=[])
+OIDC_ADOPT_IMPORTED = env.bool("POMS_OIDC_ADOPT_IMPORTED", default=False)
+# The token is kept in the session only where the provider's own session is to end with ours.
+OIDC_STORE_ID_TOKEN = env.bool("POMS_OIDC_END_SESSION", default=False)
+OIDC_USE_PKCE = OIDC_USE_NONCE = True
+OIDC_TIMEOUT = 10
+OIDC_AUTHENTICATION_CALLBACK_URL = "sign-in-back"
+
+# --- FERRY: who belongs to an experiment ----------------------------------------------------------------------
+FERRY_URL = env.str("POMS_FERRY_URL", default="")
+FERRY_TOKEN = env.str("POMS_FERRY_TOKEN", default="")
+FERRY_CERT = env.str("POMS_FERRY_CERT", default="")
+FERRY_ROLES = env.str("POMS_FERRY_ROLES", default="")
 
 # --- API --------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "poms_site.api.auth.TokenAuthentication",
+        "poms_site.api.auth.CertificateAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["experiments.rules.DeclaredRule"],

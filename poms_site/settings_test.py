@@ -15,6 +15,7 @@ os.environ.setdefault("POMS_STATE", tempfile.mkdtemp(prefix="poms-test-"))
 
 from poms_site.settings import *  # noqa: E402, F403 - after the environment is complete
 
+LOCAL_PASSWORDS = True
 POMS_BELL = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

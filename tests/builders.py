@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from approvals.logic import deciding, filing
 from approvals.models import Request
 from campaigns.models import Campaign, LoginSetup
+from core.clock import now
+from experiments.logic import service_accounts
+from experiments.models import ServiceAccount
 from tests.cast import Cast
 
 TINY_SUBMIT = Path(__file__).with_name("scripts") / "tiny_submit"
@@ -47,3 +56,24 @@ def approved_campaign(cast: Cast, text: str = "", **values: Any) -> Campaign:
     filed = filing.file(request(cast, text, **values), by=cast.experimenter)
     deciding.approve(filed, by=cast.approver, reason="looks right")
     return Campaign.objects.get(pk=filed.campaign_id)
+
+
+def service_account(cast: Cast, name: str = "nightly", **values: Any) -> ServiceAccount:
+    """Make a service account of the experiment, owned by its experimenter."""
+    given = {"owner": cast.experimenter, "purpose": "keeps up", "expires_at": now() + timedelta(days=100), **values}
+    role = given.pop("role", "operator")
+    by = given.pop("by", cast.experimenter)
+    return service_accounts.make(name, cast.experiment, role, by=by, reason="to have one", **given)
+
+
+def certificate(name: str = "nightly.example.org", days: float = 200) -> str:
+    """Return a new certificate, signed by itself, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begin = now() - timedelta(days=400)
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(begin)
+        .not_valid_after(now() + timedelta(days=days)).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    return made.public_bytes(serialization.Encoding.PEM).decode()

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('approvals', '0002_tables'),
         ('campaigns', '0003_test_runs'),
-        ('experiments', '0002_stand_ins'),
+        ('experiments', '0003_stand_ins'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

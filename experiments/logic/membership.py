@@ -1,7 +1,8 @@
 """Experiments and who belongs to them: each role is a group with its grants on the experiment.
 
 `by` is who does it: then a reason is obligatory, and both are kept in the ledger. Without it, an installation sets
-itself up (seeding, the shell), and there is nobody to ask for a reason.
+itself up (seeding, the shell), and there is nobody to ask for a reason. What a source outside says (sign-in, FERRY) is
+done with `source`: the ledger names it as the actor, and what one source gave, no other ends.
 """
 
 from __future__ import annotations
@@ -80,8 +81,9 @@ def group_name(experiment: Experiment, role: str) -> str:
 
 @transaction.atomic
 def join(
-    user: User, role: str, experiment: Experiment | None = None, *, by: User | None = None, reason: str = ""
-) -> Membership:
+    user: User, role: str, experiment: Experiment | None = None, *, by: User | None = None, reason: str = "",
+    source: str = "local",
+) -> Membership:  # fmt: skip
     """Give a person a role, in an experiment or (supervisor, guest, administrator) everywhere."""
     if role not in ROLES:
         raise Refused("There is no such role.", [Problem("role", f"unknown: {role}", f"one of {', '.join(ROLES)}")])
@@ -93,18 +95,18 @@ def join(
     if by and before and before.active:
         raise Conflict(f"{user.username} is {_name(role)} of {experiment or 'everything'} already.")
     membership, _ = Membership.objects.update_or_create(
-        user=user, role=role, experiment=experiment, defaults={"active": True}
+        user=user, role=role, experiment=experiment, defaults={"active": True, "source": source}
     )
     if experiment is not None:
         user.groups.add(Group.objects.get(name=group_name(experiment, role)))
     text = f"{user.username} is now {_name(role)}: {reason.strip()}"
     steps = ("ended" if before else "", "join", "active")
-    _note("membership", membership.pk, steps, experiment=experiment, by=by, text=text)
+    _note("membership", membership.pk, steps, experiment=experiment, by=by, text=text, source=source)
     return membership
 
 
 @transaction.atomic
-def leave(membership: Membership, *, by: User | None = None, reason: str = "") -> None:
+def leave(membership: Membership, *, by: User | None = None, reason: str = "", source: str = "local") -> None:
     """End a membership; it stays as a record."""
     _needs_reason(by, reason)
     user, role = membership.user, membership.role
@@ -119,7 +121,7 @@ def leave(membership: Membership, *, by: User | None = None, reason: str = "") -
         user.groups.remove(Group.objects.get(name=group_name(membership.experiment, role)))
     text = f"{user.username} is no longer {_name(role)}: {reason.strip()}"
     steps = ("active", "leave", "ended")
-    _note("membership", membership.pk, steps, experiment=membership.experiment, by=by, text=text)
+    _note("membership", membership.pk, steps, experiment=membership.experiment, by=by, text=text, source=source)
 
 
 @transaction.atomic
@@ -196,15 +198,16 @@ def _needs_reason(by: User | None, reason: str) -> None:
 
 
 def _note(
-    kind: str, key: int, steps: tuple[str, str, str], *, experiment: Experiment | None, by: User | None, text: str
-) -> None:
-    """Write a step, (state before, verb, state after), to the ledger if somebody did it."""
-    if by is None:
+    kind: str, key: int, steps: tuple[str, str, str], *, experiment: Experiment | None, by: User | None, text: str,
+    source: str = "local",
+) -> None:  # fmt: skip
+    """Write a step, (state before, verb, state after), to the ledger if somebody, or a source outside, did it."""
+    if by is None and source == "local":
         return
-    source, verb, target = steps
+    before, verb, after = steps
     record(
-        [(key, source)], kind, target, experiment_id=experiment.pk if experiment else None,
-        actor=f"user:{by.username}", reason=text, verb=verb,
+        [(key, before)], kind, after, experiment_id=experiment.pk if experiment else None,
+        actor=f"user:{by.username}" if by else f"source:{source}", reason=text, verb=verb,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def context(request: HttpRequest, page: Any) -> dict[str, Any]:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {
             "page": page, "help": help_address, "places": [], "experiments": [], "current": None,
-            "version": settings.VERSION,
+            "version": settings.VERSION, **_contacts(),
         }  # fmt: skip
     experiment = current_experiment(request, page)
     held = getattr(page, "held", None) or (held_on(request.user, experiment) if experiment else frozenset())
@@ -82,4 +82,10 @@ def context(request: HttpRequest, page: Any) -> dict[str, Any]:
         "page": page, "help": help_address, "place": getattr(page, "place", ""), "current": experiment,
         "experiments": experiments_of(request), "places": places(request, experiment, held), "may": held,
         "version": settings.VERSION, "administers": holds_anywhere(request.user, ADMIN),
+        **_contacts(),
     }  # fmt: skip
+
+
+def _contacts() -> dict[str, str]:
+    """Return what the foot of every page names, where the installation has it."""
+    return {"privacy": settings.PRIVACY_URL, "incidents": settings.INCIDENT_CONTACT}

@@ -15,10 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from poms_site.sessions import PART
+
 FRESH_SECONDS = 2.0
 STALE_SECONDS = 10.0  # how old a thing may be that is shown while somebody else makes it anew
 MOST_KEPT = 1000
-PART = "part"
 
 Make = Callable[[], dict[str, Any]]
 
@@ -113,11 +114,6 @@ def acted(request: HttpRequest) -> None:
 def last_act(request: HttpRequest) -> float:
     """Return when the person changed something last, in seconds of the epoch; 0 if never in this session."""
     return float(request.session.get("acted", 0.0))
-
-
-def is_poll(request: HttpRequest) -> bool:
-    """Tell whether a page's own script asks for the live part only."""
-    return request.GET.get(PART) == "live"
 
 
 def asked(request: HttpRequest) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from experiments.roles import PERMISSIONS
 from experiments.rules import PUBLIC, rule_of
 from experiments.scoping import held_on, require
 from integrations.errors import OutsideError
+from poms_site.sessions import is_poll, sign_in_address
 from poms_site.web import frame, live
 from poms_site.web.errors import error_page
 
@@ -137,14 +138,14 @@ class Page(View):
             return {"page": self, "may": self.held, "experiment": self.experiment, **make()}
 
         piece = live.piece(key, part, facts, after=live.last_act(self.request))
-        if live.is_poll(self.request):
+        if is_poll(self.request):
             return live.answer(self.request, piece)
         return self.show(template, {**context, "live": piece.html, "poll": live.address(self.request)})
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:
     """Send somebody who is not signed in to the sign-in page, and back afterwards."""
-    target = f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}"
-    if live.is_poll(request):
-        return HttpResponse(status=401, headers={"HX-Redirect": reverse("sign-in")})
+    target = sign_in_address(request)
+    if is_poll(request) or request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=401, headers={"HX-Redirect": target})
     return HttpResponseRedirect(target)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from poms_site.web import acting, campaigns, docs, files, request_form, requests, search, sites, work
+from poms_site.web import account, acting, campaigns, docs, files, request_form, requests, search, sign_in, sites, work
 from poms_site.web.home import HomePage, OverviewPage, StylePage
-from poms_site.web.sign_in import SignInPage, SignOut, SwitchPage
 
 urlpatterns = [
     path("", HomePage.as_view(), name="home"),
-    path("sign-in/", SignInPage.as_view(), name="sign-in"),
-    path("sign-out/", SignOut.as_view(), name="sign-out"),
-    path("switch/<slug:name>/", SwitchPage.as_view(), name="switch"),
+    *sign_in.urlpatterns,
+    *account.urlpatterns,
     path("style/", StylePage.as_view(), name="style"),
     path("e/<slug:experiment>/", OverviewPage.as_view(), name="overview-page"),
     *search.urlpatterns,

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('campaigns', '0003_test_runs'),
-        ('experiments', '0002_stand_ins'),
+        ('experiments', '0003_stand_ins'),
         ('submissions', '0002_job_storage'),
     ]
 

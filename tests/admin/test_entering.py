@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.urls import reverse
 
-from experiments.models import Approver, Membership
+from experiments.models import Approver, Certificate, Membership, ServiceAccount
 from poms_site.admin_site import site
 from tests.contracts.checks import routes
 from tests.contracts.world import MISSING
@@ -22,12 +23,16 @@ MODELS: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str], bool]] =
     "experiments_membership": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "experiments_approver": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), False),
     "experiments_user": (frozenset({"administrator"}), frozenset(), frozenset(), False),
+    "experiments_serviceaccount": (*[frozenset({"administrator"})] * 3, True),
+    "experiments_certificate": (*[frozenset({"administrator"})] * 3, False),
     "campaigns_jobtype": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "campaigns_loginsetup": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "approvals_policy": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_package": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_template": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
 }
+# Members of the experiment may see that there are such things; who may not look at them here is told who may.
+SEEN_BY_THE_EXPERIMENT = ("experiments_serviceaccount", "experiments_certificate")
 # Addresses of the site itself: status of a GET by somebody who may enter.
 SITE = {"index": 200, "login": 302, "logout": 302, "autocomplete": 403, "jsi18n": 200, "app_list": 200, "nowhere": 404}
 OF_A_MODEL = ("changelist", "add", "change", "history", "delete")
@@ -47,6 +52,8 @@ def objects(world: Any, cast: Any, model: str) -> Iterator[tuple[str, Any]]:
             "approvals_request": corner.objects["pending"], "experiments_experiment": corner.experiment,
             "experiments_membership": Membership.objects.filter(experiment=corner.experiment).first(),
             "experiments_approver": Approver.objects.get(experiment=corner.experiment),
+            "experiments_serviceaccount": ServiceAccount.objects.get(experiment=corner.experiment),
+            "experiments_certificate": Certificate.objects.get(account__experiment=corner.experiment),
             "experiments_user": corner.owner, "campaigns_jobtype": corner.objects["jobtype"],
             "campaigns_loginsetup": corner.objects["setup"], "approvals_policy": corner.objects["policy"],
             "approvals_package": corner.objects["package"], "approvals_template": corner.objects["template"],
@@ -62,6 +69,8 @@ def expected(who: str, model: str, page: str, method: str, what: str) -> int:
         return 200 if who in look else 403
     if page == "add":
         return 200 if who in add else 403
+    if model in SEEN_BY_THE_EXPERIMENT and what == "own" and who not in look:
+        return 403
     if what == "missing" or who not in look or (what == "other" and who != "administrator"):
         return 404
     if page == "delete":
@@ -87,7 +96,7 @@ def test_every_page_answers_every_role_as_the_table_says(world, cast, as_, model
                     said, cells = answer.content.decode(), cells + 1
                     if who == "anonymous":
                         wanted = 302
-                        assert answer.headers["Location"].startswith("/sign-in/?next=/admin/"), url
+                        assert answer.headers["Location"].startswith("/sign-in/?next=%2Fadmin%2F"), url
                     elif who not in ENTER:
                         wanted = 403
                         assert all(role in said for role in ENTER), (who, url)
@@ -113,7 +122,8 @@ def test_the_pages_of_the_site_answer_every_role(world, cast, as_, name):
         answer = as_(who).get(reverse(f"admin:{name}", kwargs=kwargs))
         if name in ("login", "logout") or who == "anonymous":
             assert answer.status_code == 302
-            assert answer.headers["Location"].startswith("/sign-out/" if name == "logout" else "/sign-in/?next=/admin/")
+            there = unquote(answer.headers["Location"])
+            assert there.startswith("/sign-out/" if name == "logout" else "/sign-in/?next=/admin/")
         else:
             assert answer.status_code == (SITE[name] if who in ENTER else 403), who
 

@@ -55,3 +55,19 @@ def test_a_definition_with_errors_is_refused_with_its_lines(real_cast, live_serv
     made = poms(live_server, real_cast.experimenter, *words)
     assert made.returncode == 1
     assert "cs_split_type" in made.stderr and "at least 1" in made.stderr
+
+
+def test_a_token_is_narrowed_from_the_command_line(real_cast, live_server):
+    made = poms(live_server, real_cast.operator, "token", "create", "nightly", "--scope", "read", "--only-experiment",
+                "demo", "--json")  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    answer = json.loads(made.stdout)
+    assert (answer["scopes"], answer["experiments"]) == (["view", "view_overview"], ["demo"])
+    builders.service_account(real_cast, owner=real_cast.operator)
+    robot = poms(live_server, real_cast.operator, "token", "create", "robot", "--for", "nightly@demo", "--json")
+    assert json.loads(robot.stdout)["account"] == "nightly@demo", robot.stderr
+    unknown = poms(live_server, real_cast.operator, "token", "create", "x", "--scope", "king")
+    assert unknown.returncode == 1
+    assert "unknown: king" in unknown.stderr
+    listed = poms(live_server, real_cast.operator, "token", "list")
+    assert "nightly@demo" in listed.stdout, listed.stderr

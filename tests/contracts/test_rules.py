@@ -186,4 +186,5 @@ def test_a_method_without_a_rule_is_refused_on_every_page(cast, ask, page):
 def test_only_what_everybody_may_read_is_public():
     public = {page.__name__ for page in pages() if PUBLIC in page.rules.values()}
     docs = {"Part", "Chapter", "Source", "Search"}
-    assert public == {"SignInPage", "SignOut", "StylePage"} | docs
+    ways_in = {"SignInPage", "ToProvider", "FromProvider", "SignOut"}
+    assert public == {*ways_in, "StylePage", "SecurityText"} | docs

@@ -11,7 +11,7 @@ from approvals.logic import deciding, discussing, filing
 from approvals.models import Package, Policy, Request, Template
 from campaigns.models import Campaign, JobType
 from core import transitions
-from experiments.logic import membership
+from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, User
 from integrations.models import BatchSystem, Dataset, File
 from submissions.logic import holding, planning
@@ -113,6 +113,10 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     File.objects.create(experiment=cast.experiment, name=f"file-of-{cast.experiment.name}", path="/nowhere")
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
+    account = things["service"] = builders.service_account(cast)
+    things["certificate"] = service_accounts.register(
+        account, builders.certificate(), by=cast.experimenter, reason="to have one"
+    )
     return corner
 
 

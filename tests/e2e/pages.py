@@ -56,6 +56,9 @@ def _model(app: str, model: str, role: str, refused: str = "delete") -> tuple[Lo
 
 PAGES = (
     Look("sign-in", "sign-in", "/sign-in/", "nobody"),
+    Look("account", "account", "/account/", "experimenter"),
+    Look("account-of-an-owner", "account", "/account/", "operator"),
+    Look("kept-form-none", "kept-form", "/continue/", "experimenter"),
     Look("home-experimenter", "home", "/", "experimenter"),
     Look("home-approver", "home", "/", "approver"),
     Look("home-guest", "home", "/", "guest"),
@@ -154,6 +157,8 @@ PAGES = (
     *_model("experiments", "user", "administrator", refused="add delete"),
     *_model("experiments", "membership", "administrator"),
     *_model("experiments", "approver", "administrator"),
+    *_model("experiments", "serviceaccount", "administrator"),
+    *_model("experiments", "certificate", "administrator", refused="change history delete"),
     *_model("campaigns", "jobtype", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
     *_model("approvals", "policy", "administrator"),
@@ -163,6 +168,13 @@ PAGES = (
 
 # Routes that show no page of their own, and why.
 NO_PAGE = {
+    "sign-in-provider": "leads on to the provider, of which this installation has none (tests/people)",
+    "sign-in-back": "the way back from the provider (tests/people)",
+    "account-token": "the account page with a secret on it (tests/e2e/test_account.py)",
+    "account-revoke": "leads on to the account page",
+    "account-sign-out": "leads on to signing in",
+    "consent": "leads on where there is no banner (tests/people/test_sessions.py)",
+    "security-txt": "a text for programs, where the installation has one",
     "sign-out": "only a POST",
     "switch": "leads on to the overview",
     "campaign-by-name": "leads on to the campaign",

@@ -27,7 +27,8 @@ def test_a_second_start_makes_nothing_twice_and_new_passwords():
     assert seeding.stand_ready() == draft
     assert Request.objects.count() == 1
     assert set(again) == set(first)
-    assert User.objects.count() == len(first)
+    assert User.objects.filter(service=None).count() == len(first)
+    assert User.objects.filter(service__isnull=False).count() == 1
     for role, account in again.items():
         user = User.objects.get(username=account.username)
         assert user.check_password(account.password), role

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from django.contrib.sessions.backends.signed_cookies import SessionStore
@@ -196,4 +197,5 @@ def test_a_poll_of_somebody_who_signed_out_leads_to_the_sign_in_page(world, clie
     campaign = world.own.ref("campaign").rpartition("/")[2]
     for url in ("/", "/e/demo/", "/e/demo/jobs/", "/e/demo/sites/", f"/e/demo/campaigns/{campaign}/"):
         answer = client.get(url, POLL)
-        assert (answer.status_code, answer.headers["HX-Redirect"], answer.content) == (401, "/sign-in/", b""), url
+        there = f"/sign-in/?next={quote(url, safe='')}"
+        assert (answer.status_code, answer.headers["HX-Redirect"], answer.content) == (401, there, b""), url

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -11,7 +11,7 @@ from poms_client.commands._common import AsJson, Limit, Quiet, connect, for_each
 from poms_client.errors import UsedWrongly
 from poms_client.output import Output, note
 
-COLUMNS = ("id", "name", "created", "expires", "last_used", "revoked")
+COLUMNS = ("id", "name", "account", "scopes", "experiments", "created", "expires", "used", "revoked")
 
 app = noun_app("token", "Tokens for programs: list, create, revoke.")
 
@@ -29,12 +29,27 @@ def list_tokens(limit: Limit = None, as_json: AsJson = False, quiet: Quiet = Fal
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
     days: Annotated[int, typer.Option(metavar="N", min=1, help="How long it is valid.")] = 30,
+    scope: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="SCOPE", help="It may only this: read, file, operate, decide, a permission; repeatable."),
+    ] = None,
+    only_experiment: Annotated[
+        Optional[list[str]], typer.Option(metavar="E", help="It is good only in this experiment; repeatable.")
+    ] = None,
+    account: Annotated[
+        str, typer.Option("--for", metavar="ACCOUNT", help="For a service account of yours, such as nightly@demo.")
+    ] = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Create a token and print its secret, this once, as the only line of stdout."""
     output = Output(as_json=as_json, quiet=quiet)
-    answer = connect().post("tokens", {"name": name, "days": days})
+    body: dict[str, Any] = {"name": name, "days": days}
+    # Only what was asked for is sent: an older service does not know the rest.
+    body.update({key: value for key, value in (
+        ("scopes", scope), ("experiments", only_experiment), ("account", account)
+    ) if value})  # fmt: skip
+    answer = connect().post("tokens", body)
     if output.as_json:
         output.document(answer)
     elif output.quiet:

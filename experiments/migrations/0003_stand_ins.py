@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('contenttypes', '0002_remove_content_type_name'),
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('experiments', '0001_tables'),
+        ('experiments', '0002_sign_in'),
     ]
 
     operations = [
