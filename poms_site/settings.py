@@ -178,7 +178,7 @@ MAIL_FROM = env.str("POMS_MAIL_FROM", default="poms@localhost")
 # A bulk action makes one notice: those who are told are told when it has been quiet for so long.
 NOTICE_QUIET_SECONDS = env.float("POMS_NOTICE_QUIET_SECONDS", default=5.0)
 # Hosts and networks that are not on the public internet and may be called all the same (webhooks, service desk).
-HTTP_ALLOW = env.list("POMS_HTTP_ALLOW", default=[])
+HTTP_ALLOW = [entry.strip() for entry in env.str("POMS_HTTP_ALLOW", default="").split(",") if entry.strip()]
 
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))

@@ -33,6 +33,7 @@ NOUNS = {
     "site": ("site", "app"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
+    "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),
 }

@@ -136,7 +136,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='notice',
-            constraint=models.UniqueConstraint(fields=('recipient', 'experiment', 'kind', 'key'), name='integrations_notice_key_uq', nulls_distinct=False),
+            constraint=models.UniqueConstraint(condition=models.Q(('recipient__isnull', False)), fields=('recipient', 'kind', 'key'), name='integrations_notice_person_uq'),
+        ),
+        migrations.AddConstraint(
+            model_name='notice',
+            constraint=models.UniqueConstraint(condition=models.Q(('recipient__isnull', True)), fields=('experiment', 'kind', 'key'), name='integrations_notice_experiment_uq'),
         ),
         migrations.AddIndex(
             model_name='ticket',

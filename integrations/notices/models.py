@@ -62,9 +62,13 @@ class Notice(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["recipient", "experiment", "kind", "key"], name="integrations_notice_key_uq",
-                nulls_distinct=False,
-            )
+                fields=["recipient", "kind", "key"], name="integrations_notice_person_uq",
+                condition=Q(recipient__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["experiment", "kind", "key"], name="integrations_notice_experiment_uq",
+                condition=Q(recipient__isnull=True),
+            ),
         ]  # fmt: skip
         indexes = [
             models.Index(fields=["recipient", "-id"], name="integrations_notice_of_ix"),

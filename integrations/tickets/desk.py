@@ -91,6 +91,12 @@ def set_desk(experiment: Experiment, *, url: str, credential: str, group: str, b
     )  # fmt: skip
 
 
+def try_again(experiment: Experiment) -> int:
+    """Let tickets of an experiment that did not come about be tried anew; return how many."""
+    rows = Ticket.objects.filter(experiment=experiment).exclude(error="")
+    return rows.update(due_at=clock.due(), tries=0)
+
+
 # --- Saying it --------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from poms_site.web import acting, campaigns, docs, files, requests, search, sites, work
+from poms_site.web import acting, campaigns, docs, files, notices, requests, search, sites, work
 from poms_site.web.home import HomePage, OverviewPage, StylePage
 from poms_site.web.sign_in import SignInPage, SignOut, SwitchPage
 
@@ -23,5 +23,6 @@ urlpatterns = [
     *campaigns.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,
+    *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

@@ -114,6 +114,12 @@ files GET                view            place            200
 file GET                 view            file-name        200
 file-content GET         view            file-name        200
 sites GET                view            place            200
+notices GET              signed_in       me               200
+notices POST             signed_in       me               303
+notice-choices GET       signed_in       me               200
+notice-choices POST      signed_in       me               303
+outbox GET               administer      place            200
+outbox POST              administer      place            303
 docs GET                 public          docs             200
 docs-search GET          public          docs             200
 docs-part GET            public          docs             200
@@ -123,7 +129,14 @@ docs-source GET          public          docs             200
 """
 
 # The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
-WITHOUT_A_STEP = ("request-check POST", "bulk-hold POST", "sign-in POST", "sign-out POST")
+WITHOUT_A_STEP = (
+    "request-check POST",
+    "bulk-hold POST",
+    "notices POST",
+    "notice-choices POST",
+    "sign-in POST",
+    "sign-out POST",
+)
 DOCS = {
     "docs": {}, "docs-search": {}, "docs-part": {"part": "guide"}, "docs-page": {"part": "guide", "name": "words"},
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
@@ -138,6 +151,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"title": "as the matrix says", "production_stage": "mc", "definition": corner.definition}
     if line.route == "sign-in":
         return {"username": "experimenter", "password": "not this"}
+    if line.route == "outbox":
+        return {"do": "webhook", "url": "https://hooks.example.org/poms", "reason": "to see who may"}
     return {"reason": "to see who may", "rank": "60"}
 
 
