@@ -87,8 +87,10 @@ def call(
         raise Unsure(f"{_host(url)} broke off the connection") from error
     except requests.exceptions.Timeout as error:
         raise Unsure(f"{_host(url)} did not answer within {seconds:g} s") from error
-    except (requests.exceptions.RequestException, UnicodeError) as error:
-        raise Refused(f"{url[:200]} cannot be called: {error}") from error
+    except (ValueError, requests.exceptions.RequestException) as error:
+        if isinstance(error, ValueError):  # an address or a header that is none: it never left
+            raise Refused(f"{url[:200]} cannot be called: {error}") from error
+        raise Unsure(f"{_host(url)} broke off its answer") from error
 
 
 def check(url: str) -> None:
