@@ -79,11 +79,6 @@ class Notice(models.Model):
         return self.subject
 
     @property
-    def word(self) -> str:
-        """Return what kind of notice it is, as people read it."""
-        return BY_KEY[self.kind].word if self.kind in BY_KEY else "A test that you asked for"
-
-    @property
     def more(self) -> int:
         """Return how many things it is about beside those that it lists."""
         return max(0, len(self.things) - len(self.lines))
