@@ -1,4 +1,4 @@
-"""Outside systems by name, and the tables of the local catalogue."""
+"""Outside systems by name, the tables of the local catalogue, and those of notices and tickets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from django.db.models.functions import Now
 
 from experiments.models import Experiment
 from experiments.scoping import Scoped
+from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
+from integrations.tickets.models import Desk, Ticket, TicketNote
+
+__all__ = [
+    "BatchSystem", "Choices", "Dataset", "Desk", "File", "LedgerPlace", "Message", "Notice", "Parentage", "Ticket",
+    "TicketNote", "Webhook",
+]  # fmt: skip
 
 
 class BatchSystem(models.Model):

@@ -23,6 +23,7 @@ def prepare(verb: str) -> None:
         _clear(state)
     state.mkdir(parents=True, exist_ok=True)
     os.environ["POMS_STATE"] = str(state)
+    os.environ.setdefault("POMS_HTTP_ALLOW", "127.0.0.1,::1")  # webhooks and service desks to try things with
     try:
         embedded.ensure(state / "pg", durable=verb != "demo")
     except embedded.EmbeddedError as error:

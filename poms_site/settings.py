@@ -215,6 +215,18 @@ Q_CLUSTER = {
 # Where jobs reach the API to report themselves; empty: they are only asked about.
 PUBLIC_URL = env.str("POMS_PUBLIC_URL", default="").rstrip("/")
 
+# --- Notices --------------------------------------------------------------------------------------------------
+MAIL_HOST = env.str("POMS_MAIL_HOST", default="")
+MAIL_PORT = env.int("POMS_MAIL_PORT", default=25)
+MAIL_TLS = env.str("POMS_MAIL_TLS", default="none")
+MAIL_USER = env.str("POMS_MAIL_USER", default="")
+MAIL_PASSWORD = env.str("POMS_MAIL_PASSWORD", default="")
+MAIL_FROM = env.str("POMS_MAIL_FROM", default="poms@localhost")
+# A bulk action makes one notice: those who are told are told when it has been quiet for so long.
+NOTICE_QUIET_SECONDS = env.float("POMS_NOTICE_QUIET_SECONDS", default=5.0)
+# Hosts and networks that are not on the public internet and may be called all the same (webhooks, service desk).
+HTTP_ALLOW = [entry.strip() for entry in env.str("POMS_HTTP_ALLOW", default="").split(",") if entry.strip()]
+
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
 LOCAL_LAUNCHES = Path(env.str("POMS_LOCAL_LAUNCHES", default=str(STATE_DIR / "launches")))

@@ -112,6 +112,10 @@ class Client:
         headers = {"If-Match": if_match} if if_match else {}
         return self._json(self._send("PATCH", path, body=body, headers=headers, repeat=bool(if_match)))
 
+    def put(self, path: str | Sequence[str], body: Any) -> Any:
+        """Set fields of an object to values: said twice it is as said once, so it is repeated while unavailable."""
+        return self._json(self._send("PUT", path, body=body))
+
     def verb(self, collection: str, ref: str, verb: str, reason: str = "", **more: Any) -> Any:
         """Say a verb to one object, such as hold, with the reason.
 

@@ -34,6 +34,7 @@ NOUNS = {
     "template": ("template", "app"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
+    "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),
 }

@@ -12,8 +12,10 @@ from django.urls import reverse
 from approvals import queries as requests
 from experiments.models import Experiment
 from experiments.scoping import experiments_for, held_on, holds_anywhere
+from integrations.models import Notice
 
 ADMIN = ("decide_request", "define", "administer")
+MOST_UNREAD = 99
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("outbox", "Outbox", "outbox", "administer"),
 )
 
 
@@ -68,6 +71,12 @@ def places(request: HttpRequest, experiment: Experiment | None, held: frozenset[
     return found
 
 
+def unread(request: HttpRequest) -> str:
+    """Return how many notices the person has not read, no more than a hundred counted."""
+    number = Notice.objects.visible_to(request.user).filter(read_at=None)[: MOST_UNREAD + 1].count()
+    return f"{MOST_UNREAD}+" if number > MOST_UNREAD else str(number or "")
+
+
 def context(request: HttpRequest, page: Any) -> dict[str, Any]:
     """Return what base.html shows around a page."""
     help_address = getattr(page, "help", "/docs/")
@@ -81,7 +90,7 @@ def context(request: HttpRequest, page: Any) -> dict[str, Any]:
     return {
         "page": page, "help": help_address, "place": getattr(page, "place", ""), "current": experiment,
         "experiments": experiments_of(request), "places": places(request, experiment, held), "may": held,
-        "version": settings.VERSION, "administers": holds_anywhere(request.user, ADMIN),
+        "version": settings.VERSION, "administers": holds_anywhere(request.user, ADMIN), "unread": unread(request),
         **_contacts(),
     }  # fmt: skip
 

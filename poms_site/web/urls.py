@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from poms_site.web import account, acting, campaigns, docs, files, request_form, requests, search, sign_in, sites, work
+from poms_site.web import (
+    account,
+    acting,
+    campaigns,
+    docs,
+    files,
+    notices,
+    request_form,
+    requests,
+    search,
+    sign_in,
+    sites,
+    work,
+)
 from poms_site.web.home import HomePage, OverviewPage, StylePage
 
 urlpatterns = [
@@ -22,5 +35,6 @@ urlpatterns = [
     *campaigns.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,
+    *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

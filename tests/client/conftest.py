@@ -72,7 +72,7 @@ class Service:
             def handle_any(self) -> None:
                 service.handle(self)
 
-            do_GET = do_POST = do_PATCH = handle_any  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = handle_any  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Tests read `asked` instead."""

@@ -403,3 +403,51 @@ def test_sites_are_listed_with_their_last_job(service, poms):
     done = poms("site", "list", "--experiment", "demo", "--nodes")
     assert done.out.splitlines()[1].split("\t")[:2] == ["demo", "local"]
     assert service.asked[0].query["by"] == "node"
+
+
+def test_notices_are_listed_and_marked_as_read(service, poms):
+    service.pages(
+        "notices/", [{"id": 7, "at": "2026-11-22T09:00:00Z", "subject": "r1 waits\x1b[31m", "actor": "user:a"}]
+    )
+    done = poms("notice", "list", "--unread")
+    assert done.out.splitlines()[1].split("\t")[0] == "7"
+    assert "\x1b" not in done.out
+    assert service.asked[0].query["unread"] == "1"
+    service.on("POST", "notices/read/", {"read": 1})
+    assert "1 marked as read" in poms("notice", "read", "7").err
+    assert service.asked[-1].body == {"ids": [7]}
+    poms("notice", "read", "--all")
+    assert service.asked[-1].body == {}
+    for wrong in ((), ("7", "--all")):
+        asked = len(service.asked)
+        assert poms("notice", "read", *wrong).code == 64
+        assert len(service.asked) == asked
+
+
+def test_choices_of_notices_are_shown_and_set(service, poms):
+    answer = {
+        "kinds": {"decided": "digest", "watched": "none"},
+        "digest_hour": 8,
+        "zone": "Europe/Zurich",
+        "webhook": "",
+    }
+    service.on("GET", "notices/choices/", answer)
+    service.on("PUT", "notices/choices/", answer)
+    assert poms("notice", "choices", "--quiet").out.splitlines() == ["decided=digest", "watched=none"]
+    poms("notice", "set", "decided=digest", "--hour", "8", "--zone", "Europe/Zurich", "--webhook", "")
+    assert service.asked[-1].body == {
+        "kinds": {"decided": "digest"},
+        "digest_hour": 8,
+        "zone": "Europe/Zurich",
+        "webhook": "",
+    }
+    for wrong in ((), ("decided",), ("--hour", "24")):
+        asked = len(service.asked)
+        assert poms("notice", "set", *wrong).code == 64
+        assert len(service.asked) == asked
+
+
+def test_setting_choices_is_repeated_while_the_service_is_unavailable(service, poms):
+    service.on("PUT", "notices/choices/", service.problem(503, "Not available"), {"kinds": {}})
+    assert poms("notice", "set", "watched=none", POMS_RETRY_SECONDS="10").code == 0
+    assert len(service.asked) == 2

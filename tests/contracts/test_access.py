@@ -112,6 +112,11 @@ setups-list GET           view            list            200
 setups-list POST          define          made            201
 files-list GET            view            list            200
 sites-list GET            view            list            200
+notices-list GET          signed_in       me              200
+notices-read POST         signed_in       me              200
+notices-choices GET       signed_in       me              200
+notices-choices PUT       signed_in       me              200
+notices-test POST         signed_in       me              201
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404
@@ -137,6 +142,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "requests-attach": {"name": "a.txt", "content": "aGFsbG8="},
     "requests-watch": {},
     "requests-unwatch": {},
+    "notices-read": {},
+    "notices-choices": {"kinds": {"decided": "digest"}, "digest_hour": 8},
+    "notices-test": {},
     "campaigns-prioritise": {"rank": 60, "reason": "it is urgent"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
     "setups-list": {"name": "new"},
@@ -299,7 +307,7 @@ def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
 
 def _anybody(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     """Who is signed in, about themselves or about what they may see (the content: test_tokens, test_events)."""
-    body = BODIES[line.route] if line.method == "POST" else None
+    body = None if line.method == "GET" else BODIES[line.route]
     answer = matrix.ask(line, user, reverse(line.route), body)
     matrix.judge(line, who, "self", answer, 401 if who == "anonymous" else line.status)
 

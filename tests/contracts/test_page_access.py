@@ -151,6 +151,12 @@ files GET                view            place            200
 file GET                 view            file-name        200
 file-content GET         view            file-name        200
 sites GET                view            place            200
+notices GET              signed_in       me               200
+notices POST             signed_in       me               303
+notice-choices GET       signed_in       me               200
+notice-choices POST      signed_in       me               303
+outbox GET               administer      place            200
+outbox POST              administer      place            303
 docs GET                 public          docs             200
 docs-search GET          public          docs             200
 docs-part GET            public          docs             200
@@ -161,8 +167,8 @@ docs-source GET          public          docs             200
 
 # The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
 WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-drop POST", "request-watch POST",
-                  "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "bulk-hold POST",
-                  "sign-out POST")  # fmt: skip
+                  "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
+                  "notice-choices POST", "bulk-hold POST", "sign-out POST")  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
 DOCS = {
@@ -181,6 +187,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"name": "mine", "days": "1"}
     if line.route == "sign-in":
         return {"username": "experimenter", "password": "not this"}
+    if line.route == "outbox":
+        return {"do": "webhook", "url": "https://hooks.example.org/poms", "reason": "to see who may"}
     if line.route == "request-attach":
         return {"file": SimpleUploadedFile("a.txt", b"hallo")}
     like = corner.ref("like").rpartition("/")[2]

@@ -28,7 +28,7 @@ class Look:
         return self.status == 200 and not self.press and not self.brief and self.route not in FORMS
 
 
-FORMS = {"sign-in", "request-new", "request-edit"}
+FORMS = {"sign-in", "request-new", "request-edit", "notice-choices", "outbox"}
 
 
 def _verb(noun: str, verb: str, role: str, thing: str) -> Look:
@@ -101,6 +101,11 @@ PAGES = (
     Look("file-text", "file", f"{E}/files/{{text}}/", "experimenter"),
     Look("file-binary", "file", f"{E}/files/{{binary}}/", "experimenter"),
     Look("sites", "sites", f"{E}/sites/", "operator"),
+    # Notices
+    Look("notices", "notices", "/notices/", "approver"),
+    Look("notices-empty", "notices", "/notices/", "guest"),
+    Look("notice-choices", "notice-choices", "/account/notices/", "experimenter"),
+    Look("outbox", "outbox", f"{E}/outbox/", "administrator"),
     # Verbs, as pages and in the dialog
     _verb("campaign", "hold", "operator", "held"),
     Look("dialog-release", "campaign-release", f"{E}/campaigns/{{held}}/", "operator", press="Release"),

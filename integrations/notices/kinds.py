@@ -1,0 +1,33 @@
+"""The kinds of notices, as data: what each is about, and how people get it who have chosen nothing. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AT_ONCE, DIGEST, NONE = "at_once", "digest", "none"
+HOW = {AT_ONCE: "at once", DIGEST: "once a day", NONE: "not at all"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of notice, in the words of the page on which people choose."""
+
+    key: str
+    word: str
+    default: str
+
+
+KINDS = (
+    Kind("decide", "A request waits for your decision", AT_ONCE),
+    Kind("decided", "Your request was decided: approved, returned, rejected or consolidated", AT_ONCE),
+    Kind("mentioned", "Somebody mentioned you, or commented on your request", AT_ONCE),
+    Kind("watched", "A request that you watch changed", DIGEST),
+    Kind("tested", "A test run of your request ended", AT_ONCE),
+    Kind("campaign", "Your campaign finished or failed", AT_ONCE),
+    Kind("keep_up", "Your keep-up lapses soon, or has lapsed", AT_ONCE),
+    Kind("expiring", "A token, service account or certificate of yours ends soon", DIGEST),
+    Kind("operator", "Something needs an operator, such as a launch of which nobody knows whether it ran", AT_ONCE),
+)
+BY_KEY = {kind.key: kind for kind in KINDS}
+# Asked for by hand, so nobody chooses about it.
+TEST = "test"

@@ -1,0 +1,1 @@
+"""Tickets about requests in the laboratory's service desk."""

@@ -1,0 +1,364 @@
+"""Who is told what: rules from the ledger's transitions to notices, and the loop that writes and sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q
+
+from approvals.models import Request
+from campaigns.models import Campaign
+from core import differences, ledger
+from core.crashpoints import crashpoint
+from core.models import Transition, TransitionQuerySet
+from experiments.models import ApiToken, Approver, Experiment, ExperimentGroupPermission, User
+from experiments.scoping import may
+from integrations.models import LedgerPlace, Notice
+from integrations.notices import outbox
+from integrations.notices.outbox import Draft
+from integrations.tickets import desk
+from poms_site.overview.words import shortened
+from submissions.models import Submission
+
+READER = "notify"
+AT_A_TIME = 1000
+MOST_LISTED = 20
+LONGEST_SAID = 600
+LONGEST_QUIET = timedelta(seconds=60)  # nobody waits longer than this for a bulk action to end
+STRIDE = 1000  # how many transactions nobody is told of pass before the place is written down
+END = 2**63 - 1
+LOOK_FOR_DATES = timedelta(minutes=10)
+SOON = timedelta(days=7)
+
+
+# --- The things -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of thing in the ledger: its model, what is read beside it, where its page is, and what it is called."""
+
+    model: Any
+    beside: tuple[str, ...]
+    place: str
+    title: Callable[[Any], str]
+
+    def find(self, keys: Iterable[int]) -> dict[int, Any]:
+        """Return the things of these keys."""
+        return {row.pk: row for row in self.model.objects.select_related(*self.beside).filter(pk__in=set(keys))}
+
+    def link(self, thing: Any) -> str:
+        """Return the address of a thing's page, without the site."""
+        return f"/e/{thing.experiment.name}/{self.place}/{thing.ref.rpartition('/')[2]}/"
+
+
+SOURCES = {
+    "request": Source(Request, ("experiment", "requester"), "requests", lambda row: row.title),
+    "campaign": Source(Campaign, ("experiment", "owner"), "campaigns", lambda row: row.name),
+    "submission": Source(
+        Submission, ("experiment", "batch__stage__campaign"), "submissions",
+        lambda row: f"{row.batch.stage.campaign.name}, stage {row.batch.stage.name}",
+    ),
+}  # fmt: skip
+
+
+# --- The rules --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of transition and who is told of it.
+
+    `says` follows the thing's name (r7 waits for your decision), `many` follows their number (3 requests wait …).
+    """
+
+    kind: str
+    of: str
+    verb: str
+    who: Callable[[Any], Iterable[User]]
+    says: str
+    many: str
+    sources: tuple[str, ...] = ()  # only from these states; none: from any
+
+    def hears(self, event: Transition) -> bool:
+        """Tell whether the rule answers to a transition."""
+        fits = (self.of, self.verb) == (event.kind, event.verb)
+        return fits and (not self.sources or event.source in self.sources)
+
+
+def approvers(request: Request) -> Iterable[User]:
+    """Return who is registered to decide on the request's production stage: people, and those of groups."""
+    rows = Approver.objects.filter(experiment=request.experiment, production_stage=request.production_stage)
+    named = Q(pk__in=rows.filter(user__isnull=False).values("user"))
+    return User.objects.filter(named | Q(groups__in=rows.filter(group__isnull=False).values("group"))).distinct()
+
+
+def requester(request: Request) -> Iterable[User]:
+    """Return who asks."""
+    return [request.requester]
+
+
+def owner(campaign: Campaign) -> Iterable[User]:
+    """Return whose campaign it is."""
+    return [campaign.owner]
+
+
+def operators(thing: Any) -> Iterable[User]:
+    """Return who may operate in the experiment by a role there."""
+    granted = ExperimentGroupPermission.objects.filter(content_object=thing.experiment, permission__codename="operate")
+    return User.objects.filter(groups__in=granted.values("group")).distinct()
+
+
+# What has not begun is cancelled with its request, of which the requester is told.
+BEGUN = ("approved", "running", "failed")
+RULES = (
+    Rule("decide", "request", "file", approvers, "waits for your decision", "requests wait for your decision"),
+    Rule("decided", "request", "approve", requester, "is approved", "of your requests are approved"),
+    Rule("decided", "request", "return", requester, "was returned to you", "of your requests were returned to you"),
+    Rule("decided", "request", "reject", requester, "was rejected", "of your requests were rejected"),
+    Rule("decided", "request", "withdraw", requester, "was withdrawn", "of your requests were withdrawn"),
+    Rule("decided", "request", "supersede", requester, "became part of another", "of your requests became one"),
+    Rule("campaign", "campaign", "succeed", owner, "has succeeded", "of your campaigns have succeeded"),
+    Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed"),
+    Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
+    Rule("operator", "submission", "ask_person", operators, "may have run: say whether it did",
+         "launches may have run: say whether they did"),
+)  # fmt: skip
+
+
+# --- The loop ---------------------------------------------------------------------------------------------------
+
+
+def notify() -> int:
+    """Write what is to be told, then send what is due; return how many steps that were."""
+    return compose() + outbox.send(may_see) + desk.bring_up_to_date()
+
+
+def may_see(user: User, notice: Notice) -> bool:
+    """Tell whether a person may see, now, all that a notice is about: by the same root as every page (design 9)."""
+    if not user.is_active:
+        return False
+    if notice.experiment is not None and not may(user, "view", notice.experiment):
+        return False
+    source = SOURCES.get(notice.of)
+    if source is None:
+        return True
+    return bool(source.model.objects.visible_to(user).filter(pk__in=notice.things).count() == len(notice.things))
+
+
+def compose() -> int:
+    """Read the ledger on from our place; write notices and the new place in one transaction; return how many events.
+
+    One reader at a time. An event is behind the place exactly when its notices are written.
+    """
+    with transaction.atomic():
+        place = LedgerPlace.objects.select_for_update(skip_locked=True).filter(reader=READER).first()
+        horizon, at = _now()
+        if place is None:
+            # Either somebody else reads just now, or nobody ever has: then what was before is told to nobody.
+            LedgerPlace.objects.bulk_create(
+                [LedgerPlace(reader=READER, txid=horizon - 1, last_id=END)], ignore_conflicts=True
+            )
+            return 0
+        events = ledger.feed(_heard(), (place.txid, place.last_id), AT_A_TIME)
+        ready = events[: settled(events, at, timedelta(seconds=settings.NOTICE_QUIET_SECONDS))]
+        drafts = [draft for group in groups(ready) for draft in _drafts(group)]
+        dated = place.looked_at is None or at - place.looked_at > LOOK_FOR_DATES
+        if dated:
+            drafts += [draft for look in DATES for draft in look(at)]
+            place.looked_at = at
+        outbox.enter(drafts)
+        _tickets(ready)
+        moved = bool(ready)
+        if ready:
+            place.txid, place.last_id = ready[-1].txid, ready[-1].pk
+        elif not events and horizon - place.txid > STRIDE:
+            place.txid, place.last_id, moved = horizon - 1, END, True
+        if moved or dated:
+            place.save()
+            crashpoint("notify.before_commit")
+    return len(ready)
+
+
+def _heard() -> TransitionQuerySet:
+    """Return the transitions to which anything answers; jobs' are in other partitions, which are not touched."""
+    verbs: dict[str, set[str]] = {}
+    for of, verb in (*((rule.of, rule.verb) for rule in RULES), *TOLD):
+        verbs.setdefault(of, set()).add(verb)
+    fits = reduce(or_, (Q(kind=of, verb__in=sorted(names)) for of, names in verbs.items()))
+    return Transition.objects.filter(fits, kind__in=sorted(verbs))
+
+
+def _now() -> tuple[int, datetime]:
+    """Return the oldest transaction that still runs, and the database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, clock_timestamp()")
+        horizon, at = cursor.fetchone()
+        return int(horizon), at
+
+
+def act_of(event: Transition) -> tuple[Any, ...]:
+    """Return what makes events one act: the same verb by the same actor on things of one kind and experiment."""
+    return event.kind, event.verb, event.actor, event.experiment_id
+
+
+def settled(events: Sequence[Transition], at: datetime, quiet: timedelta) -> int:
+    """Return how many of the events, from the oldest on, may be told of: those of acts that seem to have ended.
+
+    An act is never cut in two while more of it may come, but for one that has gone on for so long that nobody should
+    wait for its end.
+    """
+    first = {act_of(event): event.at for event in reversed(events)}
+    last = {act_of(event): event.at for event in events}
+    long = {act for act, begun in first.items() if at - begun >= LONGEST_QUIET or len(events) == AT_A_TIME}
+    warm = {act for act, latest in last.items() if at - latest < quiet} - long
+    end = next((n for n, event in enumerate(events) if act_of(event) in warm), len(events))
+    while cut := {act_of(event) for event in events[:end]} & {act_of(event) for event in events[end:]} - long:
+        end = next(n for n, event in enumerate(events) if act_of(event) in cut)
+    return end
+
+
+def groups(events: Sequence[Transition]) -> list[list[Transition]]:
+    """Return events by the act that they belong to, each thing once, in the order of the ledger."""
+    found: dict[tuple[Any, ...], dict[int, Transition]] = {}
+    for event in events:
+        found.setdefault(act_of(event), {})[event.thing_id] = event
+    return [list(group.values()) for group in found.values()]
+
+
+@dataclass
+class _Seen:
+    """What one pass knows already of who may see which experiment."""
+
+    known: dict[tuple[int, int], bool] = field(default_factory=dict)
+
+    def may(self, user: User, experiment: Experiment) -> bool:
+        key = (user.pk, experiment.pk)
+        if key not in self.known:
+            self.known[key] = may(user, "view", experiment)
+        return self.known[key]
+
+
+def _drafts(group: Sequence[Transition]) -> list[Draft]:
+    """Return what is to be told of one act: one draft for each rule and person, and one for the webhook."""
+    source, seen = SOURCES[group[0].kind], _Seen()
+    things = source.find(event.thing_id for event in group)
+    found: list[Draft] = []
+    for rule in RULES:
+        heard = [event for event in group if rule.hears(event) and event.thing_id in things]
+        told: dict[int, tuple[User, list[Transition]]] = {}
+        for event in heard:
+            thing = things[event.thing_id]
+            for user in rule.who(thing):
+                if user.is_active and event.actor != f"user:{user.username}" and seen.may(user, thing.experiment):
+                    told.setdefault(user.pk, (user, []))[1].append(event)
+        found += [_draft(rule, source, things, user, events) for user, events in told.values()]
+        if heard:
+            found.append(_draft(rule, source, things, None, heard))
+    return found
+
+
+def _draft(
+    rule: Rule, source: Source, things: dict[int, Any], user: User | None, events: Sequence[Transition]
+) -> Draft:
+    first = things[events[0].thing_id]
+    alone = len(events) == 1
+    name = first.ref.rpartition("/")[2]
+    title = shortened(source.title(first), 120)
+    return Draft(
+        recipient=user, experiment=first.experiment, kind=rule.kind, key=f"{rule.verb}:{events[0].txid}-{events[0].pk}",
+        of=rule.of, things=[event.thing_id for event in events], ref=first.ref if alone else "",
+        link=source.link(first) if alone else f"/e/{first.experiment.name}/{source.place}/",
+        subject=f"{name} {rule.says}: {title}" if alone else f"{len(events)} {rule.many}",
+        lines=[_line(source, things[event.thing_id], event) for event in events[:MOST_LISTED]],
+        actor=events[0].actor,
+    )  # fmt: skip
+
+
+def _line(source: Source, thing: Any, event: Transition) -> dict[str, str]:
+    reason, _ = differences.parted(event.reason)
+    return {
+        "ref": thing.ref, "title": shortened(source.title(thing), 200), "link": source.link(thing),
+        "said": shortened(reason.strip(), LONGEST_SAID), "by": event.actor.partition(":")[2],
+    }  # fmt: skip
+
+
+# --- Dates that come: nothing happens in the ledger when they do ---------------------------------------------------
+
+
+def ending_tokens(at: datetime) -> list[Draft]:
+    """Return what is to be told of tokens that end soon, each once."""
+    rows = ApiToken.objects.filter(expires_at__gt=at, expires_at__lt=at + SOON, revoked_at=None, user__is_active=True)
+    # One that was made for a few days only ends soon from its beginning.
+    ending = [row for row in rows.select_related("user") if row.expires_at - row.created_at > SOON]
+    return _untold(
+        Draft(
+            row.user,
+            None,
+            "expiring",
+            f"token:{row.pk}",
+            link="/docs/guide/command-line/#who-you-are-and-where",
+            subject=f"Your token {shortened(row.name, 60)} ends on {row.expires_at:%Y-%m-%d} at"
+            f" {row.expires_at:%H:%M} UTC",
+        )
+        for row in ending
+    )
+
+
+DATES: tuple[Callable[[datetime], list[Draft]], ...] = (ending_tokens,)
+
+
+def _untold(drafts: Iterable[Draft]) -> list[Draft]:
+    """Return the drafts that nobody has been told yet."""
+    drafts = list(drafts)
+    rows = Notice.objects.filter(key__in=[draft.key for draft in drafts])
+    told = set(rows.values_list("recipient_id", "kind", "key")) if drafts else set()
+    return [draft for draft in drafts if (draft.recipient.pk, draft.kind, draft.key) not in told]
+
+
+# --- Tickets ----------------------------------------------------------------------------------------------------
+
+
+def _tickets(events: Sequence[Transition]) -> None:
+    """Write down what is to be said in tickets: one is opened when a request is filed, and ends with its campaign."""
+    heard = [e for e in events if (e.kind, e.verb) in TOLD]
+    desks = desk.open_for({event.experiment_id for event in heard})
+    heard = [event for event in heard if event.experiment_id in desks]
+    requests = SOURCES["request"].find(event.thing_id for event in heard if event.kind == "request")
+    campaigns = [event.thing_id for event in heard if event.kind == "campaign"]
+    rows = Request.objects.filter(campaign__in=campaigns).select_related("experiment")
+    of_campaign = {row.campaign_id: row for row in rows}
+    for event in heard:
+        row = requests.get(event.thing_id) if event.kind == "request" else of_campaign.get(event.thing_id)
+        if row is None:
+            continue
+        if event.verb == "file":
+            desk.want(row.experiment, row.ref, title=f"POMS {row.ref}: {row.title}", text=_description(row))
+        what, closes = TOLD[event.kind, event.verb]
+        reason, _ = differences.parted(event.reason)
+        who = event.actor.partition(":")[2]
+        desk.tell(row.ref, f"{event.txid}-{event.pk}", f"{what} by {who}: {reason.strip()}", closes=closes)
+
+
+TOLD = {
+    ("request", "file"): ("Filed", False), ("request", "approve"): ("Approved", False),
+    ("request", "return"): ("Returned", False), ("request", "reject"): ("Rejected", True),
+    ("request", "withdraw"): ("Withdrawn", True), ("request", "supersede"): ("Put together with another", True),
+    ("campaign", "succeed"): ("Campaign succeeded,", True), ("campaign", "fail"): ("Campaign failed,", False),
+    ("campaign", "relaunch"): ("Launched again", False),
+}  # fmt: skip
+
+
+def _description(row: Request) -> str:
+    page = f"{settings.PUBLIC_URL}{SOURCES['request'].link(row)}" if settings.PUBLIC_URL else row.ref
+    return (
+        f"{row.title}\n\n{row.requester.username} asks {row.experiment.name} for {row.production_stage}, priority"
+        f" {row.priority}. {page}"
+    )
