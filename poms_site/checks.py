@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from submissions.fairness import depth_of
+
 OLDEST_POSTGRESQL = 150000
 
 
@@ -95,3 +97,16 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         (q["timeout"] > settings.STATEMENT_SECONDS, "POMS_STATEMENT_SECONDS must be below the task timeout"),
     ]
     return [Error(f"Q_CLUSTER: {text}.", id="poms.E002") for holds, text in rules if not holds]
+
+
+@register()
+def line_can_be_read(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What the order of waiting work goes by can be read."""
+    found: list[CheckMessage] = []
+    try:
+        depth_of(settings.QUEUE_DEPTH, 1)
+    except ValueError as error:
+        found.append(Error(f"POMS_QUEUE_DEPTH: {error}.", hint="0 is no limit.", id="poms.E004"))
+    if not 0 <= settings.QUEUE_AGEING <= 1000:
+        found.append(Error("POMS_QUEUE_AGEING is not between 0 and 1000 points an hour.", id="poms.E005"))
+    return found

@@ -41,7 +41,7 @@ class CampaignsPage(Page):
         """Show a page of them; the table lives."""
         rows = Campaign.objects.visible_to(request.user).filter(experiment=self.here)
         found = listed(request, rows.select_related("experiment", "owner"), FILTERS)
-        bulk = [verb for verb in verbs.VERBS if verb.letter == "c" and verb.rule in self.held]
+        bulk = [verbs.BY_NAME["c", name] for name in verbs.BULK if verbs.may(verbs.BY_NAME["c", name], self.held)]
         states = [(word, dict(CAMPAIGN.choices())[word]) for word in ("running", "failed", "succeeded", "approved")]
         return self.show(
             "web/campaigns.html",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from poms_site.web import acting, campaigns, docs, files, requests, search, sites, work
+from poms_site.web import acting, campaigns, docs, files, queue, requests, search, sites, work
 from poms_site.web.home import HomePage, OverviewPage, StylePage
 from poms_site.web.sign_in import SignInPage, SignOut, SwitchPage
 
@@ -20,6 +20,7 @@ urlpatterns = [
     # Verbs before campaigns by name, which takes any word.
     *acting.urlpatterns,
     *work.urlpatterns,
+    *queue.urlpatterns,
     *campaigns.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,

@@ -15,6 +15,7 @@ from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
+from submissions.logic import ordering
 from submissions.models import Command, Hold, Job
 from submissions.states import JOB_RANK
 from tests import builders
@@ -28,6 +29,7 @@ SCENES = {
     ("r", "return"): ("approver", "pending"), ("r", "reject"): ("approver", "pending"),
     ("c", "hold"): ("shifter", "campaign"), ("c", "release"): ("shifter", "campaign"),
     ("c", "relaunch"): ("shifter", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
+    ("c", "boost"): ("operator", "campaign"), ("c", "unboost"): ("operator", "campaign"),
     ("c", "cancel"): ("operator", "campaign"), ("b", "relaunch"): ("shifter", "broken"),
     ("b", "recover"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
     ("s", "release"): ("shifter", "running"), ("s", "kill"): ("operator", "running"),
@@ -35,7 +37,7 @@ SCENES = {
     ("j", "release"): ("shifter", "job"), ("j", "kill"): ("operator", "job"), ("h", "release"): ("shifter", "hold"),
 }  # fmt: skip
 verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
-GIVEN = {"reason": "it <b>must</b> be", "rank": "61"}
+GIVEN = {"reason": "it <b>must</b> be", "rank": "61", "hours": "4"}
 
 
 @pytest.fixture
@@ -51,6 +53,8 @@ def scene(world, cast, as_, settings, tmp_path):
         if (verb.letter, verb.name) == ("j", "release"):
             Job.objects.update(state_code=JOB_RANK["held"])
             world.own.objects[what].refresh_from_db()
+        if (verb.letter, verb.name) == ("c", "unboost"):
+            ordering.boost(world.own.objects[what], 1, actor="user:operator", reason="a conference")
         return as_(cast.people[who]), world.own.objects[what], f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/"
 
     return of
@@ -240,7 +244,13 @@ def test_only_verbs_that_can_be_done_now_by_this_person_are_offered(world, cast)
     campaign, draft = world.own.objects["campaign"], world.own.objects["draft"]
     campaign.refresh_from_db()
     everything = frozenset(verb.rule for verb in VERBS)
-    assert [v.name for v in offered("c", campaign, everything)] == ["release", "relaunch", "prioritise", "cancel"]
+    assert [v.name for v in offered("c", campaign, everything)] == [
+        "release",
+        "relaunch",
+        "prioritise",
+        "boost",
+        "cancel",
+    ]
     assert [v.name for v in offered("c", campaign, frozenset({"watch"}))] == ["release", "relaunch"]
     assert offered("c", campaign, frozenset({"view"})) == []
     assert [v.name for v in offered("r", draft, everything)] == ["check", "file", "withdraw"]
