@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import ceil, floor
 from typing import Any
 
 from django.conf import settings
@@ -203,7 +204,7 @@ def ranks_for(wanted: Sequence[tuple[int, int, float]]) -> dict[int, int]:
     Each is (key, rank, bonus); what goes by rank + bonus. Where ranks from 0 to 100 do not suffice, because something
     has waited for so long, it comes as near as it can.
     """
-    points = [rank + bonus for _, rank, bonus in wanted]
+    points = [(rank + bonus, -key) for key, rank, bonus in wanted]  # at equal points the older goes first
     keep = _longest_falling(points)
     ranks = [rank for _, rank, _ in wanted]
     for place, (_, rank, bonus) in enumerate(wanted):
@@ -211,17 +212,17 @@ def ranks_for(wanted: Sequence[tuple[int, int, float]]) -> dict[int, int]:
             continue
         above = ranks[place - 1] + wanted[place - 1][2] if place else float("inf")
         next_kept = next((n for n in range(place + 1, len(wanted)) if n in keep), None)
-        below = points[next_kept] if next_kept is not None else float("-inf")
+        below = points[next_kept][0] if next_kept is not None else float("-inf")
         ranks[place] = _between(rank, below - bonus, above - bonus)
-    _settle(ranks, [bonus for *_, bonus in wanted])
+    _settle(ranks, wanted)
     return {key: new for (key, old, _), new in zip(wanted, ranks, strict=True) if new != old}
 
 
-def _longest_falling(points: Sequence[float]) -> set[int]:
+def _longest_falling(points: Sequence[tuple[float, int]]) -> set[int]:
     """Return the places of a longest part that is in order already."""
     best: list[tuple[int, int | None]] = []
     for place, value in enumerate(points):
-        before = max(((best[n][0], n) for n in range(place) if points[n] >= value), default=(0, None))
+        before = max(((best[n][0], n) for n in range(place) if points[n] > value), default=(0, None))
         best.append((before[0] + 1, before[1]))
     at: int | None = max(range(len(points)), key=lambda n: best[n][0]) if points else None
     found = set()
@@ -239,16 +240,21 @@ def _between(rank: int, low: float, high: float) -> int:
     return min(100, max(0, round((max(low, 0) + min(high, 100)) / 2)))
 
 
-def _settle(ranks: list[int], bonus: Sequence[float]) -> None:
+def _settle(ranks: list[int], wanted: Sequence[tuple[int, int, float]]) -> None:
     """Lower from the top, then raise from the bottom, what still goes before something above it."""
+
+    def goes_before(place: int, other: int) -> bool:
+        (key, _, bonus), (rival, _, theirs) = wanted[place], wanted[other]
+        return (ranks[place] + bonus, -key) > (ranks[other] + theirs, -rival)
+
     for place in range(1, len(ranks)):
-        most = ranks[place - 1] + bonus[place - 1] - bonus[place]
-        if ranks[place] >= most:
-            ranks[place] = max(0, min(ranks[place], int(-(-most // 1)) - 1))
+        if goes_before(place, place - 1):
+            most = ranks[place - 1] + wanted[place - 1][2] - wanted[place][2]
+            ranks[place] = max(0, min(ranks[place], ceil(most) - 1))
     for place in range(len(ranks) - 2, -1, -1):
-        least = ranks[place + 1] + bonus[place + 1] - bonus[place]
-        if ranks[place] <= least:
-            ranks[place] = min(100, max(ranks[place], int(least // 1) + 1))
+        if goes_before(place + 1, place):
+            least = ranks[place + 1] + wanted[place + 1][2] - wanted[place][2]
+            ranks[place] = min(100, max(ranks[place], floor(least) + 1))
 
 
 # --- Gathering --------------------------------------------------------------------------------------------------
@@ -381,7 +387,7 @@ class _Facts:
     def _work(
         self, campaign: Campaign, version: StageVersion, expected: int, feeds: dict[str, float]
     ) -> tuple[Work, str]:
-        known = self._measured(campaign, version)
+        known = self._measured(campaign, version, expected)
         at_once = 1 if version.type == "generator" else version.files_per_job
         progress = self.progress[version.stage_id]
         waiting, hours = self.waiting.get(version.stage_id, (0, 0.0))
@@ -425,7 +431,7 @@ class _Facts:
         ]  # fmt: skip
         return expected_units(units, passed, done)
 
-    def _measured(self, campaign: Campaign, version: StageVersion) -> Measured:
+    def _measured(self, campaign: Campaign, version: StageVersion, expected: int) -> Measured:
         own = self.of_stages.get(version.stage_id)
         if own and own[0] >= FEWEST and own[1] > 0:
             return _as_measured(own, 0.03, "stage")
@@ -434,7 +440,7 @@ class _Facts:
             return _as_measured(like, 0.3, "job type")
         asked = self.requests.get(campaign.pk)
         if asked and asked.hours_per_file:
-            at_once = 1 if version.type == "generator" else version.files_per_job
+            at_once = 1 if version.type == "generator" else max(1, min(version.files_per_job, expected))
             return Measured(max(0.1, asked.hours_per_file * 3600 * at_once), 0.2, 0.3, "request")
         return Measured(version.wall_s / 2, 0.3, 0.6, "definition")
 

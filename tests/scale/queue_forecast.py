@@ -26,7 +26,11 @@ from typing import Any
 from tests.scale.readers import TINY_SUBMIT, Site, say
 
 SLOTS = 6
-JOB = 'export TINY_JOB=\'sleep $(cat "$POMS_FORECAST/$POMS4_CAMPAIGN_NAME"); echo "$KEYS" > "$NAME"\''
+# A job takes its campaign's seconds for each of its inputs; the file is read when the job is submitted.
+JOB = (
+    'export TINY_JOB="for key in \\$KEYS; do sleep $(cat "$POMS_FORECAST/$POMS4_CAMPAIGN_NAME"); done;'
+    ' echo \\"\\$KEYS\\" > \\"\\$NAME\\""'
+)
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,17 @@ class Planned:
 def plan(count: int, seed: int) -> list[Planned]:
     """Return so many campaigns of two experiments."""
     dice = random.Random(seed)
-    return [
-        Planned(
-            ("demo", "other")[n % 3 == 2], f"q{n}", dice.choice((20, 50, 50, 80)), dice.randint(3, 8),
-            round(dice.uniform(1, 6), 1), dice.uniform(0.8, 1.2), dice.random() < 0.3,
-        )
-        for n in range(count)
-    ]  # fmt: skip
+    found = []
+    for n in range(count):
+        follows = dice.random() < 0.3
+        found.append(
+            Planned(
+                ("demo", "other")[n % 3 == 2], f"q{n}", dice.choice((20, 50, 50, 80)),
+                dice.randint(3, 4) if follows else dice.randint(3, 8),
+                round(dice.uniform(1, 2) if follows else dice.uniform(1, 6), 1), dice.uniform(0.8, 1.2), follows,
+            )
+        )  # fmt: skip
+    return found
 
 
 def definition(one: Planned) -> str:
