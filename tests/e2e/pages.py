@@ -76,6 +76,9 @@ PAGES = (
     Look("request-edit", "request-edit", f"{E}/requests/{{draft}}/edit/", "experimenter"),
     # Campaigns and what is in them
     Look("campaigns", "campaigns", f"{E}/campaigns/", "operator"),
+    Look("queue", "queue", f"{E}/queue/", "operator"),
+    Look("queue-reader", "queue", f"{E}/queue/", "experimenter"),
+    Look("queue-empty", "queue", "/e/other/queue/", "stranger"),
     Look("campaigns-guide", "campaigns", "/e/other/campaigns/", "stranger"),
     Look("campaign", "campaign", f"{E}/campaigns/{{campaign}}/", "experimenter"),
     Look("campaign-stage", "campaign", f"{E}/campaigns/{{campaign}}/?stage=reco&by=jobs", "operator"),
@@ -103,6 +106,8 @@ PAGES = (
     _verb("campaign", "release", "operator", "held"),
     _verb("campaign", "relaunch", "operator", "campaign"),
     _verb("campaign", "prioritise", "operator", "held"),
+    _verb("campaign", "boost", "operator", "held"),
+    _verb("campaign", "unboost", "operator", "held"),
     _verb("campaign", "cancel", "operator", "held"),
     _verb("request", "check", "experimenter", "draft"),
     _verb("request", "file", "experimenter", "draft"),
@@ -153,6 +158,7 @@ PAGES = (
 # Routes that show no page of their own, and why.
 NO_PAGE = {
     "sign-out": "only a POST",
+    "queue-save": "only a POST; what is refused is shown on the board",
     "switch": "leads on to the overview",
     "campaign-by-name": "leads on to the campaign",
     "file-content": "the bytes of a file",
