@@ -9,20 +9,14 @@ const show = async (submitter) => {
   const sent = new FormData(form());
   if (submitter?.name) { sent.append(submitter.name, submitter.value); }
   board.setAttribute("aria-busy", "true");
-  try {
-    const answer = await fetch(form().action, { method: "POST", body: sent });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("board");
-    if (!fresh) { form().submit(); return; }
-    const focused = document.activeElement?.id;
-    board.replaceChildren(...fresh.childNodes);
-    const again = focused && document.getElementById(focused);
-    if (again?.disabled) { again.closest("tr")?.querySelector("button:not([disabled])")?.focus(); } else { again?.focus(); }
-  } catch {
-    form().submit(); // without an answer the browser says itself what is wrong
-  } finally {
-    board.removeAttribute("aria-busy");
-  }
+  const text = await fetch(form().action, { method: "POST", body: sent }).then((answer) => answer.text()).catch(() => "");
+  board.removeAttribute("aria-busy");
+  const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("board");
+  if (!fresh) { form().submit(); return; } // the browser says itself what is wrong
+  const focused = document.activeElement?.id;
+  board.replaceChildren(...fresh.childNodes);
+  const again = focused ? document.getElementById(focused) : null;
+  (again?.disabled ? again.closest("tr")?.querySelector("button:not([disabled])") : again)?.focus();
 };
 
 document.addEventListener("submit", (event) => {
