@@ -17,7 +17,7 @@ from poms_site.overview.charts import Window, day_of, time_ticks
 from poms_site.overview.prediction import Predicted
 from poms_site.overview.queue import Proposal, Queued, propose, queue_of
 from poms_site.overview.ranking import RANKS, may_rank, require_ranker
-from poms_site.overview.words import count, duration
+from poms_site.overview.words import count, span
 from poms_site.web import errors
 from poms_site.web.acting import typed
 from poms_site.web.page import Page
@@ -207,18 +207,18 @@ def _lines(proposal: Proposal, may: set[int]) -> tuple[list[Line], Window]:
         now_, then = proposal.queue.predicted.get(key), proposal.predicted.get(key)
         by = moved.get(key, 0.0)
         before = _bar(now_, window) if proposal.ranks and now_ != then else None
-        told = f"{duration(abs(by))} {'later' if by > 0 else 'earlier'}" if abs(by) > LEAST else ""
+        told = f"{span(abs(by))} {'later' if by > 0 else 'earlier'}" if abs(by) > LEAST else ""
         rank = proposal.ranks.get(key, row.entry.rank)
         lines.append(Line(row, rank, key in may, at, then, _bar(then, window), before, told))
     return lines, window
 
 
-def _bar(span: Predicted | None, window: Window) -> Bar | None:
-    if span is None:
+def _bar(expected: Predicted | None, window: Window) -> Bar | None:
+    if expected is None:
         return None
     begin, end, early, late = (
         window.share(window.begin + timedelta(seconds=seconds))
-        for seconds in (span.start.median, span.end.median, span.end.early, span.end.late)
+        for seconds in (expected.start.median, expected.end.median, expected.end.early, expected.end.late)
     )
     return Bar(begin, max(0.3, round(end - begin, 2)), early, max(0.1, round(late - early, 2)))
 

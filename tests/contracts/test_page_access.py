@@ -207,7 +207,9 @@ class Matrix:
         if to and answer.headers.get("Location") != to:
             self.wrong.append(f"{where}: leads to {answer.headers.get('Location')} instead of {to}")
         self.wrong += [f"{where}: the {status} does not say {word!r}: {text}" for word in says if word not in text]
-        refused = status in (302, 401, 403, 404, 422, 503) or "GET" in where or where.startswith(WITHOUT_A_STEP[-2:])
+        refused = (
+            status in (302, 401, 403, 404, 409, 422, 503) or "GET" in where or where.startswith(WITHOUT_A_STEP[-2:])
+        )
         if refused and steps:
             self.wrong.append(f"{where}: the {status} left {steps} steps in the ledger")
         if not refused and not steps and not where.startswith(WITHOUT_A_STEP):
