@@ -18,6 +18,7 @@ from poms_site.web.home import with_progress
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
 from poms_site.web.things import address, find, key_path
+from submissions import queries
 
 FILTERS = (
     Filter("state", "state", by("state"), CAMPAIGN.choices()),
@@ -84,6 +85,7 @@ class CampaignPage(Page):
         return {
             "row": self.row, "asked": asked, "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
             "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
+            "boosted_until": queries.boosted_until(self.row),
         }  # fmt: skip
 
 
