@@ -64,6 +64,7 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults --full
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@$(BIN)/python -m tests.scale.readers
+	@$(BIN)/python -m tests.scale.queue_forecast
 
 ## lint         ruff, import contracts, templates, types
 lint: $(READY) types

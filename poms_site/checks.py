@@ -16,6 +16,7 @@ from django.db import connection
 from experiments.claims import BadMapping, rules_of, step_ups_of
 from integrations.people import openid
 from integrations.people.ferry import roles_of
+from submissions.fairness import depth_of
 
 OLDEST_POSTGRESQL = 150000
 
@@ -132,4 +133,17 @@ def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
             ipaddress.ip_network(network, strict=False)
         except ValueError:
             found.append(Error(f"POMS_TRUSTED_PROXIES: {network!r} is no address or network.", id="poms.E008"))
+    return found
+
+
+@register()
+def line_can_be_read(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What the order of waiting work goes by can be read."""
+    found: list[CheckMessage] = []
+    try:
+        depth_of(settings.QUEUE_DEPTH, 1)
+    except ValueError as error:
+        found.append(Error(f"POMS_QUEUE_DEPTH: {error}.", hint="0 is no limit.", id="poms.E009"))
+    if not 0 <= settings.QUEUE_AGEING <= 1000:
+        found.append(Error("POMS_QUEUE_AGEING is not between 0 and 1000 points an hour.", id="poms.E010"))
     return found

@@ -212,6 +212,10 @@ Q_CLUSTER = {
     "log_level": "WARNING",
 }
 
+# How much waits in the batch systems rather than here, and how fast what waits here gains (submissions.fairness).
+QUEUE_DEPTH = env.str("POMS_QUEUE_DEPTH", default="2x")
+QUEUE_AGEING = env.float("POMS_QUEUE_AGEING", default=1.0)
+
 # Where jobs reach the API to report themselves; empty: they are only asked about.
 PUBLIC_URL = env.str("POMS_PUBLIC_URL", default="").rstrip("/")
 

@@ -14,7 +14,8 @@ from campaigns import completion
 from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
 from core.clock import now
 from core.loops import untroubled
-from submissions.models import Batch, Hold, JobCount, StageProgress, Submission
+from submissions import line
+from submissions.models import Batch, Boost, Hold, JobCount, StageProgress, Submission
 from submissions.states import JOB_STATES
 
 SWEEP = timedelta(seconds=30)
@@ -76,15 +77,14 @@ def standing_holds() -> QuerySet[Hold]:
     return Hold.objects.filter(released_at=None).filter(Q(until=None) | Q(until__gt=now()))
 
 
-def held_condition() -> str:
-    """Return the SQL condition that no standing hold covers batch `b` of stage `st`."""
-    return (
-        "NOT EXISTS (SELECT 1 FROM submissions_hold h WHERE h.released_at IS NULL"
-        " AND (h.until IS NULL OR h.until > now())"
-        " AND (h.scope = 'everything' OR h.experiment_id = b.experiment_id AND h.scope = 'experiment'"
-        " OR h.campaign_id = st.campaign_id AND h.scope = 'campaign' OR h.stage_id = st.id AND h.scope = 'stage'"
-        " OR h.batch_id = b.id AND h.scope = 'batch'))"
-    )
+def standing_boosts() -> QuerySet[Boost]:
+    """Return the boosts that stand now."""
+    return Boost.objects.filter(ended_at=None, until__gt=now())
+
+
+def boosted_until(campaign: Campaign) -> datetime | None:
+    """Return until when a campaign is on top of its experiment's queue, or None if it is not."""
+    return standing_boosts().filter(campaign=campaign).values_list("until", flat=True).first()
 
 
 def gates(campaign: Campaign) -> list[dict[str, Any]]:
@@ -113,11 +113,36 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
             found += [{"gate": "edge", "text": f"{version.stage.name} {text}", "since": None} for text in waiting]
             if doomed:
                 found.append({"gate": "edge", "text": f"{version.stage.name} cannot start: {doomed}", "since": None})
+    found += gates_of_line(campaign)
     unsure = Submission.objects.filter(batch__stage__campaign=campaign, state="unsure")
     for submission in unsure:
         text = f"{submission.ref} needs a person: {submission.why}"
         found.append({"gate": "unsure", "text": text, "since": submission.state_since})
     return found
+
+
+def gates_of_line(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return where in the lines in front of batch systems a campaign's next work stands, if there is no room for it."""
+    waiting = Submission.objects.filter(batch__stage__campaign=campaign, state="pending")
+    if campaign.state != "running" or not waiting.exists():
+        return []
+    found = []
+    for row in line.in_line([campaign.pk]):
+        if not row.admitted:
+            found.append({"gate": "queue", "text": _place(row), "since": None})
+    return found
+
+
+def _place(row: line.InLine) -> str:
+    if row.place > line.FARTHEST:
+        return f"more than {line.FARTHEST} submissions go before it in the queue of {row.system}"
+    before = f"; {row.ahead} {'job goes' if row.ahead == 1 else 'jobs go'} before it" if row.ahead else ""
+    return f"{'next' if row.place == 1 else _ordinal(row.place)} in the queue of {row.system}{before}"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def job_counts(submissions: QuerySet[Submission]) -> dict[str, int]:

@@ -32,6 +32,8 @@ SUBMISSION = table(
     ("jobs_completed", "failed", "fail"),
     ("pending submitted running jobs_completed", "removed", "remove", "operate"),
 )
+# Those whose jobs are in the batch system or on the way; of unsure ones nobody knows.
+IN_BATCH_SYSTEM = ("launching", "submitted", "running")
 UNFINISHED = ("pending", "launching", "unsure", "submitted", "running", "jobs_completed")
 
 JOB = table(

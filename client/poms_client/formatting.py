@@ -11,8 +11,8 @@ NARROW_SPACE = "\u202f"
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 TIMES = frozenset(
-    "created filed started ended launched at since expires last_used used revoked until".split()  # noqa: SIM905
-)
+    "created filed started ended launched at since expires last_used used revoked until boosted_until".split()  # noqa: SIM905
+) | {"starts", "ends", "late"}
 SECONDS = frozenset(["seconds_in_state", "cpu_s", "wall_s", "seconds"])
 MEGABYTES = frozenset(["memory_mb"])
 BYTES = frozenset(["size", "size_bytes", "bytes"])

@@ -25,6 +25,7 @@ from poms_client.output import complain, note
 NOUNS = {
     "request": ("request", "app"),
     "campaign": ("campaign", "app"),
+    "queue": ("queue", "app"),
     "stage": ("stage", "app"),
     "batch": ("batch", "app"),
     "submission": ("submission", "app"),

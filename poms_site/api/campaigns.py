@@ -18,7 +18,17 @@ from core import ledger
 from core.errors import NotVisible
 from core.models import Transition
 from experiments.scoping import experiments_for
-from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, transition_document, whole
+from experiments.viewsets import (
+    Document,
+    FiniteField,
+    ReasonInput,
+    ScopedViewSet,
+    ref_path,
+    routes,
+    transition_document,
+    whole,
+)
+from poms_site.overview.ranking import require_ranker
 from submissions import queries
 from submissions.logic import acting, holding, ordering, recovering
 from submissions.models import Batch, Hold, Submission
@@ -28,6 +38,12 @@ class PrioritiseInput(ReasonInput):
     """The body of prioritise."""
 
     rank = serializers.IntegerField(min_value=0, max_value=100)
+
+
+class BoostInput(ReasonInput):
+    """The body of boost."""
+
+    hours = FiniteField(min_value=0.001, max_value=168)
 
 
 class CampaignView(ScopedViewSet):
@@ -41,7 +57,8 @@ class CampaignView(ScopedViewSet):
     }  # fmt: skip
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
-        "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "operate",
+        "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "view",
+        "do_boost": "operate", "do_unboost": "operate",
     }  # fmt: skip
 
     def rows(self) -> Any:
@@ -84,7 +101,7 @@ class CampaignView(ScopedViewSet):
                 }
                 for e in edges
             ],
-            "gates": queries.gates(row),
+            "gates": queries.gates(row), "boosted_until": queries.boosted_until(row),
         }  # fmt: skip
 
     def history(self, request: Request, ref: str) -> Response:
@@ -128,8 +145,21 @@ class CampaignView(ScopedViewSet):
 
     def do_prioritise(self, request: Request, ref: str) -> Response:
         """Change the rank; it reaches what is queued already (J14)."""
-        row, wanted = self.find_permitted(ref), self.body(PrioritiseInput)
+        row = self.find_permitted(ref)
+        require_ranker(request.user, row.experiment, [row])
+        wanted = self.body(PrioritiseInput)
         ordering.prioritise(row, wanted["rank"], actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_boost(self, request: Request, ref: str) -> Response:
+        """Put it on top of its experiment's queue for so many hours; it ends by itself."""
+        row, wanted = self.find_permitted(ref), self.body(BoostInput)
+        ordering.boost(row, wanted["hours"], actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_unboost(self, request: Request, ref: str) -> Response:
+        """Take its boost back before it ends."""
+        ordering.unboost(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
 
@@ -242,7 +272,7 @@ class EventView(ScopedViewSet):
 
 
 urlpatterns = [
-    *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise"),
+    *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise", "boost", "unboost"),
     path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
     path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
     path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),

@@ -16,6 +16,7 @@ from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
 from poms_site.api.campaigns import urlpatterns as campaigns
 from poms_site.api.notices import urlpatterns as notices
+from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.sites import urlpatterns as sites
 from submissions.api import urlpatterns as submissions
 
@@ -53,6 +54,7 @@ urlpatterns = [
     *set_ups,
     *sites,
     *notices,
+    *queue,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

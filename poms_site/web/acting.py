@@ -11,15 +11,15 @@ from django.urls import path, reverse
 from campaigns.models import Campaign
 from core.errors import PomsError, Problem, Refused
 from integrations.errors import OutsideError
+from poms_site.overview.ranking import require_ranker
 from poms_site.overview.words import count, printable, words
 from poms_site.web import errors
 from poms_site.web.campaigns import FILTERS
 from poms_site.web.page import Page
 from poms_site.web.things import NOUNS, address, find, key_path, noun_of
-from poms_site.web.verbs import BY_NAME, VERBS, Verb
+from poms_site.web.verbs import BULK, BY_NAME, VERBS, Verb
 
 MOST_AT_ONCE = 500
-BULK = ("hold", "release", "relaunch", "prioritise", "cancel")
 
 
 class VerbPage(Page):
@@ -30,14 +30,14 @@ class VerbPage(Page):
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         """Say what will happen and ask for the reason."""
-        row = find(request.user, self.here, key)
+        row = self._find(key)
         # The form names the revision that it speaks of, so that no other one is approved by it.
         given = {ask.name: request.GET.get(ask.name, "") or ask.begins(row) for ask in self.verb.asks}
         return self._form(row, given)
 
     def post(self, request: HttpRequest, key: str) -> HttpResponse:
         """Do it; what is refused is said on the same form, with what was typed."""
-        row = find(request.user, self.here, key)
+        row = self._find(key)
         asked = self._typed(request)
         try:
             if self.verb.reason and not asked["reason"]:
@@ -59,6 +59,12 @@ class VerbPage(Page):
             elif ask.kind == "file":
                 asked[ask.name] = request.FILES.get(ask.name)
         return asked
+
+    def _find(self, key: str) -> Any:
+        row = find(self.request.user, self.here, key)
+        if self.verb.any_of:
+            require_ranker(self.request.user, self.here, [row])
+        return row
 
     def _form(self, row: Any, asked: dict[str, Any], error: Exception | None = None) -> HttpResponse:
         bare = self.request.headers.get("HX-Request") == "true"
@@ -107,12 +113,16 @@ class BulkPage(Page):
         if not self.verb.offered(row):
             return False, f"It is {words(row.state)}; there is nothing to {self.verb.name} here."
         try:
+            if self.verb.any_of:
+                require_ranker(self.request.user, self.here, [row])
             self.verb.act(row, self.request.user, asked["reason"], asked)
         except (PomsError, OutsideError) as error:
             return False, errors.detail_of(error)
         return True, "done"
 
     def _chosen(self, asked: Any) -> list[Campaign]:
+        if self.verb.any_of:
+            require_ranker(self.request.user, self.here, [])
         rows = Campaign.objects.visible_to(self.request.user).filter(experiment=self.here).select_related("experiment")
         if asked.get("all") == "1":
             for entry in FILTERS:

@@ -18,6 +18,7 @@ from poms_site.web.home import with_progress
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
 from poms_site.web.things import address, find, key_path
+from submissions import queries
 
 FILTERS = (
     Filter("state", "state", by("state"), CAMPAIGN.choices()),
@@ -41,7 +42,7 @@ class CampaignsPage(Page):
         """Show a page of them; the table lives."""
         rows = Campaign.objects.visible_to(request.user).filter(experiment=self.here)
         found = listed(request, rows.select_related("experiment", "owner"), FILTERS)
-        bulk = [verb for verb in verbs.VERBS if verb.letter == "c" and verb.rule in self.held]
+        bulk = [verbs.BY_NAME["c", name] for name in verbs.BULK if verbs.may(verbs.BY_NAME["c", name], self.held)]
         states = [(word, dict(CAMPAIGN.choices())[word]) for word in ("running", "failed", "succeeded", "approved")]
         return self.show(
             "web/campaigns.html",
@@ -84,6 +85,7 @@ class CampaignPage(Page):
         return {
             "row": self.row, "asked": asked, "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
             "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
+            "boosted_until": queries.boosted_until(self.row),
         }  # fmt: skip
 
 

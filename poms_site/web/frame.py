@@ -31,6 +31,7 @@ class Place:
 # Key, word, route, and the permission that the place needs on the experiment.
 _PLACES = (
     ("requests", "Requests", "requests", "view"),
+    ("queue", "Queue", "queue", "view"),
     ("campaigns", "Campaigns", "campaigns", "view"),
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),

@@ -11,6 +11,7 @@ from poms_site.web import (
     docs,
     files,
     notices,
+    queue,
     request_form,
     requests,
     search,
@@ -32,6 +33,7 @@ urlpatterns = [
     # Verbs before campaigns by name, which takes any word.
     *acting.urlpatterns,
     *work.urlpatterns,
+    *queue.urlpatterns,
     *campaigns.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,

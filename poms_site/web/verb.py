@@ -42,6 +42,7 @@ class Verb:
     reason: bool = True  # whether one is obligatory
     wordless: bool = False  # no reason is asked at all
     asks: tuple[Ask, ...] = ()
+    any_of: frozenset[str] = frozenset()  # beyond the rule: one of these, and what `ranking` says of them
     listed: bool = True  # whether pages offer it among the buttons; others have a place of their own there
     leads: Callable[[Any, Any], str | None] = lambda row, made: None  # the reference to go to then, if not the thing
 

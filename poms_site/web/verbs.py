@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from campaigns.models import Campaign
+from poms_site.overview import ranking
 from poms_site.overview.words import count, words
 from poms_site.web.request_verbs import REQUEST_VERBS
 from poms_site.web.verb import Ask, Verb, actor, in_states
 from submissions.logic import acting, holding, launching, ordering, recovering
 from submissions.models import Batch, Submission
-from submissions.queries import job_counts, standing_holds
+from submissions.queries import job_counts, standing_boosts, standing_holds
 from submissions.states import JOB_ENDED
 
 # --- What verbs say they will do ---------------------------------------------------------------------------
@@ -63,6 +64,26 @@ def _is_held(campaign: Campaign) -> bool:
 
 
 RANK = Ask("rank", "Rank", "number", least=0, most=100, help="0 to 100; 50 is usual.", begins=lambda c: c.rank)
+HOURS = Ask("hours", "Hours", "text", help="At most a week, which has 168.", begins=lambda c: "4")
+
+
+def _is_boosted(campaign: Campaign) -> bool:
+    return standing_boosts().filter(campaign=campaign).exists()
+
+
+def _boost_says(campaign: Campaign) -> str:
+    return (
+        f"{campaign.ref} goes before everything else of {campaign.experiment.name} for so many hours; then it is again"
+        f" where its rank {campaign.rank} puts it. The shares of other experiments stay."
+    )
+
+
+def _unboost_says(campaign: Campaign) -> str:
+    boost = standing_boosts().filter(campaign=campaign).first()
+    until = f"It is on top until {boost.until:%Y-%m-%d %H:%M} UTC: {boost.reason}. " if boost else ""
+    return f"{until}{campaign.ref} goes by its rank {campaign.rank} again."
+
+
 LIVE = ("pending", "launching", "submitted", "running")
 
 
@@ -92,11 +113,17 @@ VERBS: tuple[Verb, ...] = (
     Verb("c", "relaunch", "Relaunch what failed", "watch", _relaunch_says,
          lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=actor(user), reason=reason), _has_failed,
          main=True),
-    Verb("c", "prioritise", "Prioritise", "operate",
+    Verb("c", "prioritise", "Prioritise", "view",
          lambda c: f"It has rank {c.rank}; the higher goes first, also among what is queued already.",
          lambda c, user, reason, asked: ordering.prioritise(c, ordering.rank_of(asked.get("rank", "")),
                                                             actor=actor(user), reason=reason),
-         in_states("new", "pending_approval", "approved", "running"), asks=(RANK,)),
+         in_states("new", "pending_approval", "approved", "running"), asks=(RANK,), any_of=ranking.RANKS),
+    Verb("c", "boost", "Put on top", "operate", _boost_says,
+         lambda c, user, reason, asked: ordering.boost(c, ordering.hours_of(asked.get("hours", "")),
+                                                       actor=actor(user), reason=reason),
+         lambda c: c.state in ("approved", "running") and not _is_boosted(c), asks=(HOURS,)),
+    Verb("c", "unboost", "No longer on top", "operate", _unboost_says,
+         lambda c, user, reason, asked: ordering.unboost(c, actor=actor(user), reason=reason), _is_boosted),
     Verb("c", "cancel", "Cancel", "operate", _cancel_says,
          lambda c, user, reason, asked: acting.cancel(c, actor=actor(user), reason=reason),
          in_states("new", "approved", "running", "failed"), danger=True),
@@ -135,9 +162,15 @@ VERBS: tuple[Verb, ...] = (
          lambda h: h.released_at is None, reason=False, main=True),
 )  # fmt: skip
 
+BULK = ("hold", "release", "relaunch", "prioritise", "cancel")
 BY_NAME = {(verb.letter, verb.name): verb for verb in VERBS}
+
+
+def may(verb: Verb, held: frozenset[str]) -> bool:
+    """Tell whether somebody who holds these permissions may use a verb on something."""
+    return verb.rule in held and (not verb.any_of or bool(verb.any_of & held))
 
 
 def offered(letter: str, row: Any, held: frozenset[str]) -> list[Verb]:
     """Return the verbs that a person who holds these permissions can use on a thing as it is now."""
-    return [verb for verb in VERBS if verb.letter == letter and verb.listed and verb.rule in held and verb.offered(row)]
+    return [verb for verb in VERBS if verb.letter == letter and verb.listed and may(verb, held) and verb.offered(row)]

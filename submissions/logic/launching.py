@@ -16,7 +16,9 @@ from itertools import groupby
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import OuterRef, Subquery
 
+from campaigns.models import Campaign
 from core import errors, queue, transitions
 from core.clock import due, now
 from core.crashpoints import crashpoint
@@ -25,9 +27,11 @@ from core.loops import careful, untroubled
 from integrations import registry
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch
+from submissions import line
+from submissions.fairness import place_at
 from submissions.logic.reporting import report_environment
 from submissions.models import Batch, Submission
-from submissions.queries import held_condition, without_plan
+from submissions.queries import without_plan
 
 log = structlog.get_logger()
 
@@ -57,37 +61,25 @@ def start_some() -> int:
 
 
 def _claim_pending() -> list[Submission]:
-    """Mark pending submissions launching and commit, before any act.
+    """Mark pending submissions launching and commit, before any act: the first in line, as long as there is room.
 
-    Experiments take turns; within one, the campaign with the higher rank goes first, then the older intent.
+    One claims at a time: the lock ends with the transaction, after what it marked can be seen, so the next one counts
+    it. Two launchers together put no more into a batch system than one would.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH waiting AS (
-                SELECT s.id, row_number() OVER (PARTITION BY s.experiment_id ORDER BY c.rank DESC, s.id) AS turn
-                FROM submissions_submission s
-                JOIN submissions_batch b ON b.id = s.batch_id
-                JOIN campaigns_stage st ON st.id = b.stage_id
-                JOIN campaigns_campaign c ON c.id = st.campaign_id
-                WHERE s.state = 'pending' AND s.look_at <= clock_timestamp() AND c.state = 'running'
-                  AND {held_condition()} AND {untroubled("launch", "submission").format(id="s.id")}
-                ORDER BY turn, s.id LIMIT %(limit)s
-            )
-            SELECT s.id FROM submissions_submission s JOIN waiting w ON w.id = s.id
-            WHERE s.state = 'pending' ORDER BY w.turn, s.id FOR UPDATE OF s SKIP LOCKED
-            """,  # noqa: S608 - constant conditions
-            {"limit": A_LIST},
-        )
-        ids = [row[0] for row in cursor.fetchall()]
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
+        chosen = line.next_in_line(A_LIST)
+        ids = [row.submission for row in chosen]
         if not ids:
             return []
         moved = transitions.move_all(
             Submission.objects.filter(pk__in=ids), "launching", expect=["pending"], actor=ACTOR,
             reason="no gate holds it",
         )  # fmt: skip
-        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=due(LEASE))
-    return list(Submission.objects.filter(pk__in=ids))
+        rank = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("rank")
+        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=due(LEASE), rank=Subquery(rank))
+    return list(Submission.objects.filter(pk__in=moved))
 
 
 def _start(launcher: str, submissions: Sequence[Submission]) -> None:
@@ -120,7 +112,8 @@ def _lock(submission: Submission) -> str:
 def _as_launch(submission: Submission, *, after: int) -> Launch:
     # The token is made for the launch and kept nowhere.
     reporting = report_environment(str(submission.uuid))
-    environment = {**registry.batch(submission.system).environment(), **reporting, **submission.environment}
+    place = {"POMS_PRIORITY": str(place_at(int(now().timestamp() // 60), 0, settings.QUEUE_AGEING))}
+    environment = {**registry.batch(submission.system).environment(), **reporting, **place, **submission.environment}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
@@ -272,7 +265,8 @@ def _record(submission: Submission, job_ids: Sequence[str], exit_code: int | Non
         batch = Batch.objects.select_for_update(no_key=True).get(pk=submission.batch_id)
         transitions.move(
             submission, "submitted", expect=("launching", "unsure"), actor=ACTOR,
-            reason=f"{why} ({len(job_ids)} jobs)", job_ids=list(job_ids), exit_code=exit_code, why=why,
+            reason=f"{why} ({len(job_ids)} jobs)", job_ids=list(job_ids), n_jobs=len(job_ids), exit_code=exit_code,
+            why=why,
             launched_at=now(), look_at=due(), unknown_since=None,
         )  # fmt: skip
         if batch.state == "pending":

@@ -16,12 +16,13 @@ from integrations.batch.base import JobSeen
 from integrations.errors import OutsideError
 from integrations.models import BatchSystem
 from submissions.logic import merging
-from submissions.models import Job, Report, Submission
+from submissions.models import Job, Pool, Report, Submission
 
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(seconds=30)
 QUIET = timedelta(seconds=60)
+MEASURE_EVERY = timedelta(seconds=30)
 SWEEP_JOBS = 5_000
 INBOX = 20_000
 STRANGER_DAYS = timedelta(days=1)
@@ -46,6 +47,7 @@ def observe(system: BatchSystem) -> int:
         if not got:
             return 0
         system.refresh_from_db()
+        _measure(system)
         snapshot = registry.batch(system.backend).snapshot(system.position)
         crashpoint("observe.after_snapshot")
         swept = _sweep(system) if system.swept_at is None or now() - system.swept_at > SWEEP_EVERY else None
@@ -65,8 +67,18 @@ def observe(system: BatchSystem) -> int:
             crashpoint("observe.before_commit")
             if written:
                 queue.wake("settle")
+                queue.wake("launch")  # what has begun to run has left room
         crashpoint("observe.after_commit")
         return written
+
+
+def _measure(system: BatchSystem) -> None:
+    """Note now and then how many slots there are; what does not say keeps its last answer."""
+    known = Pool.objects.filter(system=system).first()
+    if known is not None and now() - known.seen_at < MEASURE_EVERY:
+        return
+    slots = registry.batch(system.backend).depth().get("slots", 0)
+    Pool.objects.update_or_create(system=system, defaults={"slots": slots, "seen_at": now()})
 
 
 def _empty_inbox(inbox: list[Report]) -> None:

@@ -35,9 +35,10 @@ def intend(
         "campaign": campaign.name_for_jobs, "stage": version.stage.name, "experimenter": campaign.owner.username,
     }  # fmt: skip
     submission = Submission.objects.create(
-        experiment=campaign.experiment, batch=batch, uuid=uuid, reason_key=reason_key, kind=kind, round=round_number,
+        experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
+        round=round_number,
         launcher=version.launcher, system=version.batch, setup=version.setup, memory_mb=memory_mb,
-        wall_s=version.wall_s, output_dir=str(output_dir),
+        wall_s=version.wall_s, output_dir=str(output_dir), n_jobs=len(jobs),
         command=command.argv(version.launch_script, version.parameters, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from campaigns.models import Stage, StageVersion
+from campaigns.models import Campaign, Stage, StageVersion
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 from submissions import states
@@ -55,6 +55,9 @@ class Submission(Scoped):
 
     experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="submissions")
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.PROTECT, related_name="+", db_index=False, help_text="its batch's"
+    )
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     reason_key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=20, help_text="first, recovery or relaunch")
@@ -74,6 +77,8 @@ class Submission(Scoped):
     output_dir = models.TextField()
     memory_mb = models.PositiveIntegerField()
     wall_s = models.PositiveIntegerField()
+    n_jobs = models.PositiveIntegerField(default=1, help_text="planned; once submitted, those that there are")
+    rank = models.IntegerField(null=True, help_text="its campaign's, when it was put into the batch system")
     job_ids = ArrayField(models.CharField(max_length=100), default=list)
     exit_code = models.IntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -93,7 +98,18 @@ class Submission(Scoped):
                 fields=["state", "look_at"],
                 name="submissions_submission_look_ix",
                 condition=Q(look_at__isnull=False),
-            )
+            ),
+            # What waits for a place, and what is there: the launcher asks for both before each claim.
+            models.Index(
+                fields=["campaign", "created_at", "id"],
+                name="submissions_submission_wait_ix",
+                condition=Q(state="pending"),
+            ),
+            models.Index(
+                fields=["system", "experiment"],
+                name="submissions_submission_live_ix",
+                condition=Q(state__in=states.IN_BATCH_SYSTEM),
+            ),
         ]
 
     @property

@@ -22,14 +22,15 @@ from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
 from submissions.logic.reporting import report_token
 from tests.cast import Cast
 from tests.contracts import checks, test_page_access
-from tests.contracts.who import WHO, Expected, expectations, holds, roles_of
+from tests.contracts.who import WHO, Expected, expectations, holds, ranks, roles_of
 from tests.contracts.world import MISSING, Corner, World, populate
 
 # --- What people review -------------------------------------------------------------------------------------
 
 # route and method -> rule · what the route is about · the status for somebody who may.
 # About: `list` rows filtered by ?experiment=, `made` in the experiment that the body names, an object of the
-# world by its name (`+mine`: only its owner, or who may check requests), or a special case below.
+# world by its name (`+mine`: only its owner, or who may check requests; `+rank`: only operators, and approvers who are
+# registered for its production stage), or a special case below.
 TABLE = """
 me GET                    signed_in       me              200
 experiments-list GET      view_overview   experiments     200
@@ -71,7 +72,9 @@ campaigns-hold POST       watch           campaign        200
 campaigns-release POST    watch           campaign        200
 campaigns-relaunch POST   watch           campaign        200
 campaigns-cancel POST     operate         campaign        200
-campaigns-prioritise POST operate         campaign        200
+campaigns-prioritise POST view            campaign+rank   200
+campaigns-boost POST      operate         campaign        200
+campaigns-unboost POST    operate         campaign        409
 stages-list GET           view            list            200
 stages-detail GET         view            stage           200
 holds-list GET            view            list            200
@@ -117,6 +120,9 @@ notices-read POST         signed_in       me              200
 notices-choices GET       signed_in       me              200
 notices-choices PUT       signed_in       me              200
 notices-test POST         signed_in       me              201
+queue-list GET            view            list            200
+queue-preview POST        view            made            200
+queue-order POST          view            made+rank       200
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404
@@ -146,6 +152,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "notices-choices": {"kinds": {"decided": "digest"}, "digest_hour": 8},
     "notices-test": {},
     "campaigns-prioritise": {"rank": 60, "reason": "it is urgent"},
+    "campaigns-boost": {"hours": 4, "reason": "it is urgent"},
+    "queue-preview": {},
+    "queue-order": {"reason": "it is urgent"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
     "setups-list": {"name": "new"},
 }
@@ -224,7 +233,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
             "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
         }  # fmt: skip
         for who, user in matrix.people():
-            ways.get(line.about, _object)(matrix, line, who, user)
+            ways.get(line.about.partition("+")[0], _object)(matrix, line, who, user)
     assert not matrix.wrong, f"{len(matrix.wrong)} of {matrix.cells} cells:\n" + "\n".join(matrix.wrong)
     assert matrix.cells > 1000
 
@@ -246,7 +255,9 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         elif not holds(who, line.rule, what):
             words = roles_of(line.rule)
             matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
-        elif owned and user != corner.owner and not holds(who, "check_request", what):
+        elif owned == "rank" and not ranks(who, what):
+            matrix.judge(line, who, what, answer, 403, ("operator", "approver", corner.experiment.name))
+        elif owned == "mine" and user != corner.owner and not holds(who, "check_request", what):
             says = (f"{corner.owner.username}'s", "operator", corner.experiment.name)
             matrix.judge(line, who, what, answer, 403, says)
         else:
@@ -301,6 +312,8 @@ def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         elif not holds(who, line.rule, what):
             words = roles_of(line.rule)
             matrix.judge(line, who, what, answer, 403, (*words, corner.experiment.name))
+        elif line.about.endswith("+rank") and not ranks(who, what):
+            matrix.judge(line, who, what, answer, 403, ("operator", "approver", corner.experiment.name))
         else:
             matrix.judge(line, who, what, answer, line.status)
 

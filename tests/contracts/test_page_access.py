@@ -23,14 +23,15 @@ from core.models import Transition
 from integrations.models import File
 from poms_site.web import live
 from tests.cast import Cast
-from tests.contracts.who import Expected, expectations, holds, roles_of
+from tests.contracts.who import Expected, expectations, holds, ranks, roles_of
 from tests.contracts.world import MISSING, World, populate
 
 # --- What people review -------------------------------------------------------------------------------------
 
 # route and method -> rule · what the page is about · the status for somebody who may.
 # About: `place` has only the experiment in its address (`place+campaign` gets one campaign ticked), an object of the
-# world by its name (`+mine`: only its owner, or who may check requests), or a special case below.
+# world by its name (`+mine`: only its owner, or who may check requests; `+rank`: only operators, and approvers who are
+# registered for its production stage), or a special case below.
 TABLE = """
 home GET                 signed_in       me               200
 search GET               signed_in       me               200
@@ -105,8 +106,12 @@ campaign-release GET     watch           campaign         200
 campaign-release POST    watch           campaign         303
 campaign-relaunch GET    watch           campaign         200
 campaign-relaunch POST   watch           campaign         303
-campaign-prioritise GET  operate         campaign         200
-campaign-prioritise POST operate         campaign         303
+campaign-prioritise GET  view            campaign+rank    200
+campaign-prioritise POST view            campaign+rank    303
+campaign-boost GET       operate         campaign         200
+campaign-boost POST      operate         campaign         303
+campaign-unboost GET     operate         campaign         200
+campaign-unboost POST    operate         campaign         409
 campaign-cancel GET      operate         campaign         200
 campaign-cancel POST     operate         campaign         303
 bulk-hold GET            watch           place+campaign   200
@@ -115,8 +120,8 @@ bulk-release GET         watch           place+campaign   200
 bulk-release POST        watch           place+campaign   200
 bulk-relaunch GET        watch           place+campaign   200
 bulk-relaunch POST       watch           place+campaign   200
-bulk-prioritise GET      operate         place+campaign   200
-bulk-prioritise POST     operate         place+campaign   200
+bulk-prioritise GET      view            place+campaign+rank 200
+bulk-prioritise POST     view            place+campaign+rank 200
 bulk-cancel GET          operate         place+campaign   200
 bulk-cancel POST         operate         place+campaign   200
 batches GET              view            place            200
@@ -137,6 +142,9 @@ submission-adopt GET     operate         unsure           200
 submission-adopt POST    operate         unsure           503
 submission-give_up GET   operate         unsure           200
 submission-give_up POST  operate         unsure           303
+queue GET                view            place            200
+queue POST               view            place            200
+queue-save POST          view            place+rank       303
 jobs GET                 view            place            200
 job GET                  view            job              200
 job-hold GET             watch           job              200
@@ -168,7 +176,7 @@ docs-source GET          public          docs             200
 # The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
 WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-drop POST", "request-watch POST",
                   "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
-                  "notice-choices POST", "bulk-hold POST", "sign-out POST")  # fmt: skip
+                  "notice-choices POST", "bulk-hold POST", "queue POST", "sign-out POST")  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
 DOCS = {
@@ -191,9 +199,11 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"do": "webhook", "url": "https://hooks.example.org/poms", "reason": "to see who may"}
     if line.route == "request-attach":
         return {"file": SimpleUploadedFile("a.txt", b"hallo")}
+    if line.route in ("queue", "queue-save"):
+        return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
-            "text": "what for?"}  # fmt: skip
+            "text": "what for?", "hours": "4"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -252,7 +262,7 @@ class Matrix:
         if to and answer.headers.get("Location") != to:
             self.wrong.append(f"{where}: leads to {answer.headers.get('Location')} instead of {to}")
         self.wrong += [f"{where}: the {status} does not say {word!r}: {text}" for word in says if word not in text]
-        refused = status in (302, 401, 403, 404, 422, 503) or "GET" in where
+        refused = status in (302, 401, 403, 404, 409, 422, 503) or "GET" in where
         if where.startswith(REFUSED_WITH_A_STEP):
             refused = False
         if refused and steps:
@@ -305,7 +315,7 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     if name in ("place", "sketch"):
         for what, corner in corners.items():
             experiment = corner.experiment.name if corner else "nowhere"
-            refs = ("c" + str((corner or world.own).objects["campaign"].pk),) if "+" in line.about else ()
+            refs = ("c" + str((corner or world.own).objects["campaign"].pk),) if "+campaign" in line.about else ()
             more = [MISSING] if name == "sketch" else []  # nobody's: to throw away what is gone is no fault
             yield Cell(what, experiment, what, reverse(line.route, args=[experiment, *more]), bool(corner), refs)
         return
@@ -354,6 +364,8 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
         elif owned and who != owner and not holds(who, "check_request", cell.corner):
             named = (f"{owner}&#x27;s",) if line.method == "POST" else ()
             matrix.judge(where, got, 403, (*named, "operator", f"in {cell.experiment}"))
+        elif line.about.endswith("+rank") and not ranks(who, cell.corner):
+            matrix.judge(where, got, 403, ("operator", "approver", f"in {cell.experiment}"))
         else:
             matrix.judge(where, got, line.status)
     _reveals_nothing(matrix, f"{line.route} {line.method} by {who}", unseen)

@@ -54,7 +54,7 @@ FILTERS = {
     "batches": [{}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
-    "overview-page": [{}], "sites": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}],
+    "overview-page": [{}], "sites": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
 }  # fmt: skip
@@ -112,6 +112,7 @@ def _same_rows(page, query, shown, rows):
     """The page has a link to each row of the API's answer, and to nothing else of the kind."""
     names = [row.get("ref") or row["name"] for row in rows]
     wanted = {name.rpartition("/")[2] for name in names}
-    link = r"/e/demo/jobs/\?site=([^\"&]+)" if page == "sites" else rf"/e/demo/{page}/([^/\"]+)/"
+    place = "campaigns" if page == "queue" else page
+    link = r"/e/demo/jobs/\?site=([^\"&]+)" if page == "sites" else rf"/e/demo/{place}/([^/\"]+)/"
     found = set(re.findall(rf'<th scope="row"><a href="{link}"', shown.content.decode()))
     assert found == wanted, (page, query)

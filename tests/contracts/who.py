@@ -57,6 +57,11 @@ def holds(who: str, permission: str, corner: str) -> bool:
     return corner == "own" or (corner == "other" and who in EVERYWHERE)
 
 
+def ranks(who: str, corner: str) -> bool:
+    """Tell whether a person of the cast may say what goes first; its approver is registered for everything there."""
+    return holds(who, "operate", corner) or holds(who, "decide_request", corner)
+
+
 def roles_of(permission: str) -> tuple[str, ...]:
     """Return the roles that carry a permission as a refusal names them."""
     return tuple(role.replace("_", " ") for role in WHO[permission].split())

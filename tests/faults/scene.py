@@ -49,6 +49,7 @@ def start_django(folders: Folders, seed: int) -> None:
         "POMS_LOCAL_LAUNCHES": str(folders.launches),
         "POMS_LOCAL_FILES": str(folders.files),
         "POMS_LAUNCH_WALL_SECONDS": "60",
+        "POMS_QUEUE_DEPTH": "0",  # as many launches at once as can be
         "POMS_LOG": "WARNING",
         "POMS_CRASH_SEED": str(seed),
         # Processes are killed, the machine is not: waiting for the disk proves nothing here.

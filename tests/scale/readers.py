@@ -54,10 +54,10 @@ class Seen:
 class Site:
     """A running POMS and its people."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, slots: int = 6) -> None:
         self.home = home
         self.log = home / "up.log"
-        command = [sys.executable, "manage.py", "up", "--port", "0", "--slots", "6"]
+        command = [sys.executable, "manage.py", "up", "--port", "0", "--slots", str(slots)]
         environment = {**os.environ, "POMS_STATE": str(home / "run"), "POMS_LOG": "ERROR"}
         self.process = subprocess.Popen(
             command, env=environment, stdout=self.log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True

@@ -116,8 +116,8 @@ def families(cast: Cast, count: int) -> list[dict[str, tuple[int, int]]]:
         for batch in batches
     )
     submissions = Submission.objects.bulk_create(
-        Submission(experiment=cast.experiment, batch=batch, reason_key=f"first:{batch.pk}", kind="first", uuid=uuid4(),
-                   state="jobs_completed", launcher="local", system="local", output_dir="there", memory_mb=1, wall_s=1,
+        Submission(experiment=cast.experiment, batch=batch, campaign_id=batch.stage.campaign_id,
+                   reason_key=f"first:{batch.pk}", kind="first", uuid=uuid4(), state="jobs_completed", launcher="local", system="local", output_dir="there", memory_mb=1, wall_s=1,
                    job_ids=["1.0@local"])
         for batch in batches
     )  # fmt: skip

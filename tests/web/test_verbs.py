@@ -16,6 +16,7 @@ from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
+from submissions.logic import ordering
 from submissions.models import Command, Hold, Job
 from submissions.states import JOB_RANK
 from tests import builders
@@ -35,6 +36,7 @@ SCENES = {
     ("r", "unwatch"): ("experimenter", "draft"),
     ("c", "hold"): ("shifter", "campaign"), ("c", "release"): ("shifter", "campaign"),
     ("c", "relaunch"): ("shifter", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
+    ("c", "boost"): ("operator", "campaign"), ("c", "unboost"): ("operator", "campaign"),
     ("c", "cancel"): ("operator", "campaign"), ("b", "relaunch"): ("shifter", "broken"),
     ("b", "recover"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
     ("s", "release"): ("shifter", "running"), ("s", "kill"): ("operator", "running"),
@@ -49,7 +51,7 @@ QUIET = ("check", "watch", "unwatch")  # these leave no step in the ledger
 def given(world, verb, **more):
     """Return what somebody types who does this."""
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
-             "with": world.own.ref("like")}  # fmt: skip
+             "with": world.own.ref("like"), "hours": "4"}  # fmt: skip
     if verb.name == "attach":
         typed["file"] = SimpleUploadedFile("a <b>.txt", b"hallo")
     return typed | more
@@ -68,6 +70,8 @@ def scene(world, cast, as_, settings, tmp_path):
         if (verb.letter, verb.name) == ("j", "release"):
             Job.objects.update(state_code=JOB_RANK["held"])
             world.own.objects[what].refresh_from_db()
+        if (verb.letter, verb.name) == ("c", "unboost"):
+            ordering.boost(world.own.objects[what], 1, actor="user:operator", reason="a conference")
         return as_(cast.people[who]), world.own.objects[what], f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/"
 
     return of
@@ -263,7 +267,13 @@ def test_only_verbs_that_can_be_done_now_by_this_person_are_offered(world, cast)
     campaign, draft = world.own.objects["campaign"], world.own.objects["draft"]
     campaign.refresh_from_db()
     everything = frozenset(verb.rule for verb in VERBS)
-    assert [v.name for v in offered("c", campaign, everything)] == ["release", "relaunch", "prioritise", "cancel"]
+    assert [v.name for v in offered("c", campaign, everything)] == [
+        "release",
+        "relaunch",
+        "prioritise",
+        "boost",
+        "cancel",
+    ]
     assert [v.name for v in offered("c", campaign, frozenset({"watch"}))] == ["release", "relaunch"]
     assert offered("c", campaign, frozenset({"view"})) == []
     assert [v.name for v in offered("r", draft, everything)] == [

@@ -41,6 +41,7 @@ add_verbs(
         "release": Verb("Take a hold off a campaign.", reason=False),
         "cancel": Verb("End a campaign and its unfinished jobs for good.", ends_work=True),
         "relaunch": Verb("Run again what failed of a campaign."),
+        "unboost": Verb("Take a campaign from the top of the queue again."),
     },
 )
 
@@ -58,6 +59,21 @@ def prioritise(
     """Give a campaign another rank."""
     output = Output(as_json=as_json, quiet=quiet)
     say(CAMPAIGN, "prioritise", Verb(""), refs, reason, experiment, output, rank=rank)
+
+
+@app.command("boost")
+@resolved
+def boost(
+    refs: Refs,
+    hours: Annotated[float, typer.Option(metavar="H", min=0.001, help="For how many hours; at most a week.")],
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put a campaign on top of its experiment's queue for a while."""
+    output = Output(as_json=as_json, quiet=quiet)
+    say(CAMPAIGN, "boost", Verb(""), refs, reason, experiment, output, hours=hours)
 
 
 @app.command("text")

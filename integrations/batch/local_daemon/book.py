@@ -35,13 +35,14 @@ STEPS: dict[str, tuple[frozenset[str], str | None]] = {
 class Cluster:
     """One submission as the log keeps it; its full document stays there, at `offset`."""
 
-    __slots__ = ("jobs", "number", "offset", "size", "uuid")
+    __slots__ = ("jobs", "number", "offset", "prio", "size", "uuid")
 
-    def __init__(self, number: int, uuid: str, offset: int, size: int) -> None:
+    def __init__(self, number: int, uuid: str, offset: int, size: int, prio: int) -> None:
         self.number = number
         self.uuid = uuid
         self.offset = offset
         self.size = size
+        self.prio = prio
         self.jobs: list[Job] = []
 
 
@@ -77,7 +78,7 @@ class Job:
         self.avoids: tuple[str, ...] = tuple(asked["avoid_nodes"])
         self.state = "idle"
         self.starts = 0
-        self.prio = 0
+        self.prio = cluster.prio
         self.node: str | None = None
         self.pid = 0
         self.reason: str | None = None
@@ -224,10 +225,11 @@ class Book:
             job.prio = event["value"]
 
     def _add(self, event: dict[str, Any], offset: int, size: int) -> None:
-        cluster = Cluster(event["cluster"], event["uuid"], offset, size)
+        cluster = Cluster(event["cluster"], event["uuid"], offset, size, event.get("prio", 0))
         if cluster.number in self.clusters:
             raise ValueError(f"cluster {cluster.number} for the second time")
-        cluster.jobs = [Job(cluster, proc, asked, event["n"], event["at"]) for proc, asked in enumerate(event["jobs"])]
+        n, at = event["n"], event["at"]
+        cluster.jobs = [Job(cluster, proc, asked, n, at) for proc, asked in enumerate(event["jobs"])]
         self.clusters[cluster.number] = cluster
         self.by_uuid.setdefault(cluster.uuid, []).append(cluster)
         for job in cluster.jobs:
@@ -245,7 +247,10 @@ class Book:
     def _leave(self, job: Job) -> None:
         self.counts[job.state] -= 1
         if job.state == "idle":
-            self._idle[job.prio].pop(job)
+            idle = self._idle[job.prio]
+            del idle[job]
+            if not idle:
+                del self._idle[job.prio]  # there may be a new priority every minute
 
     def _enter(self, job: Job) -> None:
         self.counts[job.state] += 1

@@ -70,8 +70,20 @@ def checked(document: Any) -> dict[str, Any]:
         "uuid": uuid,
         "owner": _is(str, document.get("owner", ""), "owner"),
         "attributes": _is(dict, document.get("attributes", {}), "attributes"),
+        **_place(),
         "jobs": [_job(job, proc) for proc, job in enumerate(jobs)],
     }
+
+
+def _place() -> dict[str, int]:
+    """Return the cluster's place among the idle ones, if whoever started the script has said one."""
+    said = os.environ.get("POMS_PRIORITY", "")
+    if not said:
+        return {}
+    digits = said.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 18):
+        raise BadDocument("POMS_PRIORITY is not a whole number")
+    return {"prio": int(said)}
 
 
 def _job(job: Any, proc: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('campaigns', '0003_test_runs'),
         ('experiments', '0003_stand_ins'),
-        ('submissions', '0002_job_storage'),
+        ('submissions', '0003_queue'),
     ]
 
     operations = [
