@@ -35,6 +35,11 @@ class StageCost:
     source: str = ""
 
     @property
+    def core_hours(self) -> float | None:
+        """Return the hours of one core."""
+        return None if self.seconds is None else self.seconds / 3600
+
+    @property
     def seconds_per_job(self) -> float | None:
         """Return the time of one job."""
         return self.seconds / self.jobs if self.seconds is not None and self.jobs else None

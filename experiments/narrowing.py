@@ -13,8 +13,8 @@ _READ = ("view_overview", "view")
 GROUPS: dict[str, tuple[str, ...]] = {
     "read": _READ,
     "file": (*_READ, "file_request"),
-    "operate": (*_READ, "watch", "operate"),
-    "decide": (*_READ, "decide_request", "sign_off"),
+    "operate": (*_READ, "watch", "operate", "check_request", "prioritise_request"),
+    "decide": (*_READ, "return_request", "decide_request", "prioritise_request", "sign_off"),
 }
 SCOPES = (*GROUPS, *(name for name in PERMISSIONS if name not in GROUPS))
 

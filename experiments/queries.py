@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import models
 from django.db.models import Q
 
 from core.clock import now
@@ -35,6 +36,14 @@ def approves(user: Any, **narrowed: Any) -> set[tuple[int, str]]:
         if other and other.is_active and registered.filter(_today()).exists():
             found.add((row.experiment_id, row.production_stage))
     return found
+
+
+def approvers_today(experiment: Experiment, production_stage: str) -> models.QuerySet[User]:
+    """Return everybody who decides on a production stage today: by name, by group, or standing in for somebody."""
+    rows = Approver.objects.filter(_today(), experiment=experiment, production_stage=production_stage)
+    named = Q(pk__in=rows.filter(user__isnull=False).values("user"))
+    in_groups = Q(groups__in=rows.filter(group__isnull=False).values("group"))
+    return User.objects.filter(named | in_groups, is_active=True).distinct()
 
 
 def _today() -> Q:

@@ -221,10 +221,11 @@ class Inbox(RequestAdmin):
     def beside(self, request: HttpRequest, row: Request) -> dict[str, Any]:
         """Return what stands beside the decision."""
         comments = [(said, remark(said.text)) for said in row.comments.select_related("author").order_by("pk")]
+        expense = request_facts.expense_of(row)
         return {
-            "cost": request_facts.cost_of(row), "trial": request_facts.trial_of(row),
-            "gates": request_facts.gates_of(row), "partners": request_facts.partners_of(row, request.user),
-            "comments": comments,
+            "cost": expense and expense.cost, "expected": expense.expected if expense else [],
+            "trial": request_facts.trial_of(row), "gates": request_facts.gates_of(row),
+            "partners": request_facts.partners_of(row, request.user), "comments": comments,
         }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from approvals.logic import customising, filing
-from approvals.models import Request, Template
+from approvals.models import Policy, Request, Template
 from campaigns.models import LoginSetup
 from core.clock import now
 from experiments.logic import membership, service_accounts, tokens
@@ -48,7 +48,7 @@ def seed() -> dict[str, Account]:
     LoginSetup.objects.update_or_create(
         experiment=demo, name="local", defaults={"setup": f"source {shlex.quote(str(setup))}"}
     )
-    _template(demo)
+    _customs(demo)
     if not ServiceAccount.objects.filter(experiment=demo).exists():
         service_accounts.make(
             "nightly", demo, "operator", owner=User.objects.get(username="operator"),
@@ -58,8 +58,11 @@ def seed() -> dict[str, Account]:
     return accounts
 
 
-def _template(experiment: Experiment) -> None:
-    """Have the example stand as a template too, which leaves title and number of events to the request."""
+def _customs(experiment: Experiment) -> None:
+    """Give the experiment fields of its own, and the example as a template that leaves title and events to requests."""
+    if not Policy.objects.filter(experiment=experiment).exists():
+        by = User.objects.get(username="administrator")
+        customising.keep_policy(experiment, by=by, reason="a fresh installation", keys=["generator", "tune"])
     if Template.objects.filter(experiment=experiment, name="dimuon").exists():
         return
     text = EXAMPLE.read_text().replace("name=dimuon\n", "name=requested\n").replace("events=20000", "events=requested")

@@ -21,7 +21,7 @@ from experiments.queries import production_stages
 from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
-from integrations.errors import OutsideError
+from integrations.errors import OutsideError, Refused
 from integrations.probes import git
 from submissions import measuring
 from submissions.measuring import Measure
@@ -55,17 +55,20 @@ def look(request: Request, author: Any, *, brief: bool = False) -> Facts:
     """Gather what the checks look at; `brief` asks only our own tables and the catalogue, for a draft being typed."""
     unread, names = "", None
     unknown: list[str] = []
+    wrong: list[Problem] = []
     catalogue = registry.catalogue(request.experiment)
     try:
         names = input_names(request)
         if request.files.strip() and names:
             known = catalogue.known(names)
             unknown = [name for name in names if name not in known]
+    except Refused as error:  # it cannot be read, now or later
+        wrong.append(Problem("query", str(error), "write it as the catalogue reads it"))
     except OutsideError as error:
         unread = str(error)
     text, lacking = whole_text(request, names)
     parsed = editing.read(text, request.experiment, author)
-    parsed.errors[:0] = lacking
+    parsed.errors[:0] = [*wrong, *lacking]
     wanted = _wanted(request, names)
     datasets: dict[str, int | None] = {}
     offline: dict[str, Answer] = {}

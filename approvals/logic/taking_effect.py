@@ -21,7 +21,9 @@ def was_approved(request: Request) -> bool:
 
 def approve(request: Request, revision: Revision, *, actor: str, reason: str) -> None:
     """Let the campaign run by this revision; a campaign that runs by an older one goes on by it from now."""
-    campaign = Campaign.objects.select_for_update().get(pk=revision.campaign_id)
+    campaign = request.campaign = (
+        Campaign.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=revision.campaign_id)
+    )
     until = now() + KEEP_UP if request.keep_up and request.valid_until is None else request.valid_until
     transitions.move(request, "approved", expect="pending_approval", actor=actor, reason=reason, valid_until=until)
     transitions.move(revision, "approved", expect="proposed", actor=actor, reason=reason)
@@ -46,6 +48,7 @@ def _go_on_by(campaign: Campaign, request: Request, revision: Revision, actor: s
         before, "superseded", expect="approved", actor=actor, reason=f"revision {revision.number} is approved"
     )
     Campaign.objects.filter(pk=campaign.pk).update(revision=revision)
+    campaign.revision = revision
     transitions.record(
         [(campaign.pk, campaign.state)], "campaign", campaign.state, experiment_id=campaign.experiment_id, actor=actor,
         reason=f"goes on by revision {revision.number} of request {request.ref}", verb="amend",

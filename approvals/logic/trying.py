@@ -39,7 +39,9 @@ def test(request: Request, *, by: Any, size: int = 2, own_account: bool = False)
     account = "" if operator and not own_account else _own_account(request, by)
     names = looking.input_names(request)
     text, lacking = looking.whole_text(request, names)
-    parsed = editing.read(text, request.experiment, by)
+    # As whoever proposes it: of a text that an operator files, the set-ups in it count, of anybody else's they do not.
+    author = request.revision.author if request.revision else request.requester
+    parsed = editing.read(text, request.experiment, author)
     if lacking or parsed.errors:
         raise Refused("The definition is not whole; the test run was not started.", [*lacking, *parsed.errors])
     if names:

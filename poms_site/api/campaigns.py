@@ -15,7 +15,7 @@ from approvals.models import Request as ProductionRequest
 from campaigns import queries as definitions
 from campaigns.models import Campaign, Stage
 from core import ledger
-from core.errors import NotVisible
+from core.errors import NotVisible, Problem, Refused
 from core.models import Transition
 from experiments.scoping import experiments_for
 from experiments.viewsets import (
@@ -55,6 +55,7 @@ class CampaignView(ScopedViewSet):
         "state": "state", "name": "name", "name_has": "name__icontains", "owner": "owner__username",
         "tag": "tags__contains",
     }  # fmt: skip
+    more_filters = ("test",)
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
         "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "view",
@@ -63,13 +64,18 @@ class CampaignView(ScopedViewSet):
 
     def rows(self) -> Any:
         """Return campaigns with owner and revision."""
-        return self.get_queryset().select_related("experiment", "owner", "revision")
+        rows = self.get_queryset().select_related("experiment", "owner", "revision")
+        wanted = self.request.query_params.get("test")
+        if wanted is not None and wanted not in ("0", "1"):
+            raise Refused("The list cannot be filtered so.", [Problem("test", f"not 0 or 1: {wanted[:20]}")])
+        return rows if wanted is None else rows.filter(test=wanted == "1")
 
     def document(self, row: Campaign) -> Document:
         """Return the campaign; alone also with stages, edges, jobs and the gates that hold it."""
         head = {
             "ref": row.ref, "experiment": row.experiment.name, "name": row.name, "state": row.state,
             "since": row.state_since, "owner": row.owner.username, "rank": row.rank, "tags": row.tags,
+            "test": row.test,
             "revision": row.revision.digest if row.revision else None, "created": row.created_at,
             "started": row.started_at, "ended": row.ended_at,
         }  # fmt: skip

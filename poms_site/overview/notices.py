@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,14 +12,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
-from approvals.models import Request
+from approvals.models import Comment, Request, TestRun, Watcher
 from campaigns.models import Campaign
 from core import differences, ledger
 from core.crashpoints import crashpoint
 from core.models import Transition, TransitionQuerySet
-from experiments.models import ApiToken, Approver, Experiment, ExperimentGroupPermission, User
+from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, User
+from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
 from integrations.models import LedgerPlace, Notice
 from integrations.notices import outbox
@@ -86,6 +88,11 @@ class Rule:
     says: str
     many: str
     sources: tuple[str, ...] = ()  # only from these states; none: from any
+    whom: Callable[[Any, Transition], Iterable[User]] | None = None  # instead of `who`, where the event says it
+
+    def told(self, thing: Any, event: Transition) -> Iterable[User]:
+        """Return who is told of an event."""
+        return self.whom(thing, event) if self.whom else self.who(thing)
 
     def hears(self, event: Transition) -> bool:
         """Tell whether the rule answers to a transition."""
@@ -95,9 +102,7 @@ class Rule:
 
 def approvers(request: Request) -> Iterable[User]:
     """Return who is registered to decide on the request's production stage: people, and those of groups."""
-    rows = Approver.objects.filter(experiment=request.experiment, production_stage=request.production_stage)
-    named = Q(pk__in=rows.filter(user__isnull=False).values("user"))
-    return User.objects.filter(named | Q(groups__in=rows.filter(group__isnull=False).values("group"))).distinct()
+    return approvers_today(request.experiment, request.production_stage)
 
 
 def requester(request: Request) -> Iterable[User]:
@@ -106,8 +111,44 @@ def requester(request: Request) -> Iterable[User]:
 
 
 def owner(campaign: Campaign) -> Iterable[User]:
-    """Return whose campaign it is."""
-    return [campaign.owner]
+    """Return whose campaign it is; of a test run, the request tells."""
+    return [] if campaign.test else [campaign.owner]
+
+
+def testers(campaign: Campaign) -> Iterable[User]:
+    """Return who waits for a test run: who asked for the work, and who started it."""
+    run = TestRun.objects.filter(campaign=campaign).select_related("request__requester", "by").first()
+    return {run.request.requester, run.by} if run else ()
+
+
+def watchers(request: Request) -> Iterable[User]:
+    """Return who watches a request but its requester, who is told in any case."""
+    rows = User.objects.filter(pk__in=Watcher.objects.filter(request=request).values("user"))
+    return rows.exclude(pk=request.requester_id)
+
+
+def everybody(request: Request) -> Iterable[User]:
+    """Return who watches a request, its requester and its approvers."""
+    return {request.requester, *watchers(request), *approvers(request)}
+
+
+def addressed(request: Request, event: Transition) -> Iterable[User]:
+    """Return who is mentioned in a comment, and who asked for the request that it is on."""
+    comment = _comment_of(event)
+    names = comment.mentions if comment else []
+    return {request.requester, *User.objects.filter(username__in=names)}
+
+
+def bystanders(request: Request, event: Transition) -> Iterable[User]:
+    """Return who watches a request and is not addressed by a comment on it."""
+    told = {user.pk for user in addressed(request, event)}
+    return [user for user in watchers(request) if user.pk not in told]
+
+
+def _comment_of(event: Transition) -> Comment | None:
+    """Return the comment that a transition is of: its reason begins with the number."""
+    found = re.match(r"comment (\d{1,18}):", event.reason)
+    return Comment.objects.filter(pk=int(found[1])).first() if found else None
 
 
 def operators(thing: Any) -> Iterable[User]:
@@ -124,7 +165,28 @@ RULES = (
     Rule("decided", "request", "return", requester, "was returned to you", "of your requests were returned to you"),
     Rule("decided", "request", "reject", requester, "was rejected", "of your requests were rejected"),
     Rule("decided", "request", "withdraw", requester, "was withdrawn", "of your requests were withdrawn"),
-    Rule("decided", "request", "supersede", requester, "became part of another", "of your requests became one"),
+    Rule("decide", "request", "amend", approvers, "has another definition, which waits for you",
+         "requests have another definition"),
+    Rule("decided", "request", "merge", requester, "was joined with another", "of your requests became one"),
+    Rule("decided", "request", "split", requester, "was split in two", "of your requests were split"),
+    *(Rule("watched", "request", verb, watchers, says, many) for verb, says, many in (
+        ("approve", "is approved", "requests that you watch are approved"),
+        ("return", "was returned", "requests that you watch were returned"),
+        ("reject", "was rejected", "requests that you watch were rejected"),
+        ("withdraw", "was withdrawn", "requests that you watch were withdrawn"),
+        ("merge", "was joined with another", "requests that you watch became one"),
+        ("split", "was split in two", "requests that you watch were split"),
+        ("amend", "has another definition", "requests that you watch have another definition"),
+        ("prioritise", "has another priority", "requests that you watch have another priority"),
+    )),
+    Rule("mentioned", "request", "comment", requester, "has a comment for you", "requests have comments for you",
+         whom=addressed),
+    Rule("watched", "request", "comment", watchers, "has a comment", "requests that you watch have comments",
+         whom=bystanders),
+    Rule("keep_up", "request", "remind", everybody, "lapses soon unless somebody extends it", "requests lapse soon"),
+    Rule("keep_up", "request", "lapse", everybody, "has lapsed; its campaign is held", "requests have lapsed"),
+    Rule("tested", "campaign", "succeed", testers, "has run through", "test runs have run through"),
+    Rule("tested", "campaign", "fail", testers, "has failed", "test runs have failed"),
     Rule("campaign", "campaign", "succeed", owner, "has succeeded", "of your campaigns have succeeded"),
     Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed"),
     Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
@@ -256,7 +318,7 @@ def _drafts(group: Sequence[Transition]) -> list[Draft]:
         told: dict[int, tuple[User, list[Transition]]] = {}
         for event in heard:
             thing = things[event.thing_id]
-            for user in rule.who(thing):
+            for user in rule.told(thing, event):
                 if user.is_active and event.actor != f"user:{user.username}" and seen.may(user, thing.experiment):
                     told.setdefault(user.pk, (user, []))[1].append(event)
         found += [_draft(rule, source, things, user, events) for user, events in told.values()]
@@ -293,26 +355,25 @@ def _line(source: Source, thing: Any, event: Transition) -> dict[str, str]:
 # --- Dates that come: nothing happens in the ledger when they do ---------------------------------------------------
 
 
-def ending_tokens(at: datetime) -> list[Draft]:
-    """Return what is to be told of tokens that end soon, each once."""
-    rows = ApiToken.objects.filter(expires_at__gt=at, expires_at__lt=at + SOON, revoked_at=None, user__is_active=True)
+def what_expires(at: datetime) -> list[Draft]:
+    """Return what is to be told of tokens, service accounts and certificates that end soon, each once."""
+    ending = expiring(SOON)
+    tokens = ApiToken.objects.filter(pk__in=[entry.key for entry in ending if entry.kind == "token"])
     # One that was made for a few days only ends soon from its beginning.
-    ending = [row for row in rows.select_related("user") if row.expires_at - row.created_at > SOON]
+    brief = set(tokens.filter(created_at__gt=F("expires_at") - SOON).values_list("pk", flat=True))
     return _untold(
         Draft(
-            row.user,
-            None,
-            "expiring",
-            f"token:{row.pk}",
-            link="/docs/guide/command-line/#who-you-are-and-where",
-            subject=f"Your token {shortened(row.name, 60)} ends on {row.expires_at:%Y-%m-%d} at"
-            f" {row.expires_at:%H:%M} UTC",
+            entry.owner, entry.experiment, "expiring", f"{entry.kind}:{entry.key}:{entry.expires_at:%Y-%m-%d}",
+            link="/account/",
+            subject=f"The {entry.kind} {shortened(entry.name, 80)} ends on {entry.expires_at:%Y-%m-%d} at"
+            f" {entry.expires_at:%H:%M} UTC",
         )
-        for row in ending
-    )
+        for entry in ending
+        if entry.owner.is_active and not (entry.kind == "token" and entry.key in brief)
+    )  # fmt: skip
 
 
-DATES: tuple[Callable[[datetime], list[Draft]], ...] = (ending_tokens,)
+DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires,)
 
 
 def _untold(drafts: Iterable[Draft]) -> list[Draft]:
@@ -350,7 +411,8 @@ def _tickets(events: Sequence[Transition]) -> None:
 TOLD = {
     ("request", "file"): ("Filed", False), ("request", "approve"): ("Approved", False),
     ("request", "return"): ("Returned", False), ("request", "reject"): ("Rejected", True),
-    ("request", "withdraw"): ("Withdrawn", True), ("request", "supersede"): ("Put together with another", True),
+    ("request", "withdraw"): ("Withdrawn", True), ("request", "merge"): ("Joined with another", True),
+    ("request", "split"): ("Split in two", True), ("request", "amend"): ("Another definition proposed", False),
     ("campaign", "succeed"): ("Campaign succeeded,", True), ("campaign", "fail"): ("Campaign failed,", False),
     ("campaign", "relaunch"): ("Launched again", False),
 }  # fmt: skip

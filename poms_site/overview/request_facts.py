@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from approvals.composing import requirements
-from approvals.estimate import Cost
+from approvals.estimate import Cost, StageCost
 from approvals.logic import looking, merging
 from approvals.models import Confirmation, Policy, Request, TestRun
+from campaigns.definition import Definition
 from campaigns.logic import editing
 from core import differences
 from integrations.errors import OutsideError
+from poms_site.overview.prediction import Work
 from poms_site.overview.progress import progress_by
+from poms_site.overview.queue import WouldBe, predict_with
 from poms_site.overview.run_facts import stages_of
 from poms_site.overview.words import duration, size
 from submissions import measuring
 
 LONGEST_DIFF = 400
+HIGHER = 20  # points of priority above the request's own, at which it is told what that would bring
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,49 @@ def _changed(request: Request, run: TestRun) -> bool:
         text, lacking = looking.whole_text(request, looking.input_names(request))
     except OutsideError:
         return False
-    parsed = editing.read(text, request.experiment, request.requester)
+    author = request.revision.author if request.revision else request.requester
+    parsed = editing.read(text, request.experiment, author)
     return bool(lacking or parsed.errors) or parsed.definition.digest != run.digest
 
 
-def cost_of(request: Request) -> Cost | None:
-    """Return what a request will cost, or None where its definition cannot be read now."""
+@dataclass(frozen=True)
+class Expense:
+    """What a request will cost, and when it would start and end at its priority, and at a higher one."""
+
+    cost: Cost
+    expected: list[tuple[int, WouldBe]]
+
+
+def expense_of(request: Request) -> Expense | None:
+    """Return what a request will cost and when it would end; None where its definition cannot be read now."""
     try:
-        return looking.cost_of(request, request.requester)
+        facts = looking.look(request, request.requester, brief=True)
     except OutsideError:
         return None
+    cost = facts.cost or Cost()
+    open_ = request.state in ("draft", "returned", "pending_approval")
+    if facts.errors or not open_ or cost.core_hours is None or not cost.jobs:
+        return Expense(cost, [])
+    stages = [_work(facts.definition, stage) for stage in cost.stages]
+    ranks = sorted({request.priority, min(100, request.priority + HIGHER)})
+    found = [(rank, predict_with(request.experiment, stages, rank)) for rank in ranks]
+    return Expense(cost, [(rank, would) for rank, would in found if would is not None])
+
+
+def _work(definition: Definition, stage: StageCost) -> Work:
+    """Return a stage that nobody has approved yet as the prediction takes it."""
+    text = next(entry for entry in definition.stages if entry.name == stage.name)
+    edges = [e for e in definition.edges if e.downstream == stage.name and e.upstream != stage.name]
+    shares = {"each": 0.0, "all": 1.0}
+    feeds = tuple((e.upstream, shares[e.gate] if e.gate in shares else float(e.gate.rstrip("%")) / 100) for e in edges)
+    systems = {setup.name: setup.batch for setup in definition.login_setups}
+    jobs, seconds = stage.jobs or 0, stage.seconds_per_job or 0.0
+    doubt = stage.spread / stage.seconds if stage.seconds else 0.0
+    begins = not feeds
+    return Work(
+        stage.name, seconds, doubt=doubt, waiting=jobs if begins else 0, later=0 if begins else jobs, feeds=feeds,
+        system=systems.get(text.login_setup, "local"),
+    )  # fmt: skip
 
 
 def gates_of(request: Request) -> list[Gate]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
-from approvals.models import Request
+from approvals.models import Request, TestRun
 from campaigns.models import Campaign, Revision
 from campaigns.states import CAMPAIGN
 from core.errors import NotVisible, Problem, Refused
@@ -25,6 +25,7 @@ FILTERS = (
     Filter("name_has", "name has", by("name__icontains")),
     Filter("owner", "owner", by("owner__username")),
     Filter("tag", "tag", lambda rows, value: rows.filter(tags__contains=[value])),
+    Filter("test", "test runs", lambda rows, value: rows.filter(test=value == "1"), (("0", "none"), ("1", "only"))),
 )
 SLOW_SECONDS = 20.0
 MANY_JOBS = 2000
@@ -82,8 +83,10 @@ class CampaignPage(Page):
             lambda: campaign_facts.gather_slow(self.row, facts.chosen), after=after if not seconds else 0.0,
         )  # fmt: skip
         asked = Request.objects.filter(campaign=self.row).select_related("experiment").order_by("-pk").first()
+        tried = TestRun.objects.filter(campaign=self.row).select_related("request__experiment").first()
         return {
-            "row": self.row, "asked": asked, "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
+            "row": self.row, "asked": asked, "tried": tried,
+            "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
             "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
             "boosted_until": queries.boosted_until(self.row),
         }  # fmt: skip

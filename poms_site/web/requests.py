@@ -13,6 +13,7 @@ from approvals.states import AMENDABLE, EDITABLE, REQUEST
 from core import ledger
 from core.errors import NotVisible
 from experiments.queries import approvers_of, production_stages
+from integrations.tickets.desk import ticket_of
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.web import live, verbs
@@ -70,12 +71,12 @@ class RequestPage(Page):
             "editable": row.state in (*EDITABLE, *AMENDABLE) and self._own(row), "changed": changed,
             "changed_since": since, "history": ledger.history({"request": [row.pk]})[:30],
             "undecided": self._why_not(row), "lines": row.definition.count("\n") + 1,
-            "cost": self._cost(row), "trial": request_facts.trial_of(row), "gates": request_facts.gates_of(row),
+            **self._expense(row), "trial": request_facts.trial_of(row), "gates": request_facts.gates_of(row),
             "partners": self._partners(row), "comments": comments,
             "attachments": list(row.attachments.defer("content").select_related("by").order_by("pk")),
             "origins": list(row.origins.select_related("source__experiment")),
             "offspring": list(row.offspring.select_related("request__experiment")),
-            "watching": row.watchers.filter(user_id=self.request.user.pk).exists(),
+            "ticket": ticket_of(row.ref), "watching": row.watchers.filter(user_id=self.request.user.pk).exists(),
             "watchers": row.watchers.count(), "approvers": approvers_of(row.experiment, row.production_stage),
         }  # fmt: skip
 
@@ -83,9 +84,10 @@ class RequestPage(Page):
         """Who may file, correct or decide depends on the person, not only on the permissions."""
         return (f"user:{self.request.user.pk}",)
 
-    def _cost(self, row: Request) -> Any:
-        key = ("cost", row.pk, row.state_since, hash(row.definition))
-        return live.shared(key, COST_SECONDS, lambda: request_facts.cost_of(row))
+    def _expense(self, row: Request) -> dict[str, Any]:
+        key = ("expense", row.pk, row.state_since, row.priority, hash(row.definition))
+        found = live.shared(key, COST_SECONDS, lambda: request_facts.expense_of(row))
+        return {"cost": found and found.cost, "expected": found.expected if found else []}
 
     def _partners(self, row: Request) -> Any:
         if row.state != "pending_approval" or "decide_request" not in self.held:

@@ -288,6 +288,8 @@ ACTS_ON = {
     "requests-split": ("reading", "approver"), "requests-prioritise": ("pending", "approver"),
     "requests-extend": ("keepup", "approver"), "requests-confirm": ("pending", "operator"),
     "requests-test": ("draft", "operator"), "requests-clone": ("draft", "experimenter"),
+    "campaigns-boost": ("campaign", "operator"), "campaigns-unboost": ("campaign", "operator"),
+    "queue-preview": ("", "operator"), "queue-order": ("", "operator"), "notices-choices": ("", "operator"),
     "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"), "campaigns-hold": ("campaign", "operator"),
     "campaigns-release": ("campaign", "operator"), "campaigns-relaunch": ("campaign", "operator"),
     "campaigns-cancel": ("campaign", "operator"), "campaigns-prioritise": ("campaign", "operator"),
@@ -300,7 +302,7 @@ ACTS_ON = {
     "reports-create": ("", "operator"), "tokens-list": ("", "operator"),
 }  # fmt: skip
 # These take no body, or may come without a reason.
-NO_BODY = {"requests-check", "requests-watch", "requests-unwatch", "tokens-revoke"}
+NO_BODY = {"notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke"}
 NO_REASON = {
     "requests-check", "requests-file", "requests-approve", "requests-extend", "requests-confirm", "requests-test",
     "requests-clone", "requests-comment", "requests-attach", "campaigns-release", "holds-release", "requests-detail",
@@ -345,7 +347,7 @@ def test_a_verb_without_its_reason_is_refused(cast, world, call_as):
         if route in NO_REASON | NO_BODY or not ACTS_ON[route][0]:
             continue
         beside = {
-            "campaigns-prioritise": {"rank": 10}, "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
+            "campaigns-prioritise": {"rank": 10}, "campaigns-boost": {"hours": 4}, "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
             "requests-merge": {"with": [world.own.ref("like")]},
         }.get(route, {})  # fmt: skip
         for missing in ({}, {"reason": ""}, {"reason": " \t "}):

@@ -196,8 +196,12 @@ def test_a_request_goes_from_file_to_approval(service, poms, tmp_path):
 
     service.on("POST", "requests/demo/r1/file/", {**draft, "state": "pending_approval"})
     assert poms("request", "file", "demo/r1").out == "demo/r1\tfile\tpending_approval\n"
+    service.on("GET", "requests/demo/r1/", {**draft, "state": "pending_approval", "revision": "f00d"})
     service.on("POST", "requests/demo/r1/approve/", {**draft, "state": "approved"})
     assert poms("request", "approve", "demo/r1", "--json").json["state"] == "approved"
+    assert service.asked[-1].body["revision"] == "f00d", "what was looked at is what is approved"
+    assert poms("request", "approve", "demo/r1", "--revision", "beef", "--quiet").code == 0
+    assert service.asked[-1].body["revision"] == "beef"
 
 
 def test_a_file_that_is_no_definition_is_not_sent(service, poms, tmp_path):

@@ -19,7 +19,7 @@ from tests.e2e.running import Running, Site
 HERE = Path(__file__).parent
 # The walk comes first: it needs the draft as a new installation has it, and leaves the data that the others look at;
 # those that change something come after those that only look.
-ORDER = ("test_walk", "test_pages", "test_crawl", "test_no_script", "test_live")
+ORDER = ("test_walk", "test_requests", "test_pages", "test_crawl", "test_no_script", "test_live")
 SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

@@ -172,7 +172,7 @@ PAGES = (
     *_model("campaigns", "jobtype", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
     *_model("approvals", "policy", "administrator"),
-    *_model("approvals", "package", "administrator"),
+    *_model("approvals", "package", "administrator", refused="change history delete"),
     *_model("approvals", "template", "operator"),
 )  # fmt: skip
 

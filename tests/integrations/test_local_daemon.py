@@ -1100,7 +1100,7 @@ def test_people_can_ask_too(box: Box) -> None:
     box.up()
     up = subprocess.run(command, input=b'{"ask": "queue"}', capture_output=True, check=False)
     assert up.returncode == 0
-    assert json.loads(up.stdout) == {"idle": 0, "running": 0, "held": 0, "slots": 4}
+    assert json.loads(up.stdout) == {"idle": 0, "running": 0, "held": 0, "slots": 4, "memory_mb": 0}
     assert subprocess.run(command, input=b"x", capture_output=True, check=False).returncode == 2
 
 

@@ -286,4 +286,4 @@ def test_a_token_that_ends_soon_is_told_once(crew, mailbox, caught_up):
         LedgerPlace.objects.update(looked_at=None)
         caught_up()
     (notice,) = Notice.objects.filter(recipient=crew.operator)
-    assert notice.subject.startswith("Your token nightly ends on ")
+    assert notice.subject.startswith("The token nightly (poms_")

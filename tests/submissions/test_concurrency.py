@@ -67,6 +67,9 @@ class Everything:
     def declare(self, files: Sequence[FileSeen]) -> dict[str, str]:
         return {}
 
+    def known(self, names: Sequence[str]) -> set[str]:
+        return set()
+
 
 def families(cast: Cast, count: int) -> list[dict[str, tuple[int, int]]]:
     """Make campaigns whose two parents have each one submission, all of whose jobs have ended.
@@ -246,6 +249,12 @@ class Host:
     asked: int = 0
     calls: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def depth(self) -> dict[str, int]:
+        return {"idle": 0, "running": 0, "held": 0, "slots": 1}
+
+    def present(self, setup: str, programs: Sequence[str]) -> dict[str, bool]:
+        return dict.fromkeys(programs, True)
 
     def start(self, launches: Sequence[Launch]) -> dict[str, Started]:
         with self.guard:
