@@ -168,10 +168,11 @@ class LookAtRequest(Page):
         row = request.POST.get("request", "")
         about = find(request.user, self.here, _key(row)) if row else None
         fields = {name: request.POST.get(name, "") for name in form.fields if name != "definition_file"}
-        kept = sketching.keep(
-            self.here, request.user, fields, sketch=int(sketch) if sketch.isdecimal() and len(sketch) < 19 else None,
-            request=about,
-        )  # fmt: skip
+        number = int(sketch) if sketch.isdecimal() and len(sketch) < 19 else None
+        if request.POST.get("peek"):  # the form was only opened: nothing was typed yet
+            kept = sketching.of(self.here, request.user, number) if number else None
+        else:
+            kept = sketching.keep(self.here, request.user, fields, sketch=number, request=about)
         form.is_valid()
         given = {**getattr(form, "cleaned_data", {})}
         given.pop("definition_file", None)

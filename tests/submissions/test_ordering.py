@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 import pytest
@@ -88,13 +89,17 @@ def test_a_share_is_kept_with_its_reason(cast):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(real_cast, local, local_system, drive, settings):
+def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(
+    real_cast, local, local_system, drive, settings, tmp_path
+):
     """The slots are full of others: of what is idle there, the one whose rank rises starts first, though it came last."""
     settings.QUEUE_DEPTH = "0"
     local.stop()
     local.start(slots=1)
     blocker = campaign(real_cast, "blocker", batches=1)
-    Submission.objects.filter(campaign=blocker).update(setup="export TINY_JOB='sleep 4; echo x > \"$NAME\"'")
+    go = tmp_path / "go"
+    script = f'until [ -e "{go}" ]; do sleep 0.1; done; echo x > "$NAME"'
+    Submission.objects.filter(campaign=blocker).update(setup=f"export TINY_JOB={shlex.quote(script)}", wall_s=600)
     drive(lambda: Job.objects.filter(started_at__isnull=False, ended_at=None).exists())
     first, second = (campaign(real_cast, name, batches=1, rank=50) for name in ("first", "second"))
     drive(lambda: Submission.objects.filter(campaign=first, state="submitted").exists(), names=("launch", "observe"))
@@ -103,6 +108,8 @@ def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(real_cast, loca
     wanted = Command.objects.get(verb="priority")
     assert wanted.submission.campaign_id == second.pk
     assert "rank 50 → 90" in wanted.reason
+    drive(lambda: Command.objects.get(verb="priority").state == "done", names=("act", "observe"))
+    go.touch()
     drive(lambda: Job.objects.filter(ended_at__isnull=False).count() == 3, seconds=60)
     starts = {job.submission.campaign_id: job.started_at for job in Job.objects.select_related("submission")}
     assert starts[blocker.pk] < starts[second.pk] < starts[first.pk]

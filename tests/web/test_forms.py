@@ -237,6 +237,11 @@ def test_what_is_typed_is_saved_and_told_what_it_comes_to(cast, world, person, t
     assert not Sketch.objects.exists()
 
 
+def test_a_form_that_is_only_opened_saves_nothing(person, typed):
+    assert person.post("/e/demo/requests/look/", {**typed, "peek": "1"}).status_code == 200
+    assert not Sketch.objects.exists()
+
+
 def test_nobody_sees_what_somebody_else_is_typing(cast, world, person, typed, as_):
     person.post("/e/demo/requests/look/", typed)
     sketch = Sketch.objects.get()
