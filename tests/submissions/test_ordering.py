@@ -100,17 +100,21 @@ def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(
     go = tmp_path / "go"
     script = f'until [ -e "{go}" ]; do sleep 0.1; done; echo x > "$NAME"'
     Submission.objects.filter(campaign=blocker).update(setup=f"export TINY_JOB={shlex.quote(script)}", wall_s=600)
-    drive(lambda: Job.objects.filter(started_at__isnull=False, ended_at=None).exists())
+    drive(lambda: Job.objects.filter(started_at__isnull=False, ended_at=None).exists(), seconds=120)
     first, second = (campaign(real_cast, name, batches=1, rank=50) for name in ("first", "second"))
-    drive(lambda: Submission.objects.filter(campaign=first, state="submitted").exists(), names=("launch", "observe"))
-    drive(lambda: Job.objects.count() == 3, names=("launch", "observe"))
+    drive(
+        lambda: Submission.objects.filter(campaign=first, state="submitted").exists(),
+        seconds=120,
+        names=("launch", "observe"),
+    )
+    drive(lambda: Job.objects.count() == 3, seconds=120, names=("launch", "observe"))
     ordering.prioritise(second, 90, **WHO)
     wanted = Command.objects.get(verb="priority")
     assert wanted.submission.campaign_id == second.pk
     assert "rank 50 → 90" in wanted.reason
-    drive(lambda: Command.objects.get(verb="priority").state == "done", names=("act", "observe"))
+    drive(lambda: Command.objects.get(verb="priority").state == "done", seconds=120, names=("act", "observe"))
     go.touch()
-    drive(lambda: Job.objects.filter(ended_at__isnull=False).count() == 3, seconds=60)
+    drive(lambda: Job.objects.filter(ended_at__isnull=False).count() == 3, seconds=120)
     starts = {job.submission.campaign_id: job.started_at for job in Job.objects.select_related("submission")}
     assert starts[blocker.pk] < starts[second.pk] < starts[first.pk]
     assert Command.objects.get(verb="priority").state == "done"
