@@ -64,6 +64,10 @@ class Viewer:
         if look.press:
             self.page.get_by_role("link", name=look.press, exact=True).click()
             self.page.wait_for_selector("dialog[open]")
+        if self.page.locator(
+            "[hx-trigger=load]"
+        ).count():  # a part comes by itself; to leave meanwhile would break it off
+            self.page.wait_for_load_state("networkidle")
         self._load_pictures()
         self.page.screenshot(path=SHOTS / f"{look.name}-{self.way[0]}-{self.way[1]}.png", full_page=not look.press)
         wrong += self._sideways() + self.watch.take()
