@@ -151,9 +151,10 @@ class _Pinned:
         try:
             self._dns_host = _address(name, self.port)
         except (socket.gaierror, UnicodeError) as error:
+            # mypy sees only this mixin; what it stands in front of is a connection of urllib3
             raise NewConnectionError(self, f"no such host: {name}") from error  # type: ignore[arg-type]
         try:
-            return super()._new_conn()  # type: ignore[misc]
+            return super()._new_conn()  # type: ignore[misc]  # the connection's, as above
         finally:
             self._dns_host = name  # the certificate is of the name
 
