@@ -265,7 +265,7 @@ class RequestView(ScopedViewSet):
     def cost(self, request: HttpRequest, ref: str) -> Response:
         """Return what the request will cost, as far as that can be known."""
         row = self.find(ref)
-        return Response(cost_document(looking.cost_of(row, row.requester)))
+        return Response(cost_document(looking.cost_of(row)))
 
     def comments(self, request: HttpRequest, ref: str) -> Response:
         """Return the discussion, from its beginning."""

@@ -8,7 +8,8 @@ from typing import Any
 from django import forms
 
 from approvals.composing import listed
-from approvals.models import Package, Policy
+from approvals.models import Package
+from approvals.queries import policy_of
 from core.errors import Problem
 from experiments.models import Experiment
 from experiments.queries import production_stages
@@ -95,9 +96,8 @@ class RequestForm(forms.Form):
     def __init__(self, experiment: Experiment, *args: Any, **kwargs: Any) -> None:
         """Offer the production stages for which somebody decides in this experiment."""
         super().__init__(*args, **kwargs)
-        policy = Policy.objects.filter(experiment=experiment).first()
-        if policy and policy.keys:
-            self.fields["details"].help_text = f"One a line: key = value. Declared are {', '.join(policy.keys)}."
+        if keys := policy_of(experiment.pk).keys:
+            self.fields["details"].help_text = f"One a line: key = value. Declared are {', '.join(keys)}."
         names = Package.objects.filter(experiment=experiment, active=True).order_by("name")
         packages: Any = self.fields["repository"]
         packages.choices = [("", "none"), *((row.name, row.name) for row in names)]

@@ -15,6 +15,11 @@ from experiments.scoping import may
 VERDICTS = ("approve", "return", "reject", "merge", "split")
 
 
+def policy_of(experiment_id: int) -> Policy:
+    """Return what an experiment asks for before its work runs; one that has said nothing has the defaults."""
+    return Policy.objects.filter(experiment_id=experiment_id).first() or Policy(experiment_id=experiment_id)
+
+
 def waiting_for(user: Any) -> Any:
     """Return the requests on which a person is registered to decide, the highest priority first (W3)."""
     mine = Q(pk__in=[])
@@ -50,10 +55,10 @@ def unconfirmed(request: Request) -> list[str]:
     if request.revision is None:
         return []
     wanted = requirements(request.special)
-    policy = Policy.objects.filter(experiment_id=request.experiment_id).first()
-    if not wanted and not (policy and policy.confirm):
+    policy = policy_of(request.experiment_id)
+    if not wanted and not policy.confirm:
         return []
     rows = Confirmation.objects.filter(request=request, digest=request.revision.digest)
     done = set(rows.values_list("requirement", flat=True))
     gates = [line for line in wanted if line not in done]
-    return gates + (["the check report"] if policy and policy.confirm and "" not in done else [])
+    return gates + (["the check report"] if policy.confirm and "" not in done else [])

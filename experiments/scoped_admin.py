@@ -12,8 +12,9 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
-from django.db.models import ForeignKey
-from django.forms import Media
+from django.db.models import DateTimeField, ForeignKey
+from django.forms import DateTimeField as Moment
+from django.forms import DateTimeInput, Media
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -25,6 +26,7 @@ from experiments.roles import roles_with
 from experiments.scoping import experiment_ids
 
 KEY = re.compile(r"[0-9]{1,18}")
+MOMENT = DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
 
 def held(request: HttpRequest, permission: str) -> frozenset[int]:
@@ -58,6 +60,8 @@ class ScopedModelAdmin(admin.ModelAdmin):
     lead = ""  # a sentence above the form
     name_field = "username"  # by which the fields with suggestions name what they point to
     unchangeable = ""  # why one that exists is changed by nobody
+    # Django's own has two fields for a moment and one label.
+    formfield_overrides = {DateTimeField: {"form_class": Moment, "widget": MOMENT}}
     form = VerbForm
     list_per_page = 50
     list_max_show_all = 200

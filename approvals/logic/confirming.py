@@ -8,9 +8,9 @@ from typing import Any
 from django.db import transaction
 
 from approvals.composing import requirements
-from approvals.logic import trying
-from approvals.models import Confirmation, Policy, Request
-from core import transitions
+from approvals.logic import steps, trying
+from approvals.models import Confirmation, Request
+from approvals.queries import policy_of
 from core.errors import Conflict, Problem, Refused
 from experiments.scoping import require
 
@@ -25,10 +25,9 @@ def confirm(
     """
     require(by, "check_request", request.experiment)
     with transaction.atomic():
-        rows = Request.objects.select_for_update(of=("self",)).select_related("experiment", "revision")
-        row = rows.get(pk=request.pk)
+        row = steps.locked(request)
         if row.state != "pending_approval" or row.revision is None:
-            raise Conflict(f"The request is {row.state.replace('_', ' ')}; there is nothing to confirm.")
+            raise Conflict(f"The request is {steps.word(row)}; there is nothing to confirm.")
         if digest and digest != row.revision.digest:
             raise Conflict("The request was changed after you read it; read it again. Nothing was confirmed.")
         wanted = requirements(row.special)
@@ -45,12 +44,10 @@ def confirm(
         )
         if fresh:
             what = "; ".join(line or "the check report" for line in fresh)
-            transitions.record(
-                [(row.pk, row.state)], "request", row.state, experiment_id=row.experiment_id,
-                actor=f"user:{by.username}", reason=f"confirmed: {what}{reason and f' ({reason})'}", verb="confirm",
-            )  # fmt: skip
-    policy = Policy.objects.filter(experiment_id=row.experiment_id).first()
-    if fresh and policy and policy.test_size and not row.test_runs.filter(digest=row.revision.digest).exists():
+            text = f"confirmed: {what}{reason and f' ({reason})'}"
+            steps.note(row, "confirm", actor=steps.actor(by), reason=text)
+    policy = policy_of(row.experiment_id)
+    if fresh and policy.test_size and not row.test_runs.filter(digest=row.revision.digest).exists():
         trying.test(row, by=by, size=policy.test_size)
     return [line or "the check report" for line in fresh]
 
@@ -59,14 +56,11 @@ def untick(request: Request, *, by: Any, requirement: str, reason: str) -> None:
     """Take a tick back, while nobody has approved."""
     require(by, "check_request", request.experiment)
     with transaction.atomic():
-        row = Request.objects.select_for_update(of=("self",)).select_related("revision").get(pk=request.pk)
+        row = steps.locked(request)
         if row.state != "pending_approval" or row.revision is None:
-            raise Conflict(f"The request is {row.state.replace('_', ' ')}; its confirmations stay.")
+            raise Conflict(f"The request is {steps.word(row)}; its confirmations stay.")
         gone = Confirmation.objects.filter(request=row, digest=row.revision.digest, requirement=requirement).delete()[0]
         if not gone:
             raise Conflict("That was not ticked off; nothing was changed.")
-        transitions.record(
-            [(row.pk, row.state)], "request", row.state, experiment_id=row.experiment_id,
-            actor=f"user:{by.username}", reason=f"took back: {requirement or 'the check report'} ({reason})",
-            verb="untick",
-        )  # fmt: skip
+        text = f"took back: {requirement or 'the check report'} ({reason})"
+        steps.note(row, "untick", actor=steps.actor(by), reason=text)

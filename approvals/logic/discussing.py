@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
+from approvals.logic import steps
 from approvals.models import Attachment, Comment, Request, Watcher
-from core import transitions
 from core.errors import Conflict, NotAllowed, Problem, Refused
 from experiments.models import User
 from experiments.scoping import may, require
@@ -40,7 +40,7 @@ def say(request: Request, text: str, *, by: Any) -> Comment:
         comment = Comment.objects.create(request=request, author=by, text=text, mentions=names)
         for person in (by, *heard):
             Watcher.objects.get_or_create(request=request, user=person)
-        _record(request, "comment", by, f"comment {comment.pk}: {text[:300]}")
+        _note(request, "comment", by, f"comment {comment.pk}: {text[:300]}")
     return comment
 
 
@@ -56,7 +56,7 @@ def attach(request: Request, name: str, content: bytes, *, by: Any) -> Attachmen
     if problems:
         raise Refused("Nothing was attached.", problems)
     with transaction.atomic():
-        Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
+        steps.locked(request)
         own = Attachment.objects.filter(request=request)
         used = own.aggregate(total=Sum("size"))["total"] or 0
         if used + len(content) > settings.ATTACHMENT_QUOTA or own.count() >= MOST_ATTACHMENTS:
@@ -69,7 +69,7 @@ def attach(request: Request, name: str, content: bytes, *, by: Any) -> Attachmen
             request=request, name=name, size=len(content), digest=hashlib.sha256(content).hexdigest(), content=content,
             by=by,
         )  # fmt: skip
-        _record(request, "attach", by, f"attached {name} ({len(content)} bytes, sha256 {made.digest[:12]}…)")
+        _note(request, "attach", by, f"attached {name} ({len(content)} bytes, sha256 {made.digest[:12]}…)")
     return made
 
 
@@ -81,7 +81,7 @@ def detach(attachment: Attachment, *, by: Any, reason: str) -> None:
     with transaction.atomic():
         if not Attachment.objects.filter(pk=attachment.pk).delete()[0]:
             raise Conflict("It was taken away already; nothing was changed.")
-        _record(request, "detach", by, f"took {attachment.name} away (sha256 {attachment.digest[:12]}…): {reason}")
+        _note(request, "detach", by, f"took {attachment.name} away (sha256 {attachment.digest[:12]}…): {reason}")
 
 
 def watch(request: Request, *, by: Any) -> None:
@@ -95,9 +95,6 @@ def unwatch(request: Request, *, by: Any) -> None:
     Watcher.objects.filter(request=request, user=by).delete()
 
 
-def _record(request: Request, verb: str, by: Any, reason: str) -> None:
-    state = Request.objects.values_list("state", flat=True).get(pk=request.pk)
-    transitions.record(
-        [(request.pk, state)], "request", state, experiment_id=request.experiment_id, actor=f"user:{by.username}",
-        reason=reason, verb=verb,
-    )  # fmt: skip
+def _note(request: Request, verb: str, by: Any, reason: str) -> None:
+    request.refresh_from_db(fields=["state"])
+    steps.note(request, verb, actor=steps.actor(by), reason=reason)

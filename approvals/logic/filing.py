@@ -8,20 +8,19 @@ from django.db import transaction
 
 from approvals import checks
 from approvals.composing import listed
-from approvals.logic import looking, taking_effect
-from approvals.models import CheckLine, Policy, Request, Watcher
+from approvals.logic import looking, reading, steps, taking_effect
+from approvals.logic.reading import Reading
+from approvals.models import CheckLine, Request, Watcher
+from approvals.queries import policy_of
 from approvals.states import AMENDABLE, EDITABLE
 from campaigns import definition as text_form
 from campaigns.logic import editing
 from campaigns.models import Campaign
 from core import differences, transitions
 from core.clock import now
-from core.errors import Conflict, NotAllowed, Problem, Refused
+from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
 from experiments.queries import production_stages
-from experiments.roles import roles_with
-from experiments.scoping import may
-from integrations import registry
 
 # What a requester says; everything of it can be changed until the request is filed.
 FIELDS = (
@@ -30,6 +29,8 @@ FIELDS = (
     "keep_up",
 )  # fmt: skip
 MOST_FILES = 100_000
+# Checks whose failure no draft can be kept with: whoever reads it could not tell what is meant.
+HOPELESS = ("dataset", "agreement")
 RULE = "rule:no-approval-needed"
 
 
@@ -40,7 +41,7 @@ def draft(experiment: Experiment, *, requester: Any, reason: str = "a new reques
     with transaction.atomic():
         request.save()
         Watcher.objects.create(request=request, user=requester)
-        transitions.created(request, actor=_actor(requester), reason=reason)
+        transitions.created(request, actor=steps.actor(requester), reason=reason)
     return request
 
 
@@ -57,7 +58,7 @@ def edit(request: Request, *, by: Any, **values: Any) -> Request:
         setattr(proposed, name, value)
     _refuse_if_hopeless(proposed, by)
     with transaction.atomic():
-        request = _locked(request)
+        request = steps.locked(request)
         _refuse_unless_editable(request, by)
         before = {name: getattr(request, name) for name, value in values.items() if getattr(request, name) != value}
         for name in before:
@@ -65,7 +66,7 @@ def edit(request: Request, *, by: Any, **values: Any) -> Request:
         request.save()
         if before:
             text = differences.told(f"changed {', '.join(before)}", before, {name: values[name] for name in before})
-            _record(request, "edit", _actor(by), text)
+            steps.note(request, "edit", actor=steps.actor(by), reason=text)
     return request
 
 
@@ -74,56 +75,55 @@ def amend(request: Request, *, by: Any, **values: Any) -> Request:
 
     What was approved runs on until the new revision is approved too. Nothing but the definition can be changed.
     """
-    _own(request, by)
+    steps.own(request, by)
     text = values.pop("definition", request.definition)
     others = [name for name, value in values.items() if getattr(request, name) != value]
     if others:
         hint = "say it in a comment, prioritise it, or clone the request"
         raise Conflict(
-            f"The request is {_word(request)}; of it only the definition can be changed. Nothing was changed.",
+            f"The request is {steps.word(request)}; of it only the definition can be changed. Nothing was changed.",
             [Problem(name, "cannot be changed any more", hint) for name in others],
         )
     if request.state == "approved":
         _refuse_if_ended(request)
     old = request.definition
     request.definition = text
-    lines = checks.report(looking.look(request, request.requester))
-    whole = _passing(request, lines, "The new definition does not pass the checks; nothing was changed.")
-    wanted = editing.read_or_refuse(whole, request.experiment, by)
+    found, lines = _inspect(request)
+    _refuse_failed(lines, "The new definition does not pass the checks; nothing was changed.")
+    wanted = editing.read_or_refuse(found.text, request.experiment, by)
     standing = request.revision
     if standing and standing.digest == wanted.digest:
         raise Refused("The definition says the same as before; nothing was changed.")
     if request.campaign and wanted.name != request.campaign.name:
         where = Problem("name", f"the campaign is called {request.campaign.name}", "keep its name")
         raise Refused("A campaign keeps its name; nothing was changed.", [where])
+    reading.keep_input(request, found)
     with transaction.atomic():
-        request = _locked(request)
+        request = steps.locked(request)
         if request.state not in AMENDABLE or request.definition != old or request.campaign is None:
             raise Conflict("The request was changed meanwhile; look again. Nothing was changed.")
         if request.state == "approved":
             _refuse_if_ended(request)
-        revision = editing.propose(request.campaign, whole, author=by, note=f"request {request.ref}, amended")
+        revision = editing.propose(request.campaign, found.text, author=by, note=f"request {request.ref}, amended")
         reason = differences.told("changed definition", {"definition": old}, {"definition": text})
         also = {"definition": text, "revision": revision, "filed_at": now()}
         if request.state == "approved":
-            transitions.move(request, "pending_approval", expect="approved", actor=_actor(by), reason=reason, **also)
+            transitions.move(
+                request, "pending_approval", expect="approved", actor=steps.actor(by), reason=reason, **also
+            )
         else:
             Request.objects.filter(pk=request.pk).update(**also)
             for name, value in also.items():
                 setattr(request, name, value)
-            _record(request, "amend", _actor(by), reason)
+            steps.note(request, "amend", actor=steps.actor(by), reason=reason)
         _keep(request, lines)
     return request
 
 
 def check(request: Request) -> list[checks.Line]:
     """Run the check report now and keep it with the request (P4)."""
-    lines = checks.report(looking.look(request, request.requester))
-    if request.state not in (*EDITABLE, "pending_approval"):
-        return lines  # what was decided on stays as it was read
-    with transaction.atomic():
-        Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
-        _keep(request, lines)
+    _, lines = _inspect(request)
+    _keep_if_open(request, lines)
     return lines
 
 
@@ -133,38 +133,39 @@ def file(request: Request, *, by: Any, reason: str = "") -> Request:
     Where the experiment wants no approval for its production stage, and no check so much as warns, it is approved by
     that rule at once (J12).
     """
-    _own(request, by)
+    steps.own(request, by)
     if request.state not in EDITABLE:
         raise Conflict(
-            f"The request is {_word(request)}; only a draft or returned one can be filed. Nothing was changed."
+            f"The request is {steps.word(request)}; only a draft or returned one can be filed. Nothing was changed."
         )
-    lines, read = check(request), request.definition
-    whole = _passing(request, lines, "The request does not pass its checks; it was not filed.")
+    (found, lines), read = _inspect(request), request.definition
+    _keep_if_open(request, lines)
+    _refuse_failed(lines, "The request does not pass its checks; it was not filed.")
+    reading.keep_input(request, found)
     with transaction.atomic():
-        request = _locked(request)
-        _own(request, by)
+        request = steps.locked(request)
+        steps.own(request, by)
         if request.definition != read:
             raise Conflict("The request was changed while its checks ran; look again. It was not filed.")
-        put_on_desk(request, author=by, actor=_actor(by), reason=reason or "filed for approval", text=whole)
+        put_on_desk(request, author=by, actor=steps.actor(by), reason=reason or "filed for approval", text=found.text)
         _approve_by_rule(request, lines)
     return request
 
 
-def put_on_desk(request: Request, *, author: Any, actor: str, reason: str, text: str = "") -> Request:
-    """Let a request, which is locked or new, propose its definition as a revision and wait for its decision."""
-    whole = text or looking.whole_text(request, looking.input_names(request))[0]
+def put_on_desk(request: Request, *, author: Any, actor: str, reason: str, text: str) -> Request:
+    """Let a request, which is locked or new, propose the text that runs as a revision and wait for its decision."""
     campaign = request.campaign or editing.create(
-        request.experiment, name=text_form.parse(whole).definition.name, owner=request.requester,
+        request.experiment, name=text_form.parse(text).definition.name, owner=request.requester,
         reason=f"from request {request.ref}",
     )  # fmt: skip
-    revision = editing.propose(campaign, whole, author=author, note=f"request {request.ref}")
+    revision = editing.propose(campaign, text, author=author, note=f"request {request.ref}")
     transitions.move(
         request, "pending_approval", expect=EDITABLE, actor=actor, reason=reason, campaign=campaign, revision=revision,
         filed_at=now(),
     )  # fmt: skip
     if campaign.state == "new":
-        text = f"request {request.ref} is filed"
-        transitions.move(campaign, "pending_approval", expect="new", actor=actor, reason=text)
+        why = f"request {request.ref} is filed"
+        transitions.move(campaign, "pending_approval", expect="new", actor=actor, reason=why)
     return request
 
 
@@ -173,38 +174,46 @@ def withdraw(request: Request, *, by: Any, reason: str) -> Request:
     if not reason.strip():
         raise Refused("To withdraw needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     with transaction.atomic():
-        request = _locked(request)
-        _own(request, by)
+        request = steps.locked(request)
+        steps.own(request, by)
         if request.state in ("pending_approval", "returned") and taking_effect.was_approved(request):
-            return taking_effect.keep_approved(request, actor=_actor(by), reason=reason, verb="withdraw")
+            return taking_effect.keep_approved(request, actor=steps.actor(by), reason=reason, verb="withdraw")
         transitions.move(
-            request, "withdrawn", expect=("draft", "returned", "pending_approval"), actor=_actor(by), reason=reason
+            request, "withdrawn", expect=("draft", "returned", "pending_approval"), actor=steps.actor(by), reason=reason
         )
         taking_effect.cancel_campaign(
-            request, actor=_actor(by), reason=f"request {request.ref} was withdrawn: {reason}"
+            request, actor=steps.actor(by), reason=f"request {request.ref} was withdrawn: {reason}"
         )
     return request
 
 
-def _passing(request: Request, lines: list[checks.Line], refusal: str) -> str:
-    """Return the text that runs, with the input that the request lists kept as a dataset; refuse what fails a check."""
+def _inspect(request: Request) -> tuple[Reading, list[checks.Line]]:
+    """Read the request and run its checks, with what was read in hand: the catalogue is asked once."""
+    found = reading.attempt(request, request.requester)
+    return found, checks.report(looking.look(request, found))
+
+
+def _refuse_failed(lines: list[checks.Line], refusal: str) -> None:
     failed = [line for line in lines if line.result == checks.FAIL]
     if failed:
         raise Refused(refusal, [Problem(line.check, line.text, line.hint) for line in failed])
-    names = looking.input_names(request)
-    if names:
-        registry.catalogue(request.experiment).define(looking.input_dataset(request, names), names)
-    return looking.whole_text(request, names)[0]
 
 
 def _approve_by_rule(request: Request, lines: list[checks.Line]) -> None:
-    policy = Policy.objects.filter(experiment=request.experiment).first()
-    wants = policy is None or request.production_stage not in policy.without_approval
+    wants = request.production_stage not in policy_of(request.experiment_id).without_approval
     if wants or any(line.result in (checks.WARN, checks.FAIL) for line in lines) or request.special.strip():
         return
     reason = f"{request.experiment} wants no approval for {request.production_stage}, and every check passes"
     if request.revision is not None:
         taking_effect.approve(request, request.revision, actor=RULE, reason=reason)
+
+
+def _keep_if_open(request: Request, lines: list[checks.Line]) -> None:
+    if request.state not in (*EDITABLE, "pending_approval"):
+        return  # what was decided on stays as it was read
+    with transaction.atomic():
+        steps.locked(request)
+        _keep(request, lines)
 
 
 def _keep(request: Request, lines: list[checks.Line]) -> None:
@@ -216,9 +225,9 @@ def _keep(request: Request, lines: list[checks.Line]) -> None:
 
 
 def _refuse_unless_editable(request: Request, by: Any) -> None:
-    _own(request, by)
+    steps.own(request, by)
     if request.state not in EDITABLE:
-        raise Conflict(f"The request is {_word(request)}; only a draft or returned one can be changed.")
+        raise Conflict(f"The request is {steps.word(request)}; only a draft or returned one can be changed.")
 
 
 def _refuse_if_ended(request: Request) -> None:
@@ -242,46 +251,10 @@ def _refuse_if_hopeless(request: Request, author: Any) -> None:
     if request.production_stage not in known:
         hint = f"one of {', '.join(known)}" if known else "no approver is registered yet; ask an administrator"
         problems.append(Problem("production_stage", f"nobody decides on {request.production_stage or 'it'} here", hint))
-    facts = looking.look(request, author, brief=True)
+    facts = looking.look(request, reading.attempt(request, author), brief=True)
     problems += facts.errors
     for line in checks.report(facts):
         if line.result == checks.FAIL and line.check in HOPELESS:
             problems.append(Problem(line.check, line.text, line.hint))
     if problems:
         raise Refused("The request cannot work as it is; nothing was changed.", problems)
-
-
-# Checks whose failure no draft can be kept with: whoever reads it could not tell what is meant.
-HOPELESS = ("dataset", "agreement")
-
-
-def _locked(request: Request) -> Request:
-    rows = Request.objects.select_for_update(of=("self",)).select_related(
-        "experiment", "campaign", "revision", "requester"
-    )
-    return rows.get(pk=request.pk)
-
-
-def _record(request: Request, verb: str, actor: str, reason: str) -> None:
-    transitions.record(
-        [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id, actor=actor,
-        reason=reason, verb=verb,
-    )  # fmt: skip
-
-
-def _own(request: Request, by: Any) -> None:
-    """Let the requester change a request, and production, who corrects it."""
-    if request.requester_id != by.pk and not may(by, "check_request", request.experiment):
-        roles = " or ".join(roles_with("check_request"))
-        raise NotAllowed(
-            f"The request {request.ref} is {request.requester.username}'s; for somebody else's this needs the role"
-            f" {roles} in {request.experiment.name}. Nothing was changed."
-        )
-
-
-def _word(request: Request) -> str:
-    return request.state.replace("_", " ")
-
-
-def _actor(user: Any) -> str:
-    return f"user:{user.username}"

@@ -8,15 +8,15 @@ from typing import Any
 from approvals import overlaps
 from approvals.checks import Answer, Facts, Same, Slots
 from approvals.checks.definition import programs
-from approvals.composing import Wishes, composed, list_name, listed
+from approvals.composing import list_name, listed
 from approvals.estimate import Cost, Measured, datasets_of, estimate, in_order
-from approvals.models import Package, Policy, Request, TestRun
+from approvals.logic.reading import Reading, attempt
+from approvals.models import Package, Request, TestRun
+from approvals.queries import policy_of
 from campaigns import command
 from campaigns import definition as text_form
 from campaigns.definition import Definition, StageText
-from campaigns.logic import editing
 from campaigns.work import work_of
-from core.errors import Problem
 from experiments.queries import production_stages
 from experiments.roles import roles_with
 from experiments.scoping import may
@@ -31,44 +31,17 @@ FEWEST_JOBS = 1
 MOST_COMPARED = 200_000
 
 
-def input_names(request: Request) -> list[str] | None:
-    """Return the files that a request names by list or query, or None where it names a dataset or nothing."""
-    if request.files.strip():
-        return listed(request.files)
-    if request.query.strip():
-        return list(registry.catalogue(request.experiment).query(request.query))
-    return None
-
-
-def input_dataset(request: Request, names: Sequence[str] | None) -> str:
-    """Return the dataset that the request's own input is, or will be kept as."""
-    return request.dataset or (list_name(request.experiment.name, names) if names else "")
-
-
-def whole_text(request: Request, names: Sequence[str] | None) -> tuple[str, list[Problem]]:
-    """Return the definition with the request's wishes in it, and what it lacks."""
-    wishes = Wishes(request.title, input_dataset(request, names), request.release, request.memory_mb, request.events)
-    return composed(request.definition, wishes)
-
-
-def look(request: Request, author: Any, *, brief: bool = False) -> Facts:
+def look(request: Request, found: Reading, *, brief: bool = False) -> Facts:
     """Gather what the checks look at; `brief` asks only our own tables and the catalogue, for a draft being typed."""
-    unread, names = "", None
+    names, parsed = found.names, found.parsed
+    unread = "" if isinstance(found.failure, Refused) else str(found.failure or "")
     unknown: list[str] = []
-    wrong: list[Problem] = []
-    catalogue = registry.catalogue(request.experiment)
-    try:
-        names = input_names(request)
-        if request.files.strip() and names:
-            known = catalogue.known(names)
+    if request.files.strip() and names:
+        try:
+            known = registry.catalogue(request.experiment).known(names)
             unknown = [name for name in names if name not in known]
-    except Refused as error:  # it cannot be read, now or later
-        wrong.append(Problem("query", str(error), "write it as the catalogue reads it"))
-    except OutsideError as error:
-        unread = str(error)
-    text, lacking = whole_text(request, names)
-    parsed = editing.read(text, request.experiment, author)
-    parsed.errors[:0] = [*wrong, *lacking]
+        except OutsideError as error:
+            unread = str(error)
     wanted = _wanted(request, names)
     datasets: dict[str, int | None] = {}
     offline: dict[str, Answer] = {}
@@ -78,7 +51,6 @@ def look(request: Request, author: Any, *, brief: bool = False) -> Facts:
     works = _works(parsed.definition)
     measured = measures(request, stages, works)
     packages = {row.name: row.url for row in Package.objects.filter(experiment=request.experiment, active=True)}
-    policy = Policy.objects.filter(experiment=request.experiment).first()
     outside = {} if brief else _outside(request, parsed.definition, packages)
     same: list[Same] = []
     uncompared = ""
@@ -88,17 +60,19 @@ def look(request: Request, author: Any, *, brief: bool = False) -> Facts:
         definition=parsed.definition, errors=parsed.errors, warnings=parsed.warnings, wanted=wanted, datasets=datasets,
         unknown_files=unknown, unread=unread, offline=offline, repository=request.repository,
         packages=sorted(packages), release=request.release, configuration=request.configuration,
-        own_job_types=[entry.name for entry in text_form.parse(text).definition.job_types], same=same,
+        own_job_types=[entry.name for entry in text_form.parse(found.text).definition.job_types], same=same,
         uncompared=uncompared, outputs=request.outputs,
         cost=estimate(parsed.definition, datasets, measured, request.hours_per_file), begun=_begun(request),
         production_stage=request.production_stage, production_stages=production_stages(request.experiment),
-        entitled=entitled(request), undeclared=_undeclared(request, policy), **_names(request), **outside,
+        entitled=entitled(request),
+        undeclared=sorted(set(request.details) - set(policy_of(request.experiment_id).keys)),
+        **_names(request), **outside,
     )  # fmt: skip
 
 
-def cost_of(request: Request, author: Any) -> Cost:
+def cost_of(request: Request) -> Cost:
     """Return what a request will cost as it stands; nothing outside but the catalogue is asked."""
-    return look(request, author, brief=True).cost or Cost()
+    return look(request, attempt(request, request.requester), brief=True).cost or Cost()
 
 
 def measures(request: Request, stages: Sequence[StageText], works: Mapping[str, str]) -> dict[str, Measured]:
@@ -287,7 +261,3 @@ def _begun(request: Request) -> list[str]:
         return []
     frozen = Snapshot.objects.filter(stage__campaign=request.campaign, stage__edges_up=None)
     return sorted(frozen.values_list("stage__name", flat=True))
-
-
-def _undeclared(request: Request, policy: Policy | None) -> list[str]:
-    return sorted(set(request.details) - set(policy.keys if policy else ()))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
 
-from approvals.composing import listed, named
+from approvals.composing import named
 from approvals.estimate import datasets_of
-from approvals.logic import deciding, filing, looking, taking_effect
+from approvals.logic import deciding, filing, reading, taking_effect
+from approvals.logic.reading import Reading
 from approvals.models import Origin, Request, Watcher
 from campaigns import definition as text_form
 from campaigns.definition import Definition
-from campaigns.logic import editing
 from core import transitions
 from core.errors import Conflict, Problem, Refused
 from integrations import registry
@@ -41,34 +42,61 @@ class Preview:
         return sum(self.inputs.values()) - self.union
 
 
-def preview(requests: Sequence[Request], by: Any) -> Preview:
+@dataclass(frozen=True)
+class Part:
+    """One of several: a request, and what it asks for."""
+
+    request: Request
+    found: Reading
+    definition: Definition
+
+    @property
+    def names(self) -> list[str]:
+        """Return the files of the request's only input, in the order of its list or of the catalogue."""
+        own = datasets_of(self.definition)
+        if len(own) != 1:
+            hint = "only a request with one input can be joined or split"
+            raise Refused(f"{self.request.ref} reads {len(own)} datasets.", [Problem("dataset", ", ".join(own), hint)])
+        if self.found.names is not None:
+            return list(self.found.names)
+        return [seen.name for seen in registry.catalogue(self.request.experiment).files(own[0])]
+
+
+def preview(requests: Sequence[Request]) -> Preview:
     """Return what joining these requests would do; Refused says why they cannot be joined."""
-    if not 2 <= len(requests) <= MOST:
+    return _joined([_part(request) for request in requests])
+
+
+def _part(request: Request) -> Part:
+    found = reading.read(request, request.requester)
+    return Part(request, found, found.whole(f"The definition of {request.ref} is not whole."))
+
+
+def _joined(parts: Sequence[Part]) -> Preview:
+    if not 2 <= len(parts) <= MOST:
         raise Refused("Nothing was joined.", [Problem("with", f"2 to {MOST} requests can be joined", "choose some")])
-    first = requests[0]
-    read = [_read(request, by) for request in requests]
-    for request, definition in zip(requests, read, strict=True):
+    first = parts[0].request
+    common = _alike(parts[0].definition)
+    for part in parts:
+        request = part.request
         if request.experiment_id != first.experiment_id or request.production_stage != first.production_stage:
             raise Refused(
                 "Nothing was joined.",
                 [Problem("with", f"{request.ref} is of another experiment or production stage than {first.ref}",
                          "join requests that the same approvers decide on")],
             )  # fmt: skip
-        if _alike(definition) != _alike(read[0]):
+        if _alike(part.definition) != common:
             raise Refused(
                 "Nothing was joined.",
                 [Problem("with", f"{request.ref} does not do the same as {first.ref}",
                          "only requests that differ in nothing but their input can be joined")],
             )  # fmt: skip
-    if datasets_of(read[0]):
-        sets = {request.ref: _names(request, definition) for request, definition in zip(requests, read, strict=True)}
+    if datasets_of(parts[0].definition):
+        sets = {part.request.ref: part.names for part in parts}
         union = list(dict.fromkeys(name for names in sets.values() for name in names))
         return Preview({ref: len(names) for ref, names in sets.items()}, len(union), "files", union)
     # Generators of the same seed number their events from the first: the larger contains the smaller.
-    counts = {
-        request.ref: sum(s.events for s in definition.stages)
-        for request, definition in zip(requests, read, strict=True)
-    }
+    counts = {part.request.ref: sum(stage.events for stage in part.definition.stages) for part in parts}
     most = max(counts.values())
     return Preview(counts, most, "events", events=most)
 
@@ -82,22 +110,22 @@ def merge(
     """
     deciding.needs_reason("consolidate", reason)
     requests = sorted(requests, key=lambda request: request.pk)
-    told = preview(requests, by)
-    first = requests[0]
+    parts = [_part(request) for request in requests]
+    told, first = _joined(parts), requests[0]
     values = {name: getattr(first, name) for name in filing.FIELDS}
     values |= {
         "title": title or first.title, "priority": max(request.priority for request in requests),
         "special": "\n".join(dict.fromkeys(line for r in requests for line in r.special.splitlines() if line.strip())),
         "free_text": "\n\n".join(f"{r.ref}: {r.free_text}" for r in requests if r.free_text.strip()),
-        **_input(first, told),
+        **_input(parts[0], told),
     }  # fmt: skip
-    joined = _ready(first, values)
+    ready = _ready(first, values)
     with transaction.atomic():
         rows = [deciding.locked(request, by, (digests or {}).get(request.pk, ""), "merge") for request in requests]
         for row, _ in rows:
             if taking_effect.was_approved(row):
                 raise Conflict(f"{row.ref} amends a campaign that runs; it cannot be joined. Nothing was changed.")
-        joined = _file(joined, "merge", [row for row, _ in rows], by, reason)
+        joined = _file(ready, "merge", [row for row, _ in rows], by, reason)
         for row, revision in rows:
             transitions.move(
                 row, "superseded", expect="pending_approval", actor=f"user:{by.username}", verb="merge",
@@ -114,11 +142,11 @@ def merge(
 def split(request: Request, first: int, *, by: Any, reason: str, digest: str = "") -> tuple[Request, Request]:
     """Part a request that waits in two: the first files of its input, and the rest; both wait in its place."""
     deciding.needs_reason("split", reason)
-    definition = _read(request, by)
-    if not datasets_of(definition):
+    whole = _part(request)
+    if not datasets_of(whole.definition):
         hint = "clone it with fewer events and another seed"
         raise Refused("Nothing was split.", [Problem("first", "the request generates events, it reads no files", hint)])
-    names = _names(request, definition)
+    names = whole.names
     if not 1 <= first < len(names):
         text = f"{first} is not between 1 and {len(names) - 1}"
         raise Refused("Nothing was split.", [Problem("first", text, f"the request has {len(names)} files")])
@@ -127,7 +155,7 @@ def split(request: Request, first: int, *, by: Any, reason: str, digest: str = "
     for number, own in enumerate((names[:first], names[first:]), 1):
         told = Preview({}, len(own), "files", own)
         title = f"{request.title[:180]} – part {number} of 2"
-        parts.append(_ready(request, {**values, "title": title, **_input(request, told, number)}))
+        parts.append(_ready(request, {**values, "title": title, **_input(whole, told, number)}))
     with transaction.atomic():
         row, revision = deciding.locked(request, by, digest, "split")
         if taking_effect.was_approved(row):
@@ -151,21 +179,18 @@ def partners(request: Request, by: Any) -> list[tuple[Request, Preview]]:
     )  # fmt: skip
     works = request.revision.stage_versions.values_list("work", flat=True) if request.revision else []
     others = others.filter(revision__stage_versions__work__in=list(works)).exclude(pk=request.pk).distinct()
-    found = []
-    for other in others.select_related("experiment", "requester", "revision", "campaign").order_by("pk")[:MOST]:
-        try:
-            found.append((other, preview([request, other], by)))
-        except Refused:
-            continue  # it does something else: nothing to offer
+    rows = list(others.select_related("experiment", "requester", "revision", "campaign").order_by("pk")[:MOST])
+    found: list[tuple[Request, Preview]] = []
+    if not rows:
+        return []
+    try:
+        mine = _part(request)
+        for other in rows:
+            with suppress(Refused):  # it does something else: nothing to offer
+                found.append((other, _joined([mine, _part(other)])))
+    except Refused:
+        return []  # this one is not whole
     return sorted(found, key=lambda entry: (-entry[1].saved, entry[0].pk))
-
-
-def _read(request: Request, by: Any) -> Definition:
-    text, lacking = looking.whole_text(request, looking.input_names(request))
-    parsed = editing.read(text, request.experiment, request.requester)
-    if lacking or parsed.errors:
-        raise Refused(f"The definition of {request.ref} is not whole.", [*lacking, *parsed.errors])
-    return parsed.definition
 
 
 def _alike(definition: Definition) -> str:
@@ -179,35 +204,23 @@ def _alike(definition: Definition) -> str:
     return text_form.dump(replace(definition, name="", stages=stages))
 
 
-def _names(request: Request, definition: Definition) -> list[str]:
-    """Return the files of a request's only input, in the order of the catalogue or of its list."""
-    own = datasets_of(definition)
-    if len(own) != 1:
-        hint = "only a request with one input can be joined or split"
-        raise Refused(f"{request.ref} reads {len(own)} datasets.", [Problem("dataset", ", ".join(own), hint)])
-    if request.files.strip():
-        return listed(request.files)
-    names = looking.input_names(request)
-    return names if names is not None else [seen.name for seen in registry.catalogue(request.experiment).files(own[0])]
-
-
-def _input(request: Request, told: Preview, part: int = 0) -> dict[str, Any]:
-    """Return the fields by which a request asks for just these inputs."""
+def _input(whole: Part, told: Preview, number: int = 0) -> dict[str, Any]:
+    """Return the fields by which a request asks for just these inputs; `number` says which part of a split."""
+    request = whole.request
     if told.events is not None:
-        text, _ = looking.whole_text(request, looking.input_names(request))
-        events = re.sub(r"^(\s*events\s*=\s*).*$", rf"\g<1>{told.events}", text, flags=re.M)
+        events = re.sub(r"^(\s*events\s*=\s*).*$", rf"\g<1>{told.events}", whole.found.text, flags=re.M)
         return {"definition": events, "dataset": "", "files": "", "query": "", "events": None}
     lines = []
-    own = datasets_of(_read(request, request.requester))
+    own = datasets_of(whole.definition)
     for line in request.definition.splitlines(keepends=True):
         match = _DATASET.match(line)
         lines.append(f"{match[1]}requested\n" if match and match[2] in (*own, "requested") else line)
     text = "".join(lines)
-    if part:
+    if number:
         # Two campaigns of one name would give their outputs the same names.
         text = re.sub(
             r"^(\s*name\s*=\s*)(.*?)\s*$",
-            lambda m: f"{m[1]}{_part_name(m[2], request, part)}",
+            lambda m: f"{m[1]}{_part_name(m[2], request, number)}",
             text,
             count=1,
             flags=re.M,
@@ -215,22 +228,21 @@ def _input(request: Request, told: Preview, part: int = 0) -> dict[str, Any]:
     return {"definition": text, "dataset": "", "files": "\n".join(told.names), "query": ""}
 
 
-def _part_name(name: str, request: Request, part: int) -> str:
-    return f"{named(request.title) if name == 'requested' else name}-{part}"
+def _part_name(name: str, request: Request, number: int) -> str:
+    return f"{named(request.title) if name == 'requested' else name}-{number}"
 
 
-def _ready(like: Request, values: dict[str, Any]) -> Request:
+def _ready(like: Request, values: dict[str, Any]) -> Part:
     """Return a request that is not kept yet, with its input kept as a dataset, so that it can be filed at once."""
     made = Request(experiment=like.experiment, requester=like.requester, **values)
-    names = looking.input_names(made)
-    if names:
-        registry.catalogue(made.experiment).define(looking.input_dataset(made, names), names)
-    return made
+    part = _part(made)
+    reading.keep_input(made, part.found)
+    return part
 
 
-def _file(made: Request, how: str, sources: Sequence[Request], by: Any, reason: str) -> Request:
+def _file(ready: Part, how: str, sources: Sequence[Request], by: Any, reason: str) -> Request:
     """Keep a request and let it wait for its decision, in the caller's transaction."""
-    actor = f"user:{by.username}"
+    actor, made = f"user:{by.username}", ready.request
     refs = " and ".join(row.ref for row in sources)
     made.save()
     transitions.created(made, actor=actor, reason=f"{how} of {refs}: {reason}")
@@ -238,4 +250,6 @@ def _file(made: Request, how: str, sources: Sequence[Request], by: Any, reason: 
     people = {row.requester_id for row in sources} | {by.pk}
     people |= set(Watcher.objects.filter(request__in=sources).values_list("user_id", flat=True))
     Watcher.objects.bulk_create(Watcher(request=made, user_id=key) for key in sorted(people))
-    return filing.put_on_desk(made, author=made.requester, actor=actor, reason=f"{how} of {refs}")
+    return filing.put_on_desk(
+        made, author=made.requester, actor=actor, reason=f"{how} of {refs}", text=ready.found.text
+    )

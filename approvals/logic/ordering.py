@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import transaction
 
+from approvals.logic import steps
 from approvals.models import Request
-from core import transitions
 from core.errors import Conflict, NotAllowed, Problem, Refused
 from experiments.queries import is_approver
 from experiments.roles import roles_with
@@ -25,20 +25,16 @@ def prioritise(request: Request, priority: int, *, by: Any, reason: str) -> Requ
         raise Refused("To prioritise needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     _refuse_unless_allowed(request, by)
     with transaction.atomic():
-        row = (
-            Request.objects.select_for_update(of=("self",)).select_related("experiment", "campaign").get(pk=request.pk)
-        )
+        row = steps.locked(request)
         if row.state not in CHANGEABLE:
             raise Conflict(f"The request is {row.state}; nothing of it is queued. Nothing was changed.")
         before = row.priority
         Request.objects.filter(pk=row.pk).update(priority=priority)
         row.priority = priority
-        transitions.record(
-            [(row.pk, row.state)], "request", row.state, experiment_id=row.experiment_id, actor=f"user:{by.username}",
-            reason=f"priority {before} → {priority}: {reason}", verb="prioritise",
-        )  # fmt: skip
+        text = f"priority {before} → {priority}: {reason}"
+        steps.note(row, "prioritise", actor=steps.actor(by), reason=text)
         if row.campaign is not None and row.campaign.revision_id is not None:
-            ordering.prioritise(row.campaign, priority, actor=f"user:{by.username}", reason=f"{row.ref}: {reason}")
+            ordering.prioritise(row.campaign, priority, actor=steps.actor(by), reason=f"{row.ref}: {reason}")
     return row
 
 

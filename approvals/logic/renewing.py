@@ -7,9 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from approvals.logic import taking_effect
+from approvals.logic import steps, taking_effect
 from approvals.models import Request
-from core import transitions
 from core.clock import now
 from core.errors import Conflict, NotAllowed, Refused
 from core.loops import careful
@@ -33,13 +32,11 @@ def extend(request: Request, *, by: Any, reason: str = "", weeks: int = 1) -> Re
             " nothing was changed."
         )
     with transaction.atomic():
-        row = (
-            Request.objects.select_for_update(of=("self",)).select_related("experiment", "campaign").get(pk=request.pk)
-        )
+        row = steps.locked(request)
         if not row.keep_up or row.valid_until is None:
             raise Refused("Only a keep-up request that was approved can be extended; nothing was changed.")
         if row.state != "approved":
-            raise Conflict(f"The request is {row.state.replace('_', ' ')}; nothing was changed.")
+            raise Conflict(f"The request is {steps.word(row)}; nothing was changed.")
         until = max(row.valid_until, now()) + weeks * taking_effect.KEEP_UP
         if until > now() + AHEAD + taking_effect.KEEP_UP:
             raise Refused(
@@ -48,9 +45,9 @@ def extend(request: Request, *, by: Any, reason: str = "", weeks: int = 1) -> Re
         Request.objects.filter(pk=row.pk).update(valid_until=until)
         row.valid_until = until
         text = f"valid until {until:%Y-%m-%d %H:%M} UTC{reason and f': {reason}'}"
-        _record(row, "extend", f"user:{by.username}", text)
+        steps.note(row, "extend", actor=steps.actor(by), reason=text)
         for hold in standing_holds().filter(scope="campaign", campaign=row.campaign, actor=ACTOR):
-            holding.release(hold, actor=f"user:{by.username}", reason=text)
+            holding.release(hold, actor=steps.actor(by), reason=text)
     return row
 
 
@@ -68,35 +65,21 @@ def renew_some() -> int:
 
 def _lapse(request: Request) -> int:
     with transaction.atomic():
-        row = (
-            Request.objects.select_for_update(of=("self",)).select_related("experiment", "campaign").get(pk=request.pk)
-        )
+        row = steps.locked(request)
         held = standing_holds().filter(scope="campaign", campaign=row.campaign, actor=ACTOR).exists()
         if row.valid_until is None or row.valid_until > now() or held or row.campaign is None:
             return 0
         holding.hold("campaign", row.campaign, actor=ACTOR, reason=f"{LAPSED}: {row.ref}")
-        _record(row, "lapse", ACTOR, f"valid until {row.valid_until:%Y-%m-%d %H:%M} UTC; {LAPSED}")
+        steps.note(row, "lapse", actor=ACTOR, reason=f"valid until {row.valid_until:%Y-%m-%d %H:%M} UTC; {LAPSED}")
     return 1
 
 
 def _remind(request: Request) -> int:
     """Write once into the ledger, from which notices are made, that the end of this week's validity is near."""
     with transaction.atomic():
-        row = _locked(request)
+        row = steps.locked(request)
         text = f"ends on {row.valid_until:%Y-%m-%d %H:%M} UTC unless somebody extends it"
         if Transition.objects.filter(kind="request", thing_id=row.pk, verb="remind", reason=text).exists():
             return 0
-        _record(row, "remind", ACTOR, text)
+        steps.note(row, "remind", actor=ACTOR, reason=text)
     return 1
-
-
-def _locked(request: Request) -> Request:
-    rows = Request.objects.select_for_update(of=("self",)).select_related("experiment", "campaign__experiment")
-    return rows.get(pk=request.pk)
-
-
-def _record(request: Request, verb: str, actor: str, reason: str) -> None:
-    transitions.record(
-        [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id, actor=actor,
-        reason=reason, verb=verb,
-    )  # fmt: skip

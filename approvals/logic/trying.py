@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from approvals.estimate import datasets_of
-from approvals.logic import looking
+from approvals.logic import reading, steps
 from approvals.models import Request, TestRun
 from campaigns import command
 from campaigns.definition import Definition, StageText
@@ -37,26 +37,22 @@ def test(request: Request, *, by: Any, size: int = 2, own_account: bool = False)
         raise Refused("The test run was not started.", [Problem("size", f"{size} is not between 1 and {MOST}")])
     operator = may(by, "operate", request.experiment)
     account = "" if operator and not own_account else _own_account(request, by)
-    names = looking.input_names(request)
-    text, lacking = looking.whole_text(request, names)
     # As whoever proposes it: of a text that an operator files, the set-ups in it count, of anybody else's they do not.
     author = request.revision.author if request.revision else request.requester
-    parsed = editing.read(text, request.experiment, author)
-    if lacking or parsed.errors:
-        raise Refused("The definition is not whole; the test run was not started.", [*lacking, *parsed.errors])
-    if names:
-        registry.catalogue(request.experiment).define(looking.input_dataset(request, names), names)
-    _refuse_without_input(request, parsed.definition)
+    found = reading.read(request, author)
+    whole = found.whole("The definition is not whole; the test run was not started.")
+    reading.keep_input(request, found)
+    _refuse_without_input(request, whole)
     with transaction.atomic():
-        row = Request.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=request.pk)
+        row = steps.locked(request)
         if row.state not in TRIABLE:
-            raise Conflict(f"The request is {row.state.replace('_', ' ')}; a test run comes before the decision.")
+            raise Conflict(f"The request is {steps.word(row)}; a test run comes before the decision.")
         before = row.test_runs.select_related("campaign__experiment").order_by("-pk").first()
         if before is not None and before.campaign.state in ("approved", "running"):
             raise Conflict(f"The test run {before.campaign.ref} still goes on; wait for it, or cancel it.")
         number = row.test_runs.count() + 1
-        wanted = cut_down(parsed.definition, size=size, number=number, account=account)
-        return _begin(row, wanted, parsed.definition, by=by, size=size, account=account)
+        wanted = cut_down(whole, size=size, number=number, account=account)
+        return _begin(row, wanted, whole, by=by, size=size, account=account)
 
 
 def cut_down(definition: Definition, *, size: int, number: int, account: str = "") -> Definition:
@@ -88,7 +84,7 @@ def _begin(
     request: Request, wanted: Definition, whole: Definition, *, by: Any, size: int, account: str
 ) -> TestRun:  # fmt: skip
     """Make the test run's campaign, approved by the rule that test runs need no approver, and let it be planned."""
-    actor = f"user:{by.username}"
+    actor = steps.actor(by)
     why = f"a test run of {request.ref} on {size} input{'s' * (size != 1)}"
     campaign = editing.create(request.experiment, name=wanted.name, owner=by, reason=why)
     Campaign.objects.filter(pk=campaign.pk).update(test=True, known_as=whole.name)
@@ -98,10 +94,8 @@ def _begin(
     run = TestRun.objects.create(
         request=request, campaign=campaign, digest=whole.digest, size=size, by=by, account=account
     )
-    transitions.record(
-        [(request.pk, request.state)], "request", request.state, experiment_id=request.experiment_id, actor=actor,
-        reason=f"{why}: {campaign.ref}{account and f', under the account {account}'}", verb="test",
-    )  # fmt: skip
+    text = f"{why}: {campaign.ref}{account and f', under the account {account}'}"
+    steps.note(request, "test", actor=actor, reason=text)
     planning.note(list(campaign.stages.values_list("pk", flat=True)))
     return run
 

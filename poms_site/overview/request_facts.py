@@ -8,10 +8,10 @@ from typing import Any
 
 from approvals.composing import requirements
 from approvals.estimate import Cost, StageCost
-from approvals.logic import looking, merging
-from approvals.models import Confirmation, Policy, Request, TestRun
+from approvals.logic import looking, merging, reading
+from approvals.models import Confirmation, Request, TestRun
+from approvals.queries import policy_of
 from campaigns.definition import Definition
-from campaigns.logic import editing
 from core import differences
 from integrations.errors import OutsideError
 from poms_site.overview.prediction import Work
@@ -88,12 +88,10 @@ def _changed(request: Request, run: TestRun) -> bool:
     if request.revision is not None and request.revision.digest == run.digest:
         return False
     try:
-        text, lacking = looking.whole_text(request, looking.input_names(request))
+        found = reading.read(request, request.revision.author if request.revision else request.requester)
     except OutsideError:
         return False
-    author = request.revision.author if request.revision else request.requester
-    parsed = editing.read(text, request.experiment, author)
-    return bool(lacking or parsed.errors) or parsed.definition.digest != run.digest
+    return bool(found.parsed.errors) or found.definition.digest != run.digest
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Expense:
 def expense_of(request: Request) -> Expense | None:
     """Return what a request will cost and when it would end; None where its definition cannot be read now."""
     try:
-        facts = looking.look(request, request.requester, brief=True)
+        facts = looking.look(request, reading.attempt(request, request.requester), brief=True)
     except OutsideError:
         return None
     cost = facts.cost or Cost()
@@ -138,10 +136,9 @@ def _work(definition: Definition, stage: StageCost) -> Work:
 
 def gates_of(request: Request) -> list[Gate]:
     """Return what an operator confirms before an approval, and what of it is done for the revision that waits."""
-    policy = Policy.objects.filter(experiment_id=request.experiment_id).first()
     rows = Confirmation.objects.filter(request=request, digest=request.revision.digest if request.revision else "")
     done = {row.requirement: row for row in rows.select_related("by")}
-    lines = [("", bool(policy and policy.confirm)), *((line, True) for line in requirements(request.special))]
+    lines = [("", policy_of(request.experiment_id).confirm), *((line, True) for line in requirements(request.special))]
     return [
         Gate(line or "the check report", needed, done[line].by.username, done[line].at)
         if line in done else Gate(line or "the check report", needed)
@@ -182,6 +179,6 @@ def changed_since(request: Request, decisions: Sequence[Any]) -> tuple[str, list
 
 def _whole(request: Request) -> str:
     try:
-        return looking.whole_text(request, looking.input_names(request))[0]
+        return reading.read(request, request.requester).text
     except OutsideError:
         return request.definition

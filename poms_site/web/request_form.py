@@ -11,7 +11,7 @@ from django.urls import path, reverse
 
 from approvals import checks
 from approvals.forms import RequestForm, as_typed
-from approvals.logic import cloning, filing, looking, sketching
+from approvals.logic import cloning, filing, looking, reading, sketching
 from approvals.models import Origin, Request, Template
 from approvals.states import AMENDABLE, EDITABLE
 from core.errors import Conflict, NotVisible, PomsError, Refused
@@ -180,7 +180,7 @@ class LookAtRequest(Page):
         asked = Request(experiment=self.here, requester=requester, **_bare(given))
         context: dict[str, Any] = {"form": form, "kept": kept, "facts": None, "lines": ()}
         try:
-            facts = looking.look(asked, request.user, brief=True)
+            facts = looking.look(asked, reading.attempt(asked, request.user), brief=True)
             lines = [line for line in checks.report(facts) if line.result in MISSING_FIRST]
             context |= {"facts": facts, "lines": [line for line in lines if line.result != checks.NOT_CHECKED]}
         except (PomsError, OutsideError) as error:

@@ -37,7 +37,7 @@ def units(campaign):
 
 
 def test_a_preview_counts_each_file_once(cast, two):
-    told = merging.preview(two, cast.approver)
+    told = merging.preview(two)
     assert told.inputs == {two[0].ref: 3, two[1].ref: 3}
     assert (told.union, told.saved, told.unit) == (4, 2, "files")
 
@@ -65,7 +65,7 @@ def test_joined_requests_process_the_union_and_nothing_twice(cast, two):
 def test_generators_of_one_seed_join_into_the_larger(cast):
     small = filed(cast, builders.definition(campaign="small"))
     large = filed(cast, builders.definition(campaign="large").replace("events=4", "events=6"))
-    told = merging.preview([small, large], cast.approver)
+    told = merging.preview([small, large])
     assert (told.union, told.saved, told.unit) == (6, 4, "events")
     joined = merging.merge([small, large], by=cast.approver, reason="the same")
     assert "events=6" in joined.revision.text

@@ -41,7 +41,7 @@ def test_a_test_run_goes_the_normal_path_and_its_outputs_stay_apart(real_cast, l
         assert submission.environment["POMS4_TEST_LAUNCH"] == "1"
         assert submission.environment["POMS4_CAMPAIGN_NAME"] == "tiny"
     # What it measured is what the request is now known to take.
-    cost = looking.cost_of(again(request), real_cast.experimenter)
+    cost = looking.cost_of(again(request))
     assert [stage.jobs for stage in cost.stages] == [40, 1]
     assert "the test run" in cost.stages[0].source
     assert cost.core_hours is not None

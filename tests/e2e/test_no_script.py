@@ -80,7 +80,7 @@ def test_a_request_is_written_and_withdrawn_by_plain_forms(
     page.get_by_label("title").fill("A production that nobody wants")
     page.get_by_label("production stage").select_option("mc")
     page.locator("#id_definition").fill(small("nobody_wants_it"))
-    page.locator("main form button[type=submit]").first.click()
+    page.get_by_role("button", name="Keep as a draft").click()
     page.get_by_role("link", name="Withdraw…").click()
     page.locator("#v-reason").fill(REASON)
     page.get_by_role("button", name="Withdraw").click()
