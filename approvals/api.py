@@ -11,7 +11,7 @@ from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 
 from approvals import checks
-from approvals.composing import leaves_open, listed
+from approvals.composing import REPORT, leaves_open, listed
 from approvals.estimate import Cost
 from approvals.logic import (
     cloning,
@@ -32,12 +32,14 @@ from approvals.serializers import (
     CommentInput,
     ConfirmInput,
     DecisionInput,
+    DetachInput,
     MergeInput,
     PriorityInput,
     RequestInput,
     SplitInput,
     TemplateRequestInput,
     TestInput,
+    UntickInput,
 )
 from core.errors import Problem, Refused
 from experiments.models import Experiment
@@ -61,7 +63,8 @@ class RequestView(ScopedViewSet):
         "do_test": "file_request", "do_confirm": "check_request", "do_return": "return_request",
         "do_approve": "decide_request", "do_reject": "decide_request", "do_merge": "decide_request",
         "do_split": "decide_request", "do_prioritise": "prioritise_request", "do_extend": "prioritise_request",
-        "do_comment": "view", "do_attach": "view", "do_watch": "view", "do_unwatch": "view",
+        "do_untick": "check_request", "do_comment": "view", "do_attach": "view", "do_detach": "view",
+        "do_watch": "view", "do_unwatch": "view",
     }  # fmt: skip
 
     def rows(self) -> Any:
@@ -91,7 +94,7 @@ class RequestView(ScopedViewSet):
                 for c in sorted(row.checks.all(), key=lambda c: c.position)
             ],
             "confirmed": [
-                {"what": c.requirement or "the check report", "by": c.by.username, "at": c.at}
+                {"what": c.requirement or REPORT, "by": c.by.username, "at": c.at}
                 for c in row.confirmations.all() if row.revision and c.digest == row.revision.digest
             ],
             "test_runs": [
@@ -201,6 +204,14 @@ class RequestView(ScopedViewSet):
         )
         return Response(self.document(self.find(ref)))
 
+    def do_untick(self, request: HttpRequest, ref: str) -> Response:
+        """Take ticks back."""
+        row, wanted = self.find_permitted(ref), self.body(UntickInput)
+        confirming.untick(
+            row, by=request.user, ticked=wanted["ticked"], reason=wanted["reason"], digest=wanted["revision"]
+        )
+        return Response(self.document(self.find(ref)))
+
     def do_merge(self, request: HttpRequest, ref: str) -> Response:
         """Join requests into one."""
         row, wanted = self.find_permitted(ref), self.body(MergeInput)
@@ -251,6 +262,12 @@ class RequestView(ScopedViewSet):
             raise Refused("Nothing was attached.", [problem]) from error
         made = discussing.attach(row, wanted["name"], content, by=request.user)
         return Response(_attachment(made), status=201)
+
+    def do_detach(self, request: HttpRequest, ref: str) -> Response:
+        """Take an attachment away."""
+        row, wanted = self.find_permitted(ref), self.body(DetachInput)
+        discussing.detach(row, wanted["name"], by=request.user, reason=wanted["reason"])
+        return Response({"name": wanted["name"], "attached": False})
 
     def do_watch(self, request: HttpRequest, ref: str) -> Response:
         """Follow the request."""
@@ -338,8 +355,8 @@ def _attachment(row: Attachment) -> Document:
     return {"name": row.name, "size": row.size, "sha256": row.digest, "by": row.by.username, "at": row.at}
 
 
-VERBS = ("check", "file", "withdraw", "approve", "return", "reject", "clone", "test", "confirm", "merge", "split",
-         "prioritise", "extend", "comment", "attach", "watch", "unwatch")  # fmt: skip
+VERBS = ("check", "file", "withdraw", "approve", "return", "reject", "clone", "test", "confirm", "untick", "merge",
+         "split", "prioritise", "extend", "comment", "attach", "detach", "watch", "unwatch")  # fmt: skip
 urlpatterns = [
     *routes("requests", RequestView, *VERBS, create=True),
     *(

@@ -20,6 +20,7 @@ LEFT = {
 }  # fmt: skip
 _LINE = re.compile(rf"^(\s*({'|'.join(LEFT)})\s*=\s*)requested\s*$")
 LONGEST_NAME = 60
+REPORT = "the check report"  # what an operator confirms beside the special requirements
 
 
 @dataclass(frozen=True)

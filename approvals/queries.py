@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from approvals.composing import requirements
+from approvals.composing import REPORT, requirements
 from approvals.models import Confirmation, Policy, Request
 from core.errors import Conflict, NotAllowed, PomsError, Problem
 from experiments.queries import approves, is_approver
@@ -61,4 +61,4 @@ def unconfirmed(request: Request) -> list[str]:
     rows = Confirmation.objects.filter(request=request, digest=request.revision.digest)
     done = set(rows.values_list("requirement", flat=True))
     gates = [line for line in wanted if line not in done]
-    return gates + (["the check report"] if policy.confirm and "" not in done else [])
+    return gates + ([REPORT] if policy.confirm and "" not in done else [])

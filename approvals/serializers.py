@@ -52,7 +52,7 @@ class RequestInput(serializers.Serializer[Any]):
 class CloneInput(RequestInput):
     """The body that makes a request like another: what is to be different."""
 
-    experiment = None  # type: ignore[assignment]
+    experiment = None  # type: ignore[assignment]  # a serializer leaves a field of its base out so
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
 
 
@@ -67,6 +67,12 @@ class ConfirmInput(DecisionInput):
     """The body of a confirmation: which special requirements are ticked off; none named: all."""
 
     ticked = serializers.ListField(child=serializers.CharField(max_length=8000), required=False, allow_null=True)
+
+
+class UntickInput(DecisionInput):
+    """The body that takes ticks back: which."""
+
+    ticked = serializers.ListField(child=serializers.CharField(max_length=8000))
 
 
 class MergeInput(DecisionInput):
@@ -113,6 +119,13 @@ class AttachInput(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=200)
     content = serializers.CharField(max_length=20_000_000)
+
+
+class DetachInput(serializers.Serializer[Any]):
+    """The body that takes an attachment away."""
+
+    name = serializers.CharField(max_length=200)
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
 
 
 def _lines(names: list[str]) -> str:

@@ -21,8 +21,9 @@ class Cast:
     people: dict[str, User] = field(default_factory=dict)
 
     def __getattr__(self, role: str) -> User:
+        people: dict[str, User] = self.__dict__.get("people", {})  # a copy that is being made has none yet
         try:
-            return self.people[role]
+            return people[role]
         except KeyError:
             raise AttributeError(role) from None
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from approvals.composing import requirements
-from approvals.logic import steps, trying
+from approvals.composing import REPORT, requirements
+from approvals.logic import deciding, steps, trying
 from approvals.models import Confirmation, Request
 from approvals.queries import policy_of
 from core.errors import Conflict, Problem, Refused
@@ -43,24 +43,33 @@ def confirm(
             Confirmation(request=row, requirement=line, digest=row.revision.digest, by=by) for line in fresh
         )
         if fresh:
-            what = "; ".join(line or "the check report" for line in fresh)
+            what = "; ".join(line or REPORT for line in fresh)
             text = f"confirmed: {what}{reason and f' ({reason})'}"
             steps.note(row, "confirm", actor=steps.actor(by), reason=text)
     policy = policy_of(row.experiment_id)
     if fresh and policy.test_size and not row.test_runs.filter(digest=row.revision.digest).exists():
         trying.test(row, by=by, size=policy.test_size)
-    return [line or "the check report" for line in fresh]
+    return [line or REPORT for line in fresh]
 
 
-def untick(request: Request, *, by: Any, requirement: str, reason: str) -> None:
-    """Take a tick back, while nobody has approved."""
+def untick(request: Request, *, by: Any, ticked: Sequence[str], reason: str, digest: str = "") -> list[str]:
+    """Take ticks back while nobody has approved: of requirements, or of the check report; return them."""
     require(by, "check_request", request.experiment)
+    deciding.needs_reason("take a tick back", reason)
     with transaction.atomic():
         row = steps.locked(request)
         if row.state != "pending_approval" or row.revision is None:
             raise Conflict(f"The request is {steps.word(row)}; its confirmations stay.")
-        gone = Confirmation.objects.filter(request=row, digest=row.revision.digest, requirement=requirement).delete()[0]
-        if not gone:
-            raise Conflict("That was not ticked off; nothing was changed.")
-        text = f"took back: {requirement or 'the check report'} ({reason})"
+        if digest and digest != row.revision.digest:
+            raise Conflict("The request was changed after you read it; read it again. Nothing was changed.")
+        standing = Confirmation.objects.filter(request=row, digest=row.revision.digest)
+        done = set(standing.values_list("requirement", flat=True))
+        chosen = ["" if line == REPORT else line for line in dict.fromkeys(ticked)]
+        if not chosen or (unknown := [line for line in chosen if line not in done]):
+            text = f"not ticked off: {unknown[0] or REPORT}" if chosen else "none was named"
+            hint = f"one of {'; '.join(line or REPORT for line in sorted(done)) or 'none yet'}"
+            raise Refused("Nothing was changed.", [Problem("ticked", text, hint)])
+        standing.filter(requirement__in=chosen).delete()
+        text = f"took back: {'; '.join(line or REPORT for line in chosen)} ({reason})"
         steps.note(row, "untick", actor=steps.actor(by), reason=text)
+    return [line or REPORT for line in chosen]

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
-from approvals.logic import steps
+from approvals.logic import deciding, steps
 from approvals.models import Attachment, Comment, Request, Watcher
 from core.errors import Conflict, NotAllowed, Problem, Refused
 from experiments.models import User
+from experiments.roles import roles_with
 from experiments.scoping import may, require
 
 LONGEST = 16_000
@@ -73,15 +74,24 @@ def attach(request: Request, name: str, content: bytes, *, by: Any) -> Attachmen
     return made
 
 
-def detach(attachment: Attachment, *, by: Any, reason: str) -> None:
-    """Take an attachment away: its owner may, and production; the history keeps that it was there."""
-    request = attachment.request
-    if attachment.by_id != by.pk and not may(by, "check_request", request.experiment):
-        raise NotAllowed(f"{attachment.name} is {attachment.by.username}'s; nothing was changed.")
+def detach(request: Request, name: str, *, by: Any, reason: str) -> None:
+    """Take an attachment away: whoever hung it there may, and production; the history keeps that it was there."""
+    deciding.needs_reason("take an attachment away", reason)
     with transaction.atomic():
-        if not Attachment.objects.filter(pk=attachment.pk).delete()[0]:
-            raise Conflict("It was taken away already; nothing was changed.")
-        _note(request, "detach", by, f"took {attachment.name} away (sha256 {attachment.digest[:12]}…): {reason}")
+        steps.locked(request)
+        found = Attachment.objects.filter(request=request, name=name).select_related("by").defer("content").first()
+        if found is None:
+            names = ", ".join(Attachment.objects.filter(request=request).values_list("name", flat=True)) or "none"
+            problem = Problem("name", f"no attachment {name[:60] or 'was named'}", f"there are {names}")
+            raise Refused("Nothing was taken away.", [problem])
+        if found.by_id != by.pk and not may(by, "check_request", request.experiment):
+            roles = " or ".join(roles_with("check_request"))
+            raise NotAllowed(
+                f"{found.name} is {found.by.username}'s; for somebody else's this needs the role {roles} in"
+                f" {request.experiment.name}. Nothing was changed."
+            )
+        found.delete()
+        _note(request, "detach", by, f"took {found.name} away (sha256 {found.digest[:12]}…): {reason}")
 
 
 def watch(request: Request, *, by: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from approvals.composing import requirements
+from approvals.composing import REPORT, requirements
 from approvals.estimate import Cost, StageCost
 from approvals.logic import looking, merging, reading
 from approvals.models import Confirmation, Request, TestRun
@@ -140,8 +140,8 @@ def gates_of(request: Request) -> list[Gate]:
     done = {row.requirement: row for row in rows.select_related("by")}
     lines = [("", policy_of(request.experiment_id).confirm), *((line, True) for line in requirements(request.special))]
     return [
-        Gate(line or "the check report", needed, done[line].by.username, done[line].at)
-        if line in done else Gate(line or "the check report", needed)
+        Gate(line or REPORT, needed, done[line].by.username, done[line].at)
+        if line in done else Gate(line or REPORT, needed)
         for line, needed in lines
     ]  # fmt: skip
 

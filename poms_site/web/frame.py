@@ -60,7 +60,8 @@ def current_experiment(request: HttpRequest, page: Any) -> Experiment | None:
 
 def places(request: HttpRequest, experiment: Experiment | None, held: frozenset[str]) -> list[Place]:
     """Return where the person can go from here."""
-    found = [Place("home", "Home", reverse("home"), requests.waiting_for(request.user).count())]
+    decides = holds_anywhere(request.user, ("decide_request",))
+    found = [Place("home", "Home", reverse("home"), requests.waiting_for(request.user).count() if decides else 0)]
     if experiment is not None:
         if "view_overview" in held:
             found.append(Place("overview", "Overview", reverse("overview-page", args=[experiment.name])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from approvals.composing import requirements
+from approvals.composing import REPORT, requirements
 from approvals.logic import cloning, confirming, deciding, discussing, filing, merging, ordering, renewing, trying
 from approvals.models import Request
 from approvals.queries import unconfirmed
@@ -21,10 +21,22 @@ SIZE = Ask("size", "Inputs", "number", least=1, most=trying.MOST, begins=lambda 
 TICKED = Ask("ticked", "Special requirements", "ticks", needed=False, bulk=False,
              choices=lambda r: [(line, line) for line in requirements(r.special)],
              help="Tick what you have seen to be so.")  # fmt: skip
+TICKS = Ask("ticked", "Confirmed", "ticks", bulk=False, choices=lambda r: [(line, line) for line in _confirmed(r)],
+            help="Tick what is not so after all.")  # fmt: skip
+NAMES = Ask("name", "Attachment", "one", bulk=False, choices=lambda r: [(name, name) for name in _attached(r)])
 WITH = Ask("with", "Join it with", bulk=False, help="References of other requests that wait, such as r12 r15.")
 FIRST = Ask("first", "Files of the first part", "number", least=1, bulk=False)
 TEXT = Ask("text", "Comment", "long", bulk=False, help="Markdown; @name tells somebody.")
 FILE = Ask("file", "File", "file", bulk=False)
+
+
+def _confirmed(request: Any) -> list[str]:
+    done = request.confirmations.filter(digest=request.revision.digest) if request.revision else ()
+    return [row.requirement or REPORT for row in done]
+
+
+def _attached(request: Any) -> list[str]:
+    return list(request.attachments.order_by("pk").values_list("name", flat=True))
 
 
 def _approve_says(request: Any) -> str:
@@ -107,6 +119,11 @@ REQUEST_VERBS: tuple[Verb, ...] = (
          lambda r, user, reason, asked: confirming.confirm(r, by=user, ticked=asked.get("ticked") or [],
                                                            digest=asked.get("digest", ""), reason=reason),
          in_states("pending_approval"), reason=False, asks=(DIGEST, TICKED)),
+    Verb("r", "untick", "Take ticks back", "check_request",
+         lambda r: f"{r.ref} is not approved before what you take back is confirmed again.",
+         lambda r, user, reason, asked: confirming.untick(r, by=user, ticked=asked.get("ticked") or [],
+                                                          digest=asked.get("digest", ""), reason=reason),
+         in_states("pending_approval"), asks=(DIGEST, TICKS), listed=False),
     Verb("r", "approve", "Approve", "decide_request", _approve_says,
          lambda r, user, reason, asked: deciding.approve(r, by=user, reason=reason or "approved",
                                                          digest=asked.get("digest", "")),
@@ -141,6 +158,10 @@ REQUEST_VERBS: tuple[Verb, ...] = (
          reason=False, wordless=True, asks=(TEXT,), listed=False),
     Verb("r", "attach", "Attach a file", "view", lambda r: f"Everybody who may see {r.ref} can fetch it.",
          _attach, lambda r: True, reason=False, wordless=True, asks=(FILE,), listed=False),
+    Verb("r", "detach", "Take a file away", "view",
+         lambda r: f"It can be fetched no longer; the history of {r.ref} keeps that it was there.",
+         lambda r, user, reason, asked: discussing.detach(r, str(asked.get("name", "")), by=user, reason=reason),
+         lambda r: True, asks=(NAMES,), listed=False),
     Verb("r", "watch", "Watch", "view", lambda r: f"You hear of what happens to {r.ref}.",
          lambda r, user, reason, asked: discussing.watch(r, by=user), lambda r: True, reason=False, wordless=True,
          listed=False),

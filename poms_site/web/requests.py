@@ -65,18 +65,22 @@ class RequestPage(Page):
         decisions = list(row.decisions.select_related("approver").order_by("-pk"))
         since, changed = request_facts.changed_since(row, decisions)
         comments = [(c, remark(c.text)) for c in row.comments.select_related("author").order_by("pk")]
+        gates = request_facts.gates_of(row)
+        attachments = list(row.attachments.defer("content").select_related("by").order_by("pk"))
         return {
             "row": row, "verbs": [verb for verb in verbs.offered("r", row, self.held) if self._fits(verb.name, row)],
             "decisions": decisions, "checks": list(row.checks.order_by("position")),
             "editable": row.state in (*EDITABLE, *AMENDABLE) and self._own(row), "changed": changed,
             "changed_since": since, "history": ledger.history({"request": [row.pk]})[:30],
             "undecided": self._why_not(row), "lines": row.definition.count("\n") + 1,
-            **self._expense(row), "trial": request_facts.trial_of(row), "gates": request_facts.gates_of(row),
+            **self._expense(row), "trial": request_facts.trial_of(row), "gates": gates,
             "partners": self._partners(row), "comments": comments,
-            "attachments": list(row.attachments.defer("content").select_related("by").order_by("pk")),
+            "attachments": attachments,
             "origins": list(row.origins.select_related("source__experiment")),
             "offspring": list(row.offspring.select_related("request__experiment")),
             "ticket": ticket_of(row.ref), "watching": row.watchers.filter(user_id=self.request.user.pk).exists(),
+            "unticks": row.state == "pending_approval" and "check_request" in self.held and any(g.by for g in gates),
+            "takes_away": "check_request" in self.held or self.request.user.pk in {file.by_id for file in attachments},
             "watchers": row.watchers.count(), "approvers": approvers_of(row.experiment, row.production_stage),
         }  # fmt: skip
 

@@ -13,13 +13,13 @@ class Ask:
 
     name: str
     label: str = ""
-    kind: str = "text"  # text, number, long, ticks, file, yes or hidden
+    kind: str = "text"  # text, number, long, ticks, one, file, yes or hidden
     needed: bool = True
     least: int | None = None
     most: int | None = None
     help: str = ""
     begins: Callable[[Any], Any] = lambda row: ""  # what stands in it at first
-    choices: Callable[[Any], Sequence[tuple[str, str]]] = lambda row: ()  # of ticks: value and text
+    choices: Callable[[Any], Sequence[tuple[str, str]]] = lambda row: ()  # of ticks and of one: value and text
     bulk: bool = True  # whether it can be asked once for many things
 
 

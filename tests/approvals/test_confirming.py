@@ -57,8 +57,17 @@ def test_who_confirms_and_what(cast):
         confirming.confirm(request, by=cast.operator, ticked=["in blue"])
     assert not Confirmation.objects.exists()
     confirming.confirm(request, by=cast.operator)
-    confirming.untick(request, by=cast.operator, requirement="keep the seeds", reason="I was wrong")
+    confirming.untick(request, by=cast.operator, ticked=["keep the seeds"], reason="I was wrong")
     assert unconfirmed(again(request)) == ["keep the seeds"]
+    for ticked, wrong in ((["keep the seeds"], "not ticked off"), ([], "none was named")):
+        with pytest.raises(Refused) as refusal:
+            confirming.untick(request, by=cast.operator, ticked=ticked, reason="again")
+        assert wrong in refusal.value.problems[0].message
+        assert "the check report" in refusal.value.problems[0].hint
+    with pytest.raises(Conflict, match="changed after you read it"):
+        confirming.untick(request, by=cast.operator, ticked=["the check report"], reason="no", digest="0" * 64)
+    confirming.untick(request, by=cast.operator, ticked=["the check report"], reason="not read")
+    assert {row.requirement for row in Confirmation.objects.all()} == {"outputs are called nd_%.root"}
 
 
 def test_an_operator_may_return_what_is_not_so(cast):

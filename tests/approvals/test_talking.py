@@ -60,8 +60,8 @@ def test_attachments_have_a_quota_and_names_of_their_own(cast, settings):
             discussing.attach(request, name, content, by=cast.experimenter)
     assert Attachment.objects.count() == 1
     with pytest.raises(NotAllowed):
-        discussing.detach(Attachment.objects.get(), by=cast.analyser, reason="not mine")
-    discussing.detach(Attachment.objects.get(), by=cast.operator, reason="it names people")
+        discussing.detach(request, "minutes.txt", by=cast.analyser, reason="not mine")
+    discussing.detach(request, "minutes.txt", by=cast.operator, reason="it names people")
     assert [s.verb for s in Transition.objects.filter(verb__in=("attach", "detach")).order_by("id")] == [
         "attach",
         "detach",

@@ -98,6 +98,13 @@ def test_people_talk_about_a_request(service, poms, tmp_path):
     service.on("POST", "requests/demo/r1/attach/", service.Answer({"name": "minutes.txt"}, 201))
     assert poms("request", "attach", "demo/r1", str(minutes)).code == 0
     assert base64.b64decode(body(service)["content"]) == b"\x00agreed"
+    service.on("POST", "requests/demo/r1/detach/", {"name": "minutes.txt", "attached": False})
+    assert poms("request", "detach", "demo/r1", "minutes.txt", "--reason", "it names people").code == 0
+    assert body(service) == {"name": "minutes.txt", "reason": "it names people"}
+    service.on("GET", "requests/demo/r1/", {"ref": "demo/r1", "revision": "abc"})
+    service.on("POST", "requests/demo/r1/untick/", {"ref": "demo/r1", "state": "pending_approval"})
+    assert poms("request", "untick", "demo/r1", "--tick", "keep the seeds", "--reason", "no").code == 0
+    assert body(service) == {"ticked": ["keep the seeds"], "revision": "abc", "reason": "no"}
     service.on(
         "GET", "requests/demo/r1/comments/", {"results": [{"at": "2026-01-02T03:04:05Z", "by": "ann", "text": "yes"}]}
     )

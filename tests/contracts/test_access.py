@@ -55,12 +55,14 @@ requests-partners GET     view            pending         200
 requests-test POST        file_request    draft+mine      202
 requests-clone POST       file_request    pending         201
 requests-confirm POST     check_request   pending         200
+requests-untick POST      check_request   pending         200
 requests-merge POST       decide_request  pending         201
 requests-split POST       decide_request  reading         201
 requests-prioritise POST  prioritise_request pending      200
 requests-extend POST      prioritise_request keepup       200
 requests-comment POST     view            draft           201
 requests-attach POST      view            draft           201
+requests-detach POST      view            draft+mine      200
 requests-watch POST       view            draft           200
 requests-unwatch POST     view            draft           200
 templates-list GET        view            list            200
@@ -145,6 +147,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "requests-split": {"first": 1, "reason": "half is urgent"},
     "requests-prioritise": {"priority": 60, "reason": "it is urgent"},
     "requests-comment": {"text": "what for?"},
+    "requests-untick": {"ticked": ["seen"], "reason": "it is not so"},
+    "requests-detach": {"name": "note.txt", "reason": "it names people"},
     "requests-attach": {"name": "a.txt", "content": "aGFsbG8="},
     "requests-watch": {},
     "requests-unwatch": {},

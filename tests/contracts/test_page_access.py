@@ -77,6 +77,8 @@ request-clone GET        file_request    pending          200
 request-clone POST       file_request    pending          303
 request-confirm GET      check_request   pending          200
 request-confirm POST     check_request   pending          303
+request-untick GET       check_request   pending          200
+request-untick POST      check_request   pending          303
 request-merge GET        decide_request  pending          200
 request-merge POST       decide_request  pending          303
 request-split GET        decide_request  reading          200
@@ -89,6 +91,8 @@ request-comment GET      view            draft            200
 request-comment POST     view            draft            303
 request-attach GET       view            draft            200
 request-attach POST      view            draft            303
+request-detach GET       view            draft            200
+request-detach POST      view            draft+mine       303
 request-watch GET        view            draft            200
 request-watch POST       view            draft            303
 request-unwatch GET      view            draft            200
@@ -199,6 +203,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"do": "webhook", "url": "https://hooks.example.org/poms", "reason": "to see who may"}
     if line.route == "request-attach":
         return {"file": SimpleUploadedFile("a.txt", b"hallo")}
+    if line.route in ("request-untick", "request-detach"):
+        return {"reason": "to see who may", "ticked": "seen", "name": "note.txt"}
     if line.route in ("queue", "queue-save"):
         return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
     like = corner.ref("like").rpartition("/")[2]

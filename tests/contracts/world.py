@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from approvals.logic import deciding, discussing, filing
-from approvals.models import Package, Policy, Request, Template
+from approvals.models import Confirmation, Package, Policy, Request, Template
 from campaigns.models import Campaign, JobType
 from core import transitions
 from experiments.logic import membership, service_accounts
@@ -18,7 +18,7 @@ from submissions.logic import holding, planning
 from submissions.models import Batch, Command, Job, JobCount, Submission
 from submissions.states import JOB_RANK
 from tests import builders
-from tests.cast import Cast
+from tests.cast import Cast, assemble
 
 THREE_BATCHES = (
     "[campaign_stage gen]\nstage_type=generator\nevents=3\nevents_per_job=1\ncs_split_type=nevents(1)\nseed=7\n"
@@ -61,6 +61,12 @@ def populate(cast: Cast) -> World:
     return World(_corner(cast, system), _corner(abroad, system))
 
 
+def filled_world() -> tuple[Cast, World]:
+    """Assemble everybody and fill both experiments."""
+    cast = assemble()
+    return cast, populate(cast)
+
+
 def _corner(cast: Cast, system: BatchSystem) -> Corner:
     def text(name: str) -> str:
         found = builders.definition(stages=THREE_BATCHES, campaign=name)
@@ -71,6 +77,8 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["draft"] = builders.request(cast, text("first"))
     discussing.attach(things["draft"], "note.txt", b"read me", by=cast.experimenter)
     things["pending"] = filing.file(builders.request(cast, text("second")), by=cast.experimenter)
+    digest = things["pending"].revision.digest
+    Confirmation.objects.create(request=things["pending"], requirement="seen", digest=digest, by=cast.experimenter)
     things["like"] = filing.file(
         builders.request(cast, text("second").replace("events=3", "events=2")), by=cast.experimenter
     )

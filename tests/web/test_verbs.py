@@ -33,7 +33,8 @@ SCENES = {
     ("r", "split"): ("approver", "reading"), ("r", "prioritise"): ("approver", "pending"),
     ("r", "extend"): ("approver", "keepup"), ("r", "comment"): ("reviewer", "draft"),
     ("r", "attach"): ("experimenter", "draft"), ("r", "watch"): ("shifter", "draft"),
-    ("r", "unwatch"): ("experimenter", "draft"),
+    ("r", "unwatch"): ("experimenter", "draft"), ("r", "untick"): ("operator", "pending"),
+    ("r", "detach"): ("experimenter", "draft"),
     ("c", "hold"): ("shifter", "campaign"), ("c", "release"): ("shifter", "campaign"),
     ("c", "relaunch"): ("shifter", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
     ("c", "boost"): ("operator", "campaign"), ("c", "unboost"): ("operator", "campaign"),
@@ -51,7 +52,9 @@ QUIET = ("check", "watch", "unwatch")  # these leave no step in the ledger
 def given(world, verb, **more):
     """Return what somebody types who does this."""
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
-             "with": world.own.ref("like"), "hours": "4"}  # fmt: skip
+             "with": world.own.ref("like"), "hours": "4", "name": "note.txt"}  # fmt: skip
+    if verb.name == "untick":
+        typed["ticked"] = "seen"
     if verb.name == "attach":
         typed["file"] = SimpleUploadedFile("a <b>.txt", b"hallo")
     return typed | more

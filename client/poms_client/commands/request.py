@@ -296,6 +296,25 @@ def confirm(
     Output(as_json=as_json, quiet=quiet).done(full, "confirm", answer)
 
 
+@app.command("untick")
+@resolved
+def untick(
+    ref: Ref,
+    tick: Annotated[list[str], typer.Option("--tick", help="What is not so after all; may be repeated.")],
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take ticks of special requirements, or of "the check report", back (operators)."""
+    why = (reason or "").strip() or ask_reason("untick", [ref])
+    client = connect()
+    full = REQUEST.full(ref, experiment)
+    read = client.show(REQUEST.collection, full).get("revision") or ""
+    answer = client.verb(REQUEST.collection, full, "untick", why, ticked=tick, revision=read)
+    Output(as_json=as_json, quiet=quiet).done(full, "untick", answer)
+
+
 @app.command("merge")
 @resolved
 def merge(refs: Refs, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
@@ -379,6 +398,23 @@ def attach(
     body = {"name": file.name, "content": content}
     answer = connect().post([REQUEST.collection, *full.split("/"), "attach"], body)
     Output(as_json=as_json, quiet=quiet).done(full, "attach", answer)
+
+
+@app.command("detach")
+@resolved
+def detach(
+    ref: Ref,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The attachment's name.")],
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take an attachment of a request away; its history keeps that it was there."""
+    why = (reason or "").strip() or ask_reason("detach", [ref])
+    full = REQUEST.full(ref, experiment)
+    answer = connect().verb(REQUEST.collection, full, "detach", why, name=name)
+    Output(as_json=as_json, quiet=quiet).done(full, "detach", answer)
 
 
 @app.command("comments")
