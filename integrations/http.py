@@ -52,17 +52,23 @@ class Answer:
 def call(
     method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None, auth: tuple[str, str] | None = None, seconds: float = SECONDS,
+    cap: int = CAP, certificate: str = "", trusted: bool = False,
 ) -> Answer:  # fmt: skip
-    """Make one call and return the answer, whatever its status.
+    """Make one call and return the answer, whatever its status, with at most `cap` bytes within `seconds`.
+
+    A `trusted` address is one that the installation's settings name: it may lie in our own network. Anybody else's is
+    looked at first. `certificate` is the path of a client certificate with its key.
 
     Raises Refused for an address that we do not call, Unavailable where no connection came about (nothing was done),
     Unsure where it broke off afterwards (it may have been done).
     """
-    check(url)
     session = requests.Session()
     session.trust_env = False  # neither proxies nor ~/.netrc of the account
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Guarded())
+    session.cert = certificate or None
+    if not trusted:
+        check(url)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Guarded())
     ends = time.monotonic() + seconds
     try:
         with session, session.request(
@@ -72,8 +78,8 @@ def call(
             read = bytearray()
             for piece in response.iter_content(16 * 1024):
                 read += piece
-                if len(read) > CAP:
-                    raise Unsure(f"{_host(url)} answered with more than {CAP} bytes")
+                if len(read) > cap:
+                    raise Unsure(f"{_host(url)} answered with more than {cap} bytes")
                 if time.monotonic() > ends:
                     raise Unsure(f"{_host(url)} did not end its answer within {seconds:g} s")
             return Answer(response.status_code, response.headers, bytes(read))

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import requests
 from django.conf import settings
 
 from experiments.claims import BadMapping
 from experiments.roles import EVERYWHERE, ROLES
-from integrations.errors import Refused, Unavailable
+from integrations import http
+from integrations.errors import Refused, Unavailable, Unsure
 from integrations.people.base import Listed
 
 # What FERRY calls it, and what it is here. `group:` marks a type of group, the others are roles of an affiliation.
 DEFAULT_ROLES = {"Production": "operator", "Analysis": "analyser", "group:BatchSuperusers": "operator"}
 MEMBERS, GROUP = "getAffiliationMembersRoles", "getGroupMembers"
 MOST_BYTES = 32 * 1024 * 1024
-SECONDS = (5.0, 30.0)  # to connect, and between two pieces of an answer
-LONGEST = 120.0
+LONGEST = 120.0  # seconds
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
 Ask = Callable[[str, Mapping[str, str]], Any]
@@ -98,29 +96,20 @@ def _get(call: str, query: Mapping[str, str]) -> Any:
     headers = {"Accept": "application/json"}
     if settings.FERRY_TOKEN:
         headers["Authorization"] = f"Bearer {settings.FERRY_TOKEN}"
-    text, ends = b"", time.monotonic() + LONGEST
     try:
-        with requests.get(
-            f"{settings.FERRY_URL.rstrip('/')}/{call}", params=dict(query), headers=headers, timeout=SECONDS,
-            cert=settings.FERRY_CERT or None, allow_redirects=False, stream=True,
-        ) as answer:  # fmt: skip
-            status = answer.status_code
-            for piece in answer.iter_content(65536):
-                text += piece
-                if len(text) > MOST_BYTES:
-                    raise Refused(f"FERRY's answer has more than {MOST_BYTES >> 20} MiB; nothing was taken from it.")
-                if time.monotonic() > ends:
-                    raise Unavailable("FERRY's answer takes too long.")
-    except (requests.RequestException, OSError) as error:
-        raise Unavailable(f"FERRY does not answer ({type(error).__name__}).") from error
-    if status >= 500 or status == 429:
-        raise Unavailable(f"FERRY does not serve now (HTTP {status}).")
-    if status != 200:
-        raise Refused(f"FERRY did not take the question (HTTP {status}); see its address, token and certificate.")
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise Unavailable("FERRY's answer broke off: it is no whole JSON.") from error
+        answer = http.call(
+            "GET", f"{settings.FERRY_URL.rstrip('/')}/{call}", query=query, headers=headers, seconds=LONGEST,
+            cap=MOST_BYTES, certificate=settings.FERRY_CERT, trusted=True,
+        )  # fmt: skip
+        if answer.status >= 500 or answer.status == 429:
+            raise Unavailable(f"FERRY does not serve now (HTTP {answer.status}).")
+        if answer.status != 200:
+            raise Refused(
+                f"FERRY did not take the question (HTTP {answer.status}); see its address, token and certificate."
+            )
+        found = answer.json()
+    except Unsure as error:
+        raise Unavailable(f"FERRY does not answer: {error}.") from error
     return _output(found, call)
 
 
