@@ -212,7 +212,7 @@ class ScopedModelAdmin(admin.ModelAdmin):
                     raise PermissionDenied(self.unchangeable)
             extra = {"title": str(obj), "subtitle": None, "refused_because": self._why_read_only(request, obj)}
         extra |= {"show_save_and_continue": False, "show_save_and_add_another": False, "lead": self.lead}
-        return super()._changeform_view(request, object_id, form_url, extra | (extra_context or {}))  # type: ignore[misc]
+        return super()._changeform_view(request, object_id, form_url, extra | (extra_context or {}))  # type: ignore[misc]  # the stubs leave it out
 
     def _why_read_only(self, request: HttpRequest, obj: Any) -> str:
         if self.unchangeable or self.may(request, "change", obj):

@@ -23,7 +23,7 @@ class ScopedQuerySet(models.QuerySet[M], Generic[M]):
 
     def visible_to(self, user: Any) -> ScopedQuerySet[M]:
         """Return the rows of experiments into which the person may look."""
-        return self.filter(**{f"{self.model.EXPERIMENT_PATH}__in": user.experiment_ids("view")})  # type: ignore[attr-defined]
+        return self.filter(**{f"{self.model.EXPERIMENT_PATH}__in": user.experiment_ids("view")})  # type: ignore[attr-defined]  # every scoped model has it
 
 
 class Scoped(models.Model):

@@ -153,7 +153,7 @@ class PomsAdminSite(admin.AdminSite):
         for entry in [*found, *(inner for outer in models for inner in outer.url_patterns)]:
             if isinstance(entry, URLPattern):
                 # Each asks for itself who is signed in (admin_view), and keeps a form that comes too late.
-                entry.callback.login_required = False  # type: ignore[attr-defined]
+                entry.callback.login_required = False  # type: ignore[attr-defined]  # Django's own marks of a view
         return found
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -211,7 +211,7 @@ def _marked(view: Callable[..., Any], site: PomsAdminSite) -> Any:
     def inner(request: HttpRequest) -> HttpResponse:
         return view(request)
 
-    inner.admin_site = site  # type: ignore[attr-defined]
+    inner.admin_site = site  # type: ignore[attr-defined]  # Django's own marks of a view
     return never_cache(inner)
 
 

@@ -45,7 +45,7 @@ def experiments_of(request: HttpRequest) -> list[Experiment]:
     known = getattr(request, "_experiments", None)
     if known is None:
         known = list(experiments_for(request.user, "view_overview")) if request.user.is_authenticated else []
-        request._experiments = known  # type: ignore[attr-defined]
+        request._experiments = known  # type: ignore[attr-defined]  # ours, on Django's request
     return list(known)
 
 

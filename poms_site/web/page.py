@@ -46,7 +46,7 @@ class Page(View):
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view; dispatch itself sends those who are not signed in to the sign-in page."""
         view = super().as_view(**initkwargs)
-        view.login_required = False  # type: ignore[attr-defined]
+        view.login_required = False  # type: ignore[attr-defined]  # Django's own mark of a view
         return view
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -73,7 +73,7 @@ class Page(View):
         elif rule in PERMISSIONS:
             raise NotAllowed(f"Nobody may do this: {rule} is held on an experiment, and the address names none.")
         if method == "post" and request.user.is_authenticated:
-            answer = self.post(request, *args, **kwargs)  # type: ignore[attr-defined]
+            answer = self.post(request, *args, **kwargs)  # type: ignore[attr-defined]  # a page has `post` where its rules name it
             if request.user.is_authenticated:  # no new session for somebody who has just signed out
                 live.acted(request)
             return answer

@@ -142,7 +142,7 @@ def _with_options(function: Callable[..., None], filters: Sequence[Noun]) -> Cal
         )
         for kind in filters
     ]
-    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # what inspect reads; typeshed leaves it out
     function.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return function
 

@@ -21,7 +21,7 @@ import time
 try:
     from _json import encode_basestring_ascii, make_encoder, make_scanner
 except ImportError:
-    make_scanner = None  # type: ignore[assignment, misc]
+    make_scanner = None  # type: ignore[assignment, misc]  # json's own, where CPython has it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ if make_scanner is not None:
         parse_constant = staticmethod(_no_constant)
         memo: dict[str, str] = {}
 
-    _scan: Any = make_scanner(_Rules())  # type: ignore[arg-type]
+    _scan: Any = make_scanner(_Rules())  # type: ignore[arg-type]  # json's own, where CPython has it
     _encode: Any = make_encoder(None, _not_json, encode_basestring_ascii, None, ":", ",", False, False, False)
 
     def loads(text: str) -> Any:
