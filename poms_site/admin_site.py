@@ -35,6 +35,8 @@ from experiments.scoping import holds_anywhere
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
+from submissions.admin import ShareAdmin
+from submissions.models import Share
 
 ENTER = ("decide_request", "define", "administer")
 SIGN_OUT = "/sign-out/"
@@ -242,3 +244,4 @@ site.register(LoginSetup, LoginSetupAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)
+site.register(Share, ShareAdmin)

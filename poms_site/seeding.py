@@ -18,6 +18,8 @@ from experiments.logic import membership, service_accounts, tokens
 from experiments.models import Experiment, ServiceAccount, User
 from experiments.roles import EVERYWHERE, ROLES
 from integrations.models import BatchSystem
+from submissions.logic import ordering
+from submissions.models import Share
 
 PRODUCTION_STAGES = ("mc", "reco")
 EXAMPLE = settings.BASE_DIR / "examples" / "dimuon" / "dimuon.ini"
@@ -59,10 +61,12 @@ def seed() -> dict[str, Account]:
 
 
 def _customs(experiment: Experiment) -> None:
-    """Give the experiment fields of its own, and the example as a template that leaves title and events to requests."""
+    """Give the experiment fields of its own, a share, and the example as a template that leaves things to requests."""
     if not Policy.objects.filter(experiment=experiment).exists():
         by = User.objects.get(username="administrator")
         customising.keep_policy(experiment, by=by, reason="a fresh installation", keys=["generator", "tune"])
+    if not Share.objects.filter(experiment=experiment).exists():
+        ordering.share(experiment, 1, actor="user:administrator", reason="a fresh installation")
     if Template.objects.filter(experiment=experiment, name="dimuon").exists():
         return
     text = EXAMPLE.read_text().replace("name=dimuon\n", "name=requested\n").replace("events=20000", "events=requested")

@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str], bool]] =
     "experiments_certificate": (*[frozenset({"administrator"})] * 3, False),
     "campaigns_jobtype": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "campaigns_loginsetup": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
+    "submissions_share": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_policy": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_package": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_template": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
@@ -57,6 +58,7 @@ def objects(world: Any, cast: Any, model: str) -> Iterator[tuple[str, Any]]:
             "experiments_user": corner.owner, "campaigns_jobtype": corner.objects["jobtype"],
             "campaigns_loginsetup": corner.objects["setup"], "approvals_policy": corner.objects["policy"],
             "approvals_package": corner.objects["package"], "approvals_template": corner.objects["template"],
+            "submissions_share": corner.objects["share"],
         }  # fmt: skip
         yield what, found[model].pk
     yield "missing", MISSING

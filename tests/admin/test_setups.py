@@ -165,3 +165,19 @@ def test_of_two_edits_at_once_the_second_is_refused(real_cast):
         thread.join(20)
     assert sorted(told) == ["done", "refused"]
     assert Transition.objects.filter(kind="login_setup").count() == 1
+
+
+def test_an_administrator_gives_an_experiment_another_share(world, cast, as_):
+    share = world.own.objects["share"]
+    place = f"/admin/submissions/share/{share.pk}/change/"
+    assert as_("operator").post(place, {"weight": "5", "reason": "more for us"}).status_code == 403
+    refused = as_("administrator").post(place, {"weight": "5000", "reason": "all of it"})
+    assert "1000" in refused.content.decode()
+    share.refresh_from_db()
+    assert share.weight == 2
+    assert as_("administrator").post(place, {"weight": "5", "reason": "the conference"}).status_code == 302
+    share.refresh_from_db()
+    assert share.weight == 5
+    step = Transition.objects.get(kind="experiment", thing_id=cast.experiment.pk, verb="share")
+    assert (step.actor, step.reason) == ("user:administrator", "share 2 → 5: the conference")
+    assert "share 2 → 5" in as_("administrator").get(f"/admin/submissions/share/{share.pk}/history/").content.decode()

@@ -15,7 +15,7 @@ from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, User
 from integrations.models import BatchSystem, Dataset, File
 from submissions.logic import holding, planning
-from submissions.models import Batch, Command, Job, JobCount, Submission
+from submissions.models import Batch, Command, Job, JobCount, Share, Submission
 from submissions.states import JOB_RANK
 from tests import builders
 from tests.cast import Cast, assemble
@@ -91,6 +91,7 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     own = {"experiment": cast.experiment}
     things["template"] = Template.objects.create(**own, name="start", title="Start", definition=text("start"))
     things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
+    things["share"] = Share.objects.create(**own, weight=2)
     things["policy"] = Policy.objects.create(**own)
     campaign = things["campaign"] = builders.approved_campaign(cast, text("third"))
     things["done"] = Request.objects.get(campaign=campaign)

@@ -20,7 +20,7 @@ class Look:
     role: str
     status: int = 200
     press: str = ""  # the verb that opens a dialog there
-    brief: bool = False  # one of many alike: axe looks at it in two of the four ways
+    brief: bool = False  # one of many alike: looked at in two of the four ways
 
     @property
     def reads(self) -> bool:
@@ -172,6 +172,7 @@ PAGES = (
     *_model("experiments", "certificate", "administrator", refused="change history delete"),
     *_model("campaigns", "jobtype", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
+    *_model("submissions", "share", "administrator"),
     *_model("approvals", "policy", "administrator"),
     *_model("approvals", "package", "administrator", refused="change history delete"),
     *_model("approvals", "template", "operator"),
