@@ -239,8 +239,8 @@ def test_a_body_without_an_announced_length_is_refused(client, refused):
 def test_a_definition_that_is_too_long_is_refused(client, refused):
     said = refused(lambda: client.post(REQUESTS, body("#" * (256 * 1024 + 1))), 422)
     assert said["errors"][0]["field"] == "definition"
-    said = refused(lambda: client.post(REQUESTS, body("[campaign]\nname=" + "x" * 9_000)), 422)
-    assert "8192 characters" in said["errors"][0]["hint"]
+    said = refused(lambda: client.post(REQUESTS, body("[campaign]\nname=" + "x" * 40_000)), 422)
+    assert "32768 characters" in said["errors"][0]["hint"]
 
 
 # What is sent as a body, and the status that it gets on every route that takes one.
@@ -290,7 +290,9 @@ ACTS_ON = {
     "requests-test": ("draft", "operator"), "requests-clone": ("draft", "experimenter"),
     "campaigns-boost": ("campaign", "operator"), "campaigns-unboost": ("campaign", "operator"),
     "queue-preview": ("", "operator"), "queue-order": ("", "operator"), "notices-choices": ("", "operator"),
-    "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"), "campaigns-hold": ("campaign", "operator"),
+    "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"),
+    "requests-untick": ("pending", "operator"), "requests-detach": ("draft", "experimenter"),
+    "campaigns-hold": ("campaign", "operator"),
     "campaigns-release": ("campaign", "operator"), "campaigns-relaunch": ("campaign", "operator"),
     "campaigns-cancel": ("campaign", "operator"), "campaigns-prioritise": ("campaign", "operator"),
     "holds-release": ("hold", "operator"), "batches-relaunch": ("broken", "operator"),
@@ -348,7 +350,8 @@ def test_a_verb_without_its_reason_is_refused(cast, world, call_as):
             continue
         beside = {
             "campaigns-prioritise": {"rank": 10}, "campaigns-boost": {"hours": 4}, "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
-            "requests-merge": {"with": [world.own.ref("like")]},
+            "requests-merge": {"with": [world.own.ref("like")]}, "requests-untick": {"ticked": ["seen"]},
+            "requests-detach": {"name": "note.txt"},
         }.get(route, {})  # fmt: skip
         for missing in ({}, {"reason": ""}, {"reason": " \t "}):
             answer = people[ACTS_ON[route][1]].generic(

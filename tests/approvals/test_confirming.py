@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from approvals.logic import confirming, customising, deciding, filing
@@ -96,7 +98,7 @@ def plain(cast, campaign="tiny"):
             cast.experiment,
             "tiny",
             by=cast.operator,
-            launch_script=str(builders.TINY_SUBMIT),
+            launch_script=shlex.quote(str(builders.TINY_SUBMIT)),
             output_file_patterns="%.txt",
         )
     return text

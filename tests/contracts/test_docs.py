@@ -22,6 +22,7 @@ from typer.main import get_group
 
 from approvals.states import REQUEST
 from campaigns import definition
+from campaigns.definition import values
 from campaigns.states import CAMPAIGN
 from core import loops
 from experiments.roles import PERMISSIONS, ROLES
@@ -231,19 +232,19 @@ def test_every_key_of_a_definition_is_written():
     text = page("docs/guide/definition.md")
     stage = table(section(text, "## [campaign_stage …]").partition("### Splits")[0])
     stage.pop("key")
-    assert set(stage) == set(definition._STAGE)
-    for key, (name, _) in definition._STAGE.items():
+    assert set(stage) == set(values.STAGE)
+    for key, (name, _) in values.STAGE.items():
         default = getattr(definition.StageText(name="x"), name, False)
         shown = {"": "none", (): "`[]`"}.get(default, f"`{default}`")
         if key not in ("events", "events_per_job"):  # 0 stands for none there
             assert stage[key][1].removesuffix(", obligatory") == shown, key
-    for key in definition._IGNORED:
+    for key in values.IGNORED:
         assert f"`{key}`" in section(text, "## [campaign_stage …]")
     for head, keys in (
-        ("## [campaign]", definition._CAMPAIGN),
+        ("## [campaign]", values.CAMPAIGN),
         ("## [dependencies …]", ("campaign_stage_1", "file_pattern_1", "gate_1")),
-        ("## [job_type …]", definition._JOB_TYPE),
-        ("## [login_setup …]", definition._LOGIN_SETUP),
+        ("## [job_type …]", values.JOB_TYPE),
+        ("## [login_setup …]", values.LOGIN_SETUP),
     ):
         assert set(table(section(text, head))) - {"key"} == set(keys), head
 
