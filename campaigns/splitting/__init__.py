@@ -1,5 +1,5 @@
 """Cutting datasets into batches (T4). Pure."""
 
-from campaigns.splitting.base import Split, parse
+from campaigns.splitting.base import LATER, Split, parse
 
-__all__ = ["Split", "parse"]
+__all__ = ["LATER", "Split", "parse"]

@@ -114,7 +114,7 @@ def test_a_circle_is_refused_and_a_chain_to_itself_is_not():
 
 
 def test_a_text_too_large_is_refused_at_once():
-    assert parse("x" * 300_000).errors[0].message.startswith("the text is too large")
+    assert "that is too large" in parse("x" * 300_000).errors[0].message
 
 
 @given(st.text(max_size=400))

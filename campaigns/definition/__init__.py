@@ -1,0 +1,25 @@
+"""The definition of a campaign and its text: the .ini of POMS plus keys of ours (design 10). Pure.
+
+Our own keys: events, seed, events_per_job, files_per_job, most_files, memory_mb, memory_factor, wall_s,
+recovery_rounds in stages; gate_<i> in dependencies; launcher and batch in login set-ups.
+"""
+
+from campaigns.command import Pair
+from campaigns.definition.checking import check, complete, known_words
+from campaigns.definition.document import LONGEST_TEXT
+from campaigns.definition.model import (
+    FROM_PARENT,
+    Definition,
+    EdgeText,
+    JobTypeText,
+    LoginSetupText,
+    Parsed,
+    StageText,
+)
+from campaigns.definition.reading import parse
+from campaigns.definition.writing import dump
+
+__all__ = [
+    "FROM_PARENT", "LONGEST_TEXT", "Definition", "EdgeText", "JobTypeText", "LoginSetupText", "Pair", "Parsed",
+    "StageText", "check", "complete", "dump", "known_words", "parse",
+]  # fmt: skip

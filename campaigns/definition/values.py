@@ -1,0 +1,148 @@
+"""The keys of the text form and how the value of each is read. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from campaigns import splitting
+from campaigns.command import Pair
+
+
+class Bad(ValueError):
+    """A value that cannot be read, with a hint."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a whole number between two bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise Bad(f"expected a whole number, not {text or 'nothing'}") from None
+        if not least <= value <= most:
+            raise Bad(f"{value} is not between {least} and {most}")
+        return value
+
+    return read
+
+
+def factor(text: str) -> float:
+    """Read by how much something grows."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise Bad(f"expected a number, not {text or 'nothing'}") from None
+    if not 1 <= value <= 16:
+        raise Bad(f"{text} is not between 1 and 16")
+    return value
+
+
+def from_json(text: str, such_as: str = '[["--stage ", "gen"]]') -> Any:
+    """Read JSON; real files quote a whole list once more."""
+    try:
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise Bad(f"this is not JSON: {error}", f"for instance {such_as}") from None
+
+
+def pairs(text: str) -> tuple[Pair, ...]:
+    """Read ordered [key, value] pairs; blanks at their ends count."""
+    value = from_json(text) if text else []
+    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
+        raise Bad("expected a list of [key, value] pairs", 'for instance [["--stage ", "gen"]]')
+    return tuple((str(key), str(word)) for key, word in value)
+
+
+def words(text: str) -> dict[str, str]:
+    """Read an object of words."""
+    value = from_json(text, '{"tune": "G18"}') if text else {}
+    if not isinstance(value, dict):
+        raise Bad("expected a JSON object of words", 'for instance {"tune": "G18"}')
+    return {str(key): str(word) for key, word in value.items()}
+
+
+def bare_list(text: str) -> tuple[Any, ...]:
+    """Read a list of anything."""
+    value = from_json(text) if text else []
+    if not isinstance(value, list):
+        raise Bad("expected a JSON list")
+    return tuple(value)
+
+
+def split(text: str) -> str:
+    """Read how inputs are cut; one that POMS has and we do not cut by yet is taken as it is, and checked later."""
+    bare = re.sub(r"\s+", "", text)
+    if bare.lower() in ("", "none", "none()"):
+        return "None"
+    if bare.partition("(")[0] in splitting.LATER:
+        return text
+    try:
+        return str(splitting.parse(text))
+    except ValueError as error:
+        raise Bad(str(error)) from None
+
+
+def position(text: str) -> tuple[str, float, float]:
+    """Read where a stage stands: ["gen", 120, -40]."""
+    value = from_json(text, '["gen", 120, -40]')
+    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(at, (int, float)) for at in value[1:]):
+        raise Bad("expected a name and two numbers", 'for instance ["gen", 120, -40]')
+    return str(value[0]), float(value[1]), float(value[2])
+
+
+def among(*names: str, **others: str) -> Callable[[str], str]:
+    """Return what reads one of several words; `others` are what else is understood, and as what."""
+
+    def read(text: str) -> str:
+        if text not in names and text not in others:
+            raise Bad(f"unknown: {text}", f"one of {', '.join(names)}")
+        return others.get(text, text)
+
+    return read
+
+
+def yes_or_no(text: str) -> bool:
+    """Read True or False."""
+    return among("True", "False", true="True", false="False", **{"1": "True", "0": "False"})(text) == "True"
+
+
+# key of the text -> (field, how to read it)
+STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "stage_type": ("type", among("regular", "generator")),
+    "job_type": ("job_type", str),
+    "login_setup": ("login_setup", str),
+    "dataset_or_split_data": ("dataset", lambda text: "" if text == "None" else text),
+    "cs_split_type": ("split", split),
+    "software_version": ("software_version", str),
+    "vo_role": ("vo_role", str),
+    "param_overrides": ("params", pairs),
+    "test_param_overrides": ("test_params", pairs),
+    "merge_overrides": ("merge_overrides", yes_or_no),
+    "completion_type": ("completion_type", among("located", "complete", completed="complete")),
+    "completion_pct": ("completion_pct", whole(1, 100)),
+    "events": ("events", whole(1, 10**12)),
+    "seed": ("seed", whole(0, 10**9)),
+    "events_per_job": ("events_per_job", whole(1, 10**9)),
+    "files_per_job": ("files_per_job", whole(1, 10**6)),
+    "most_files": ("most_files", whole(0, 10**9)),
+    "memory_mb": ("memory_mb", whole(1, 10**7)),
+    "memory_factor": ("memory_factor", factor),
+    "wall_s": ("wall_s", whole(1, 10**7)),
+    "recovery_rounds": ("recovery_rounds", whole(0, 20)),
+}
+IGNORED = ("default_clear_cronjob", "output_ancestor_depth", "test_split_type")
+SECTIONS = (
+    "campaign", "campaign_defaults", "node_positions", "campaign_stage", "dependencies", "job_type", "login_setup",
+)  # fmt: skip
+CAMPAIGN = ("experiment", "poms_role", "name", "state", "campaign_keywords", "campaign_stage_list")
+JOB_TYPE = ("launch_script", "parameters", "output_file_patterns", "recoveries")
+LOGIN_SETUP = ("host", "account", "setup", "launcher", "batch")

@@ -1,0 +1,57 @@
+"""The canonical text of a definition: everything said, nothing inherited, always in the same order. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from campaigns.definition.values import STAGE
+
+if TYPE_CHECKING:
+    from campaigns.definition.model import Definition
+
+
+def dump(definition: Definition) -> str:
+    """Return the canonical text: everything said, nothing inherited, always in the same order."""
+    lines = ["[campaign]"]
+    lines += [
+        f"experiment={definition.experiment}",
+        f"poms_role={definition.role}",
+        f"name={definition.name}",
+    ]
+    lines += [
+        f"state={definition.state}",
+        f"campaign_keywords={json.dumps(dict(definition.keywords), sort_keys=True)}",
+    ]
+    lines += [f"campaign_stage_list={','.join(stage.name for stage in definition.stages)}", ""]
+    for stage in definition.stages:
+        lines.append(f"[campaign_stage {stage.name}]")
+        for key, (name, _) in STAGE.items():
+            if key != "merge_overrides" and (value := _shown(key, getattr(stage, name))) is not None:
+                lines.append(f"{key}={value}")
+        lines.append("")
+    for downstream in dict.fromkeys(edge.downstream for edge in definition.edges):
+        lines.append(f"[dependencies {downstream}]")
+        own = [edge for edge in definition.edges if edge.downstream == downstream]
+        for number, edge in enumerate(own, 1):
+            lines += [f"campaign_stage_{number}={edge.upstream}", f"file_pattern_{number}={edge.pattern}"]
+            lines.append(f"gate_{number}={edge.gate}")
+        lines.append("")
+    for entry in sorted(definition.job_types, key=lambda e: e.name):
+        lines += [f"[job_type {entry.name}]", f"launch_script={entry.launch_script}"]
+        lines.append(f"parameters={json.dumps(entry.parameters, ensure_ascii=False)}")
+        lines.append(f"output_file_patterns={entry.output_file_patterns}")
+        lines += [f"recoveries={json.dumps(entry.recoveries, ensure_ascii=False)}", ""]
+    for setup in sorted(definition.login_setups, key=lambda e: e.name):
+        lines += [f"[login_setup {setup.name}]", f"host={setup.host}", f"account={setup.account}"]
+        text = setup.setup.replace("\n", "\n  ")
+        lines += [f"setup={text}", f"launcher={setup.launcher}", f"batch={setup.batch}", ""]
+    return "\n".join(lines)
+
+
+def _shown(key: str, value: Any) -> str | None:
+    if key in ("param_overrides", "test_param_overrides"):
+        return json.dumps(value, ensure_ascii=False)
+    if key in ("events", "events_per_job", "most_files") and not value:
+        return None
+    return str(value)
