@@ -69,12 +69,15 @@ class Reader:
         return section.entries[key].value if section and key in section.entries else default
 
 
-def parse(text: str) -> Parsed:
-    """Read a text; every complaint carries its line. A definition is usable only without errors."""
-    return parse_document(document.read(text))
+def parse(text: str, beneath: Mapping[str, str] | None = None) -> Parsed:
+    """Read a text; every complaint carries its line. A definition is usable only without errors.
+
+    `beneath` are the experiment's own defaults: keys of a stage, on which those of the campaign stand.
+    """
+    return parse_document(document.read(text), beneath)
 
 
-def parse_document(found: Document) -> Parsed:
+def parse_document(found: Document, beneath: Mapping[str, str] | None = None) -> Parsed:
     """Read a text whose sections have been found."""
     reader = Reader(found)
     campaign = found.section("campaign")
@@ -87,10 +90,11 @@ def parse_document(found: Document) -> Parsed:
             near = difflib.get_close_matches(section.kind, SECTIONS, 1)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(SECTIONS)}"
             reader.warn(f"[{section.kind}]", "unknown section", section.line, hint)
+    listed = reader.word(campaign, "campaign_stage_list")
     definition = Definition(
         experiment=reader.word(campaign, "experiment"), name=reader.word(campaign, "name"),
         role=reader.word(campaign, "poms_role", "production"), state=reader.word(campaign, "state", "Active"),
-        keywords=_keywords(reader, campaign), stages=_stages(reader, reader.word(campaign, "campaign_stage_list")),
+        keywords=_keywords(reader, campaign), stages=_stages(reader, listed, beneath or {}),
         edges=_edges(reader), job_types=_job_types(reader), login_setups=_login_setups(reader),
         positions=_positions(reader),
     )  # fmt: skip
@@ -127,22 +131,19 @@ def _keywords(reader: Reader, campaign: Section | None) -> Mapping[str, str]:
     return found
 
 
-def _stages(reader: Reader, listed: str) -> tuple[StageText, ...]:
-    defaults: dict[str, Any] = {}
-    for section in reader.document.of("campaign_defaults"):
+def _stages(reader: Reader, listed: str, beneath: Mapping[str, str]) -> tuple[StageText, ...]:
+    layers: list[dict[str, Any]] = [{STAGE[key][0]: STAGE[key][1](value) for key, value in beneath.items()}]
+    for section in reader.document.of("campaign_defaults")[:1]:
         reader.unknown(section, (*STAGE, *IGNORED, "campaign_keywords"))
-        defaults = _values(reader, section)
+        layers.append(_values(reader, section))
     stages = {}
     for section in reader.document.of("campaign_stage"):
         if not section.name:
             reader.lacks("campaign_stage", "the stage has no name", section.line, "[campaign_stage gen]")
             continue
         reader.unknown(section, (*STAGE, *IGNORED))
-        own = _values(reader, section)
-        merged = {**defaults, **own}
-        if merged.pop("merge_overrides", False) and "params" in own:
-            merged["params"] = tuple(command.overlay(defaults.get("params", ()), own["params"]))
-        stages[section.name] = StageText(name=section.name, line=section.line, **merged)
+        values = _joined([*layers, _values(reader, section)])
+        stages[section.name] = StageText(name=section.name, line=section.line, **values)
     if reader.document.of("campaign") and not stages:
         reader.lacks("campaign_stage", "there is no stage", None, "add a section [campaign_stage gen]")
     named = [name.strip() for name in listed.split(",") if name.strip()]
@@ -151,6 +152,14 @@ def _stages(reader: Reader, listed: str) -> tuple[StageText, ...]:
             reader.warn("campaign_stage_list", f"names {name}, which has no section", None)
     listed_first = [stages[name] for name in named if name in stages]
     return tuple(dict.fromkeys([*listed_first, *stages.values()]))
+
+
+def _joined(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what holds of several layers, the lowest first; parameters join where `merge_overrides` says so."""
+    values = {name: value for layer in layers for name, value in layer.items()}
+    if values.pop("merge_overrides", False):
+        values["params"] = tuple(command.overlay(*(layer.get("params", ()) for layer in layers)))
+    return values
 
 
 def _values(reader: Reader, section: Section) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def dump(definition: Definition) -> str:
     for stage in definition.stages:
         lines.append(f"[campaign_stage {stage.name}]")
         for key, (name, _) in STAGE.items():
-            if key != "merge_overrides" and (value := _shown(key, getattr(stage, name))) is not None:
+            if key != "merge_overrides" and (value := shown(key, getattr(stage, name))) is not None:
                 lines.append(f"{key}={value}")
         lines.append("")
     for downstream in dict.fromkeys(edge.downstream for edge in definition.edges):
@@ -49,7 +49,8 @@ def dump(definition: Definition) -> str:
     return "\n".join(lines)
 
 
-def _shown(key: str, value: Any) -> str | None:
+def shown(key: str, value: Any) -> str | None:
+    """Return a value as the text writes it; None for what is not said."""
     if key in ("param_overrides", "test_param_overrides"):
         return json.dumps(value, ensure_ascii=False)
     if key in ("events", "events_per_job", "most_files") and not value:
