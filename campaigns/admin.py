@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from campaigns.admin_forms import JobTypeForm, LoginSetupForm
+from campaigns.admin_forms import DefaultsForm, JobTypeForm, LoginSetupForm
 from campaigns.logic import editing
 from experiments.admin_forms import VerbForm
 from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin
@@ -62,6 +62,33 @@ class JobTypeAdmin(KeptAdmin):
     edit = staticmethod(editing.change_job_type)
     list_display = ("__str__", "output_file_patterns", "active", "last_edit")
     search_fields = ("name", "launch_script")
+
+
+class DefaultsAdmin(KeptAdmin):
+    """What every campaign of an experiment begins with."""
+
+    kind = "defaults"
+    words = ("defaults", "defaults")
+    lead = "Keys of a stage. What a campaign says, or one of its stages, goes over them."
+    form = DefaultsForm
+    edit = staticmethod(editing.change_defaults)
+    list_display = ("__str__", "last_edit")
+    search_fields = ("experiment__name",)
+
+    def get_fields(self, request: Any, obj: Any = None) -> Any:
+        """Leave the name out: there is one for each experiment."""
+        return [name for name in super().get_fields(request, obj) if name != "name"]
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
+        """Keep the experiment of what exists."""
+        return [name for name in super().get_readonly_fields(request, obj) if name != "name"]
+
+    def write(self, form: VerbForm) -> Any:
+        """Make or change."""
+        given, by = dict(form.cleaned_data), form.request.user
+        if form.original is None:
+            return editing.keep_defaults(given.pop("experiment"), by=by, reason=given["reason"], text=given["text"])
+        return editing.change_defaults(form.original, by=by, **given)
 
 
 class LoginSetupAdmin(KeptAdmin):

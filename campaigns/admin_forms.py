@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from campaigns.models import JobType, LoginSetup
+from campaigns.models import Defaults, JobType, LoginSetup
 from core import differences
 from experiments.admin_forms import LinesField, VerbForm
 from integrations import registry
@@ -61,6 +61,16 @@ class KeptForm(VerbForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk and "seen" in self.fields:
             self.fields["seen"].initial = self.instance.fingerprint
+
+
+class DefaultsForm(KeptForm):
+    """Keys and values for every stage of the experiment's campaigns."""
+
+    text = LinesField(required=False, max_length=LONGEST_SETUP, help_text="One a line: memory_mb=3000.")
+
+    class Meta:
+        model = Defaults
+        fields = ("experiment", "text")
 
 
 class JobTypeForm(KeptForm):

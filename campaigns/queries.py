@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.db.models import F
 
-from campaigns.models import Campaign, EdgeVersion, JobType, LoginSetup, StageVersion
+from campaigns.definition import document
+from campaigns.models import Campaign, Defaults, EdgeVersion, JobType, LoginSetup, Revision, StageVersion
 from experiments.models import Experiment
 
 
@@ -16,6 +17,18 @@ def job_types(experiment: Experiment) -> list[JobType]:
 def login_setups(experiment: Experiment) -> list[LoginSetup]:
     """Return the set-ups that the experiment's definitions may name."""
     return list(LoginSetup.objects.filter(experiment=experiment, active=True))
+
+
+def defaults_of(experiment: Experiment) -> dict[str, str]:
+    """Return the keys that the experiment sets for every stage of its campaigns."""
+    row = Defaults.objects.filter(experiment=experiment).first()
+    section = document.read(f"[campaign_defaults]\n{row.text}").section("campaign_defaults") if row else None
+    return {key: entry.value for key, entry in section.entries.items()} if section else {}
+
+
+def newest(campaign: Campaign) -> Revision | None:
+    """Return the revision that was saved last, whatever became of it."""
+    return campaign.revisions.select_related("author").order_by("-number").first()
 
 
 def running_version(stage_id: int) -> StageVersion | None:
@@ -38,7 +51,7 @@ def edges_into(version: StageVersion) -> list[EdgeVersion]:
 
 def graph_of(campaign: Campaign) -> tuple[list[StageVersion], list[EdgeVersion]]:
     """Return the stages and edges of the revision that runs, or of the newest if none does."""
-    revision = campaign.revision or campaign.revisions.order_by("-number").first()
+    revision = campaign.revision or campaign.revisions.exclude(state="draft").order_by("-number").first()
     if revision is None:
         return [], []
     stages = revision.stage_versions.select_related("stage").order_by("position")

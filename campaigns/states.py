@@ -19,7 +19,8 @@ CAMPAIGN = table(
 
 REVISION = table(
     "revision",
-    "proposed",
+    "draft",
+    ("draft", "proposed", "propose", "file_request"),
     ("proposed", "approved", "approve", "decide_request"),
     ("proposed", "rejected", "reject", "decide_request"),
     ("proposed approved", "superseded", "supersede"),

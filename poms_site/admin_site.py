@@ -23,8 +23,8 @@ from approvals.admin import RequestAdmin
 from approvals.custom_admin import PackageAdmin, PolicyAdmin, TemplateAdmin
 from approvals.models import Package, Policy, Request, Template
 from approvals.queries import waiting_for
-from campaigns.admin import JobTypeAdmin, LoginSetupAdmin
-from campaigns.models import JobType, LoginSetup
+from campaigns.admin import DefaultsAdmin, JobTypeAdmin, LoginSetupAdmin
+from campaigns.models import Defaults, JobType, LoginSetup
 from core import errors
 from experiments.admin import ApproverAdmin, ExperimentAdmin, MembershipAdmin, PersonAdmin
 from experiments.admin_service import CertificateAdmin, ServiceAccountAdmin
@@ -241,6 +241,7 @@ site.register(ServiceAccount, ServiceAccountAdmin)
 site.register(Certificate, CertificateAdmin)
 site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
+site.register(Defaults, DefaultsAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from hypothesis import settings as hypothesis
 
 from integrations.batch.local import DAEMON
 from integrations.models import BatchSystem
 from tests.cast import Cast, assemble
+
+# Slowness is shown by benchmarks, never by a timed test.
+hypothesis.register_profile("untimed", deadline=None)
+hypothesis.load_profile("untimed")
 
 
 @pytest.fixture

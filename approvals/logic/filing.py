@@ -14,7 +14,7 @@ from approvals.models import CheckLine, Request, Watcher
 from approvals.queries import policy_of
 from approvals.states import AMENDABLE, EDITABLE
 from campaigns import definition as text_form
-from campaigns.logic import editing
+from campaigns.logic import drafting, editing
 from campaigns.models import Campaign
 from core import differences, transitions
 from core.clock import now
@@ -154,9 +154,9 @@ def file(request: Request, *, by: Any, reason: str = "") -> Request:
 
 def put_on_desk(request: Request, *, author: Any, actor: str, reason: str, text: str) -> Request:
     """Let a request, which is locked or new, propose the text that runs as a revision and wait for its decision."""
-    campaign = request.campaign or editing.create(
-        request.experiment, name=text_form.parse(text).definition.name, owner=request.requester,
-        reason=f"from request {request.ref}",
+    name = text_form.parse(text).definition.name
+    campaign = request.campaign or drafting.draft_of(request.experiment, name, by=author) or editing.create(
+        request.experiment, name=name, owner=request.requester, reason=f"from request {request.ref}",
     )  # fmt: skip
     revision = editing.propose(campaign, text, author=author, note=f"request {request.ref}")
     transitions.move(

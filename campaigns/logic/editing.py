@@ -9,7 +9,7 @@ from django.db import transaction
 
 from campaigns import command, definition, queries
 from campaigns.logic import keeping
-from campaigns.models import Campaign, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
+from campaigns.models import Campaign, Defaults, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
 from campaigns.work import work_of
 from core import transitions
 from core.errors import Problem, Refused
@@ -20,7 +20,7 @@ from integrations import registry
 
 def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
     """Parse and check a text against what the experiment knows; all complaints are in the answer."""
-    parsed = definition.parse(text)
+    parsed = definition.parse(text, queries.defaults_of(experiment))
     if parsed.errors:
         return parsed
     _keep_out_foreign_setups(parsed, experiment, author)
@@ -105,11 +105,19 @@ def propose_whole(
             actor=f"user:{author.username}",
             reason="a newer revision",
         )
-    revision = Revision.objects.create(
-        campaign=campaign, number=last.number + 1 if last else 1, text=definition.dump(wanted), source=text,
-        digest=wanted.digest, keywords=dict(wanted.keywords), author=author, note=note,
-    )  # fmt: skip
-    transitions.created(revision, actor=f"user:{author.username}", reason=note or "proposed")
+    actor = f"user:{author.username}"
+    also: dict[str, Any] = {
+        "text": definition.dump(wanted), "digest": wanted.digest, "keywords": dict(wanted.keywords)
+    }  # fmt: skip
+    if last is not None and last.state == "draft" and last.source == text and last.author_id == author.pk:
+        revision = last
+        transitions.move(revision, "proposed", expect="draft", actor=actor, reason=note or "proposed", **also)
+    else:
+        revision = Revision.objects.create(
+            campaign=campaign, number=last.number + 1 if last else 1, source=text, author=author,
+            note=note, state="proposed", **also,
+        )  # fmt: skip
+        transitions.created(revision, actor=actor, reason=note or "proposed")
     _write_versions(revision, wanted)
     if campaign.name != wanted.name and campaign.revision_id is None:
         Campaign.objects.filter(pk=campaign.pk).update(name=wanted.name)
@@ -189,6 +197,32 @@ def change_login_setup(
     _refuse_unusable(values)
     changed: LoginSetup = keeping.change(login_setup, by=by, reason=reason, seen=seen, values=values)
     return changed
+
+
+def keep_defaults(experiment: Experiment, *, by: Any, reason: str = "", text: str = "") -> Defaults:
+    """Give an experiment defaults for the stages of all its campaigns."""
+    _refuse_unreadable(text)
+    row = Defaults(experiment=experiment, updated_by=by)
+    made: Defaults = keeping.keep(row, "defaults", by=by, reason=reason, values={"text": text})
+    return made
+
+
+def change_defaults(defaults: Defaults, /, *, by: Any, reason: str, text: str, seen: str = "") -> Defaults:
+    """Change them; what was proposed before has its copy and stays as it is."""
+    _refuse_unreadable(text)
+    changed: Defaults = keeping.change(defaults, by=by, reason=reason, seen=seen, values={"text": text})
+    return changed
+
+
+def _refuse_unreadable(text: str) -> None:
+    found = definition.parse(f"[campaign]\nname=x\n[campaign_stage x]\n[campaign_defaults]\n{text}")
+    strange = [line for line in text.splitlines() if line.strip().startswith("[")]
+    problems = [Problem("text", f"{p.field}: {p.message}", p.hint, p.line and p.line - 4) for p in found.errors]
+    problems += [Problem("text", f"unknown: {p.field}", p.hint) for p in found.warnings if p.message == "unknown key"]
+    if strange:
+        problems.append(Problem("text", f"no section stands here: {strange[0][:60]}", "only key=value lines"))
+    if problems:
+        raise Refused("It cannot work as it is; nothing was changed.", problems)
 
 
 def _refuse_unusable(values: dict[str, Any]) -> None:

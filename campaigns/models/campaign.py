@@ -26,6 +26,7 @@ class Campaign(Scoped):
     test = models.BooleanField(default=False, help_text="a test run: its outputs are kept apart")
     known_as = models.CharField(max_length=100, blank=True, help_text="the name that a test run's jobs see")
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    archived = models.BooleanField(default=False, help_text="left out of lists unless asked for")
     revision = models.ForeignKey(
         "Revision",
         on_delete=models.PROTECT,
@@ -62,11 +63,11 @@ class Revision(Scoped):
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
-    text = models.TextField(help_text="canonical, with the job types and set-ups that it uses")
+    text = models.TextField(help_text="canonical, with the job types and set-ups that it uses; a draft has none")
     source = models.TextField(help_text="as it was sent")
     digest = models.CharField(max_length=64)
     keywords = models.JSONField(default=dict)
-    state = models.CharField(max_length=20, choices=states.REVISION.choices(), default="proposed")
+    state = models.CharField(max_length=20, choices=states.REVISION.choices(), default="draft")
     state_since = models.DateTimeField(db_default=Now())
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     note = models.CharField(max_length=400, blank=True)

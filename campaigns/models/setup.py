@@ -63,6 +63,23 @@ class JobType(Kept):
         return JobTypeText(self.name, self.launch_script, pairs, self.output_file_patterns, tuple(self.recoveries))
 
 
+class Defaults(Kept):
+    """What every campaign of an experiment begins with: keys of a stage, on which the campaign's defaults stand."""
+
+    KIND = "defaults"
+    EDITABLE = ("text",)
+
+    name = models.CharField(max_length=100, default="defaults", editable=False)
+    text = models.TextField(blank=True, help_text="key=value lines, as in [campaign_defaults]")
+
+    class Meta:
+        verbose_name_plural = "defaults"
+        constraints = [models.UniqueConstraint(fields=["experiment"], name="campaigns_defaults_experiment_uq")]
+
+    def __str__(self) -> str:
+        return f"defaults of {self.experiment}"
+
+
 class LoginSetup(Kept):
     """Where and how scripts are started: code that runs with the experiment's credentials (design 9)."""
 

@@ -15,6 +15,7 @@ from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
 from poms_site.api.campaigns import urlpatterns as campaigns
+from poms_site.api.definitions import urlpatterns as definitions
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.sites import urlpatterns as sites
@@ -49,6 +50,7 @@ class NowhereView(APIView):
 urlpatterns = [
     *people,
     *requests,
+    *definitions,
     *campaigns,
     *submissions,
     *set_ups,

@@ -26,6 +26,7 @@ MODELS: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str], bool]] =
     "experiments_serviceaccount": (*[frozenset({"administrator"})] * 3, True),
     "experiments_certificate": (*[frozenset({"administrator"})] * 3, False),
     "campaigns_jobtype": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
+    "campaigns_defaults": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "campaigns_loginsetup": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "submissions_share": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_policy": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
@@ -58,7 +59,7 @@ def objects(world: Any, cast: Any, model: str) -> Iterator[tuple[str, Any]]:
             "experiments_user": corner.owner, "campaigns_jobtype": corner.objects["jobtype"],
             "campaigns_loginsetup": corner.objects["setup"], "approvals_policy": corner.objects["policy"],
             "approvals_package": corner.objects["package"], "approvals_template": corner.objects["template"],
-            "submissions_share": corner.objects["share"],
+            "submissions_share": corner.objects["share"], "campaigns_defaults": corner.objects["defaults"],
         }  # fmt: skip
         yield what, found[model].pk
     yield "missing", MISSING

@@ -292,6 +292,7 @@ ACTS_ON = {
     "queue-preview": ("", "operator"), "queue-order": ("", "operator"), "notices-choices": ("", "operator"),
     "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"),
     "requests-untick": ("pending", "operator"), "requests-detach": ("draft", "experimenter"),
+    "campaigns-import": ("", "experimenter"), "campaigns-plan": ("", "experimenter"), "campaigns-definition": ("campaign", "operator"),
     "campaigns-hold": ("campaign", "operator"),
     "campaigns-release": ("campaign", "operator"), "campaigns-relaunch": ("campaign", "operator"),
     "campaigns-cancel": ("campaign", "operator"), "campaigns-prioritise": ("campaign", "operator"),
@@ -307,7 +308,7 @@ ACTS_ON = {
 NO_BODY = {"notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke"}
 NO_REASON = {
     "requests-check", "requests-file", "requests-approve", "requests-extend", "requests-confirm", "requests-test",
-    "requests-clone", "requests-comment", "requests-attach", "campaigns-release", "holds-release", "requests-detail",
+    "requests-clone", "requests-comment", "requests-attach", "campaigns-definition", "campaigns-release", "holds-release", "requests-detail",
 }  # fmt: skip
 
 

@@ -70,6 +70,12 @@ campaigns-list GET        view            list            200
 campaigns-detail GET      view            campaign        200
 campaigns-history GET     view            campaign        200
 campaigns-text GET        view            campaign        200
+campaigns-import POST     file_request    made            200
+campaigns-plan POST       view            made            200
+campaigns-export GET      view            campaign        200
+campaigns-revisions GET   view            campaign        200
+campaigns-diff GET        view            campaign        200
+campaigns-definition PUT  file_request    campaign+mine   200
 campaigns-hold POST       watch           campaign        200
 campaigns-release POST    watch           campaign        200
 campaigns-relaunch POST   watch           campaign        200
@@ -141,6 +147,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "requests-list": {"title": "new", "production_stage": "mc"},
     "requests-detail": {"title": "another title"},
     "requests-check": {},
+    "campaigns-import": {},
+    "campaigns-plan": {},
+    "campaigns-definition": {"text": "{text}"},
     "requests-test": {"size": 1},
     "requests-clone": {"title": "like it"},
     "requests-merge": {"with": ["{like}"], "reason": "the same"},
@@ -250,7 +259,7 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     for what in ("own", "other", "missing"):
         corner = corners.get(what, matrix.world.own)
         url = _address(line.route, corner, name, missing=what == "missing")
-        body = None if line.method == "GET" else json.loads(json.dumps(asked).replace("{like}", corner.ref("like")))
+        body = None if line.method == "GET" else json.loads(_filled(json.dumps(asked), corner))
         answer = matrix.ask(line, user, url, body)
         if who == "anonymous":
             matrix.judge(line, who, what, answer, 401, ("Sign in",))
@@ -266,6 +275,12 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
             matrix.judge(line, who, what, answer, 403, says)
         else:
             matrix.judge(line, who, what, answer, line.status)
+
+
+def _filled(body: str, corner: Corner) -> str:
+    """Name the corner's own things in a body."""
+    text = corner.definition.replace("name=made", "name=third") + "# later\n"
+    return body.replace("{like}", corner.ref("like")).replace("{text}", json.dumps(text)[1:-1])
 
 
 def _address(route: str, corner: Corner, name: str, *, missing: bool) -> str:
@@ -308,6 +323,8 @@ def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
         body = {**BODIES[line.route], "experiment": corner.experiment.name if corner else "nowhere"}
         if line.route == "requests-list":
             body["definition"] = (corner or matrix.world.own).definition
+        if line.route in ("campaigns-import", "campaigns-plan"):
+            body["text"] = (corner or matrix.world.own).definition
         answer = matrix.ask(line, user, reverse(line.route), body)
         if who == "anonymous":
             matrix.judge(line, who, what, answer, 401)

@@ -16,7 +16,7 @@ WORDS = {
     "request": ("draft pending_approval approved returned rejected withdrawn superseded",
                 "rejected withdrawn superseded"),
     "campaign": ("new pending_approval approved running succeeded failed cancelled", "succeeded cancelled"),
-    "revision": ("proposed approved rejected superseded", "rejected superseded"),
+    "revision": ("draft proposed approved rejected superseded", "rejected superseded"),
     "batch": ("pending submitted project_running jobs_completed completed failed cancelled", "completed cancelled"),
     "submission": ("pending launching submitted running jobs_completed completed launch_failed failed removed unsure",
                    "completed launch_failed failed removed"),

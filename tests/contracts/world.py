@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals.logic import deciding, discussing, filing
 from approvals.models import Confirmation, Package, Policy, Request, Template
-from campaigns.models import Campaign, JobType
+from campaigns.models import Campaign, Defaults, JobType
 from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, User
@@ -91,6 +91,7 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     own = {"experiment": cast.experiment}
     things["template"] = Template.objects.create(**own, name="start", title="Start", definition=text("start"))
     things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
+    things["defaults"] = Defaults.objects.create(**own, text="wall_s=86400")
     things["share"] = Share.objects.create(**own, weight=2)
     things["policy"] = Policy.objects.create(**own)
     campaign = things["campaign"] = builders.approved_campaign(cast, text("third"))

@@ -171,6 +171,7 @@ PAGES = (
     *_model("experiments", "serviceaccount", "administrator"),
     *_model("experiments", "certificate", "administrator", refused="change history delete"),
     *_model("campaigns", "jobtype", "operator"),
+    *_model("campaigns", "defaults", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
     *_model("submissions", "share", "administrator"),
     *_model("approvals", "policy", "administrator"),

@@ -52,7 +52,15 @@ def fill(number: int, *, experiment: Any, requester: Any, approver: Any, definit
             for n in some
         )  # fmt: skip
         revisions = Revision.objects.bulk_create(
-            Revision(campaign=c, number=1, text=definition, source=definition, digest=f"{c.pk:064x}", author=requester)
+            Revision(
+                campaign=c,
+                number=1,
+                text=definition,
+                source=definition,
+                digest=f"{c.pk:064x}",
+                author=requester,
+                state="proposed",
+            )
             for c in campaigns
         )
         requests = Request.objects.bulk_create(

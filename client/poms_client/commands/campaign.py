@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Optional
 
 import typer
 
-from poms_client import formatting
 from poms_client.commands._common import (
     AsJson,
     Experiment,
@@ -25,6 +23,7 @@ from poms_client.commands._common import (
     resolved,
     say,
 )
+from poms_client.commands.definition import add_definitions, write_text
 from poms_client.output import Output
 from poms_client.refs import CAMPAIGN
 
@@ -81,12 +80,10 @@ def boost(
 def text(ref: Ref, experiment: Experiment = None) -> None:
     """Print the definition that a campaign runs by."""
     full = CAMPAIGN.full(ref, experiment)
-    found = connect().text([CAMPAIGN.collection, *full.split("/"), "text"])
-    if sys.stdout.isatty():
-        print(formatting.visible(found).rstrip("\n"))
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(found.encode("utf-8", "replace"))
+    write_text(connect().text([CAMPAIGN.collection, *full.split("/"), "text"]))
+
+
+add_definitions(app)
 
 
 @app.command("watch")

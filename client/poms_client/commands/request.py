@@ -32,12 +32,12 @@ from poms_client.commands._common import (
     resolved,
     say,
 )
+from poms_client.commands.definition import read_definition
 from poms_client.errors import REFUSED, UsedWrongly
 from poms_client.output import Output
 from poms_client.refs import REQUEST
 
 COLUMNS = ("ref", "state", "title", "requester", "production_stage", "priority", "campaign", "filed")
-MAX_DEFINITION = 8 * 1024 * 1024  # bytes; the largest known campaign file has 60 kB
 
 
 def _names(text: str) -> list[str]:
@@ -465,21 +465,3 @@ def typed(given: dict[str, str]) -> dict[str, Any]:
         except ValueError as error:
             raise UsedWrongly(f"{key} is a number, not {value!r}") from error
     return found
-
-
-def read_definition(name: str) -> str:
-    """Return the text of a definition file, or of standard input for `-`."""
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(MAX_DEFINITION + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_DEFINITION + 1)
-    except OSError as error:
-        raise UsedWrongly(f"{name} cannot be read", detail=error.strerror or str(error)) from error
-    if len(data) > MAX_DEFINITION:
-        raise UsedWrongly(f"{name} is larger than 8 MiB; that is no campaign definition")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsedWrongly(f"{name} is not text in UTF-8", detail=f"byte {error.start}") from error
