@@ -63,9 +63,9 @@ def remove_section(text: str, kind: str, name: str) -> str:
         return text
     lines = list(found.lines)
     del lines[section.first : _end_of_entries(section)]
-    between = lines[max(0, section.first - 1) : section.first + 1]
-    if len(between) == 2 and not any(line.strip() for line in between):
-        del lines[section.first]  # one blank line between its neighbours is enough
+    around = lines[max(0, section.first - 1) : section.first + 1]
+    if section.first and not any(line.strip() for line in around):
+        del lines[section.first - 1]  # one blank line between its neighbours is enough, and none at the end
     return "".join(lines)
 
 

@@ -20,7 +20,7 @@ class Look:
     role: str
     status: int = 200
     press: str = ""  # the verb that opens a dialog there
-    brief: bool = False  # one of many alike: looked at in two of the four ways
+    brief: bool = False  # one of many alike: looked at in two of the ways
 
     @property
     def reads(self) -> bool:

@@ -41,7 +41,7 @@ DISTURBED = 2
 
 
 def points() -> list[str]:
-    """Return every crash point that the code names."""
+    """Return every crash point on a submission's way; those of notices are hit one by one in tests/notices."""
     import re
 
     here = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def points() -> list[str]:
     found: set[str] = set()
     for path in (path for place in places for path in (here / place).rglob("*.py")):
         found |= set(re.findall(r"(?:crashpoint|\.point)\(\"([a-z_]+\.[a-z_]+)\"\)", path.read_text()))
-    return sorted(found)
+    return sorted(name for name in found if not name.startswith("notify."))
 
 
 def adopt_orphans() -> None:
