@@ -16,13 +16,14 @@ from approvals import checks
 from approvals.admin_forms import DecisionForm
 from approvals.logic import deciding
 from approvals.models import Request
-from approvals.queries import obstacle, waiting_for
+from approvals.queries import obstacle, waiting_for, waits_for
 from approvals.states import EDITABLE
 from core import differences
 from core.clock import now
 from core.errors import PomsError, Refused
 from experiments.admin_bulk import Act, ask_and_act
 from experiments.admin_forms import said
+from experiments.models import Approver
 from experiments.queries import approvers_of
 from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin, needs
 
@@ -42,7 +43,23 @@ class WaitingFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Return what waits for this person."""
-        return queryset.filter(mine=True) if self.value() == "me" else queryset
+        return queryset.filter(waits_for(request.user)) if self.value() == "me" else queryset
+
+
+class StageFilter(admin.SimpleListFilter):
+    """The production stages for which somebody decides; the stock filter would look through every request for them."""
+
+    title = "production stage"
+    parameter_name = "production_stage"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the stages of the experiments that the person sees."""
+        rows = Approver.objects.visible_to(request.user).order_by("production_stage")
+        return [(stage, stage) for stage in rows.values_list("production_stage", flat=True).distinct()]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Return the requests of a stage."""
+        return queryset.filter(production_stage=self.value()) if self.value() else queryset
 
 
 class RequestAdmin(ScopedModelAdmin):
@@ -52,7 +69,7 @@ class RequestAdmin(ScopedModelAdmin):
     kind = "request"
     words = ("request", "requests")
     list_display = ("reference", "title", "production_stage", "status", "checked", "requester", "priority", "filed")
-    list_filter = (WaitingFilter, ("experiment", ScopedFilter), "state", "production_stage")
+    list_filter = (WaitingFilter, ("experiment", ScopedFilter), "state", StageFilter)
     list_select_related = ("experiment", "requester", "revision")
     search_fields = ("title", "requester__username", "dataset", "release")
     actions = ("approve_chosen", "return_chosen", "reject_chosen")
@@ -69,10 +86,7 @@ class RequestAdmin(ScopedModelAdmin):
 
     def visible(self, request: HttpRequest) -> Any:
         """Return the visible requests; those that wait for this person are marked."""
-        mine = Case(
-            When(pk__in=waiting_for(request.user).order_by().values("pk"), then=Value(True)),
-            default=Value(False), output_field=BooleanField(),
-        )  # fmt: skip
+        mine = Case(When(waits_for(request.user), then=Value(True)), default=Value(False), output_field=BooleanField())
         beside = ("experiment", "requester", "revision__campaign", "campaign__experiment", "campaign__revision")
         return super().visible(request).select_related(*beside).prefetch_related("checks").annotate(mine=mine)
 

@@ -20,12 +20,17 @@ def policy_of(experiment_id: int) -> Policy:
     return Policy.objects.filter(experiment_id=experiment_id).first() or Policy(experiment_id=experiment_id)
 
 
-def waiting_for(user: Any) -> Any:
-    """Return the requests on which a person is registered to decide, the highest priority first (W3)."""
+def waits_for(user: Any) -> Q:
+    """Return the condition that a request waits for a decision of this person (W3)."""
     mine = Q(pk__in=[])
     for experiment_id, stage in approves(user):
         mine |= Q(experiment_id=experiment_id, production_stage=stage)
-    return Request.objects.visible_to(user).filter(mine, state="pending_approval").order_by("-priority", "pk")
+    return mine & Q(state="pending_approval")
+
+
+def waiting_for(user: Any) -> Any:
+    """Return the requests on which a person is registered to decide, the highest priority first (W3)."""
+    return Request.objects.visible_to(user).filter(waits_for(user)).order_by("-priority", "pk")
 
 
 def obstacle(request: Request, by: Any, verdict: str = "approve") -> PomsError | None:
