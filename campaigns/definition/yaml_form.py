@@ -37,6 +37,18 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes plain data; what YAML takes for the end of a line, and PyYAML does not quote, is quoted."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(mark in text for mark in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def to_yaml(text: str) -> str:
     """Return what a text says as YAML; raises Refused where it is no text of sections and keys."""
     found = document.read(text)
@@ -59,7 +71,9 @@ def to_yaml(text: str) -> str:
             said[place] = _values(section)
     if other:
         said["other"] = other
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
+    return str(
+        yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
+    )
 
 
 def from_yaml(text: str) -> str:
