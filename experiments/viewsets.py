@@ -117,6 +117,10 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         """Return what the API shows of a row."""
         raise NotImplementedError
 
+    def documents(self, rows: Any) -> Any:
+        """Return what the API shows of the rows of a list."""
+        return [self.document(row) for row in rows]
+
     def rows(self) -> Any:
         """Return the visible rows with what `document` needs beside them."""
         return self.get_queryset().select_related("experiment")
@@ -223,7 +227,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
             if name in query:
                 rows = rows.filter(**{field: self._wanted(name, field, query[name])})
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response([self.document(row) for row in page or []])
+        return self.get_paginated_response(self.documents(page or []))
 
     def _wanted(self, name: str, field: str, value: str) -> Any:
         """Return what a filter looks for: a key, given as a reference or bare, a state, or a word."""

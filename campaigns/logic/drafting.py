@@ -41,7 +41,7 @@ def look(experiment: Experiment, text: str, *, by: Any, form: str = "ini", name:
     """
     text = as_ini(text, form=form, name=name)
     parsed = read(text, experiment, by)
-    standing = Campaign.objects.filter(experiment=experiment, name=parsed.definition.name, test=False, archived=False)
+    standing = Campaign.objects.filter(experiment=experiment, name=parsed.definition.name, test=False)
     campaign = standing.select_related("experiment").order_by("-pk").first()
     before = queries.newest(campaign) if campaign else None
     return Looked(text, parsed, campaign, differences.between(before.source, text) if before else ())
@@ -116,7 +116,7 @@ def join(
 
 def draft_of(experiment: Experiment, name: str, *, by: Any) -> Campaign | None:
     """Return the campaign of this name that was never asked for and that the person may edit: a request becomes its."""
-    rows = Campaign.objects.filter(experiment=experiment, name=name, state="new", test=False, archived=False)
+    rows = Campaign.objects.filter(experiment=experiment, name=name, state="new", test=False)
     rows = rows.filter(revisions__state="draft").exclude(revisions__state="proposed").distinct()
     for row in rows.select_related("experiment").order_by("-pk")[:5]:
         if row.owner_id == by.pk or may(by, "define", experiment):

@@ -15,11 +15,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='campaign',
-            name='archived',
-            field=models.BooleanField(default=False, help_text='left out of lists unless asked for'),
-        ),
         migrations.AlterField(
             model_name='revision',
             name='state',

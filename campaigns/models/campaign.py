@@ -26,7 +26,6 @@ class Campaign(Scoped):
     test = models.BooleanField(default=False, help_text="a test run: its outputs are kept apart")
     known_as = models.CharField(max_length=100, blank=True, help_text="the name that a test run's jobs see")
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
-    archived = models.BooleanField(default=False, help_text="left out of lists unless asked for")
     revision = models.ForeignKey(
         "Revision",
         on_delete=models.PROTECT,

@@ -28,6 +28,7 @@ from experiments.viewsets import (
     transition_document,
     whole,
 )
+from poms_site.overview.progress import progress_of_campaigns
 from poms_site.overview.ranking import require_ranker
 from submissions import queries
 from submissions.logic import acting, holding, ordering, recovering
@@ -44,6 +45,9 @@ class BoostInput(ReasonInput):
     """The body of boost."""
 
     hours = FiniteField(min_value=0.001, max_value=168)
+
+
+PROGRESS = ("units", "done", "failed", "running", "waiting")
 
 
 class CampaignView(ScopedViewSet):
@@ -70,22 +74,19 @@ class CampaignView(ScopedViewSet):
             raise Refused("The list cannot be filtered so.", [Problem("test", f"not 0 or 1: {wanted[:20]}")])
         return rows if wanted is None else rows.filter(test=wanted == "1")
 
+    def documents(self, rows: Any) -> Any:
+        """Return campaigns with their progress, in as many statements as one."""
+        found = progress_of_campaigns(rows)
+        nothing = dict.fromkeys(PROGRESS, 0)
+        return [{**_head(row), "progress": {**nothing, **found.get(row.pk, {})}} for row in rows]
+
     def document(self, row: Campaign) -> Document:
-        """Return the campaign; alone also with stages, edges, jobs and the gates that hold it."""
-        head = {
-            "ref": row.ref, "experiment": row.experiment.name, "name": row.name, "state": row.state,
-            "since": row.state_since, "owner": row.owner.username, "rank": row.rank, "tags": row.tags,
-            "test": row.test,
-            "revision": row.revision.digest if row.revision else None, "created": row.created_at,
-            "started": row.started_at, "ended": row.ended_at,
-        }  # fmt: skip
+        """Return the campaign with stages, edges, jobs and the gates that hold it."""
+        head = _head(row)
         versions, edges = definitions.graph_of(row)
         stages = [version.stage for version in versions]
         progress = queries.progress_of(stages)
-        names = ("units", "done", "failed", "running", "waiting")
-        head["progress"] = {name: sum(entry[name] for entry in progress.values()) for name in names}
-        if self.action == "list":
-            return head
+        head["progress"] = {name: sum(entry[name] for entry in progress.values()) for name in PROGRESS}
         jobs, batches = queries.job_counts_by_stage(progress), queries.batch_counts(progress)
         request = ProductionRequest.objects.filter(campaign=row).order_by("-pk").first()
         return head | {
@@ -127,7 +128,7 @@ class CampaignView(ScopedViewSet):
         revision = row.revision or row.revisions.order_by("-number").first()
         if revision is None:
             raise NotVisible(f"{ref} has no definition yet.")
-        return HttpResponse(revision.text, content_type="text/plain; charset=utf-8")
+        return HttpResponse(revision.text or revision.source, content_type="text/plain; charset=utf-8")
 
     def do_hold(self, request: Request, ref: str) -> Response:
         """Launch nothing of it until it is released."""
@@ -167,6 +168,16 @@ class CampaignView(ScopedViewSet):
         """Take its boost back before it ends."""
         ordering.unboost(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
+
+
+def _head(row: Campaign) -> Document:
+    """Return what lists show of a campaign, but for its progress."""
+    return {
+        "ref": row.ref, "experiment": row.experiment.name, "name": row.name, "state": row.state,
+        "since": row.state_since, "owner": row.owner.username, "rank": row.rank, "tags": row.tags, "test": row.test,
+        "revision": row.revision.digest if row.revision else None, "created": row.created_at,
+        "started": row.started_at, "ended": row.ended_at,
+    }  # fmt: skip
 
 
 class StageView(ScopedViewSet):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from campaigns.models import Campaign, Stage
 from tests.api.test_command_line import poms
 
 TEXT = """# made by hand
@@ -99,3 +102,17 @@ def test_the_command_takes_in_and_gives_out(real_cast, live_server, tmp_path):
     refused = poms(live_server, user, "campaign", "import", "-", "-e", "demo")
     assert refused.returncode == 1
     assert "no [campaign] section" in refused.stderr
+
+
+@pytest.mark.django_db
+def test_a_list_of_campaigns_asks_no_more_for_more_of_them(as_, cast):
+    def asked(number):
+        for n in range(number):
+            made = Campaign.objects.create(experiment=cast.experiment, name=f"c{n}", owner=cast.operator)
+            Stage.objects.create(campaign=made, name="gen")
+        with CaptureQueriesContext(connection) as statements:
+            rows = as_("operator").get("/api/v1/campaigns/").json()["results"]
+        assert rows[0]["progress"] == {"units": 0, "done": 0, "failed": 0, "running": 0, "waiting": 0}
+        return len(statements)
+
+    assert asked(2) == asked(20)
