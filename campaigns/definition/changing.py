@@ -20,24 +20,38 @@ MOST_AT_ONCE = 200
 
 def set_value(text: str, kind: str, name: str, key: str, value: str | None) -> str:
     """Say something in a section, which is made if there is none; None takes the key away."""
+    return set_values(text, {(kind, name, key): value})
+
+
+def set_values(text: str, changes: Mapping[tuple[str, str, str], str | None]) -> str:
+    """Say several things, each by kind and name of its section and its key; the text is read once for all of them."""
     found = document.read(text)
-    section = found.section(kind, name)
-    lines = list(found.lines)
-    if section is None:
-        return text if value is None else add_section(text, kind, name, {key: value})
-    entry = section.entries.get(key)
-    if entry is None:
-        if value is not None:
-            at = _end_of_entries(section)
-            _close(lines, at)
-            lines[at:at] = _written(key, value, _style(found, section))
-        return "".join(lines)
-    if value is not None and _flat(value) == entry.value:
-        return text
-    kept = [line for line in lines[entry.first + 1 : entry.end] if line.strip()[:1] in ("#", ";")]
-    fresh = [] if value is None else _written(key, value, _style(found, section, key))
-    lines[entry.first : entry.end] = [*kept, *fresh]
-    return "".join(lines)
+    sections = {(section.kind, section.name): section for section in reversed(found.sections)}
+    lines, edits = list(found.lines), []
+    missing: dict[tuple[str, str], dict[str, str]] = {}
+    fresh: dict[int, list[str]] = {}
+    for (kind, name, key), value in changes.items():
+        section = sections.get((kind, name))
+        entry = section.entries.get(key) if section else None
+        if section is None:
+            if value is not None:
+                missing.setdefault((kind, name), {})[key] = value
+        elif entry is None:
+            if value is not None:
+                fresh.setdefault(_end_of_entries(section), []).extend(_written(key, value, _style(found, section)))
+        elif value is None or _flat(value) != entry.value:
+            kept = [line for line in lines[entry.first + 1 : entry.end] if line.strip()[:1] in ("#", ";")]
+            said = [] if value is None else _written(key, value, _style(found, section, key))
+            edits.append((entry.first, entry.end, [*kept, *said]))
+    edits += [(at, at, own) for at, own in fresh.items()]
+    for first, end, own in sorted(edits, key=lambda edit: edit[:2], reverse=True):
+        if first == end:
+            _close(lines, first)
+        lines[first:end] = own
+    text = "".join(lines)
+    for (kind, name), values in missing.items():
+        text = add_section(text, kind, name, values)
+    return text
 
 
 def add_section(text: str, kind: str, name: str, values: Mapping[str, str], *, after: Section | None = None) -> str:
@@ -215,18 +229,19 @@ def move(text: str, places: Mapping[str, tuple[float, float] | None]) -> str:
     section = found.section("node_positions")
     taken = {int(key[3:]) for key in section.entries if _POSITION.fullmatch(key)} if section else set()
     fresh = max(taken, default=-1) + 1
+    changes: dict[tuple[str, str, str], str | None] = {}
     for name, place in places.items():
         if place is None:
             if name in known:
-                text = set_value(text, "node_positions", "", known[name][0], None)
+                changes["node_positions", "", known[name][0]] = None
             continue
         if name in known:
             key = known[name][0]
         else:
             key, fresh = f"nxy{fresh}", fresh + 1
         at = json.dumps([name, round(place[0]), round(place[1])], ensure_ascii=False)
-        text = set_value(text, "node_positions", "", key, at)
-    return text
+        changes["node_positions", "", key] = at
+    return set_values(text, changes)
 
 
 def arrange(text: str) -> str:
