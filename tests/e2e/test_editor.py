@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -29,9 +30,9 @@ def definition(name: str) -> str:
 
 
 @pytest.fixture
-def opened(open_context: OpenContext, poms: Site, state_of: Any, request: pytest.FixtureRequest) -> Opened:
+def opened(open_context: OpenContext, poms: Site, state_of: Any) -> Opened:
     """The editor of a new draft, opened by its owner, and the draft's reference."""
-    wanted = {"experiment": "demo", "text": definition(f"drawn-{request.node.name[5:30]}"), "apply": True}
+    wanted = {"experiment": "demo", "text": definition(f"drawn-{uuid4().hex[:8]}"), "apply": True}
     ref = poms.api("experimenter", "campaigns/import/", wanted)["ref"]
     return _page(open_context, poms, state_of, "experimenter", ref), ref
 

@@ -19,8 +19,11 @@ const drawing = new Drawing(by("ed-svg"), by("ed-box"));
 const saved = root.dataset.saved === "yes" ? source.text : null;
 let timer = 0;
 let queue = Promise.resolve(true);
+let waiting = 0; // verbs that are not done yet
+let working = false; // a verb is under way: nothing else is asked, for its answer must not become stale
 let leaving = false;
 let found = null;
+let enters = ""; // where the focus goes once the form of what was chosen is there
 
 const app = {
   look: JSON.parse(by("ed-first").textContent),
@@ -32,7 +35,8 @@ const app = {
 
   // Do a verb after those that are under way. `after`: what is to be chosen then, and what has the focus.
   act(op, said, after = {}) {
-    queue = queue.then(() => perform(op, said, after));
+    waiting += 1;
+    queue = queue.then(() => perform(op, said, after)).finally(() => { waiting -= 1; });
     return queue;
   },
 
@@ -65,7 +69,7 @@ const app = {
 
   adding(how) { app.form = "stages"; adding.open(how); },
 
-  choose(names, enter = false) {
+  choose(names, enter = "") {
     app.form = "stages";
     app.edge = null;
     app.chosen = new Set(names);
@@ -80,7 +84,7 @@ const app = {
     ask();
   },
 
-  chooseEdge(edge, enter = false) {
+  chooseEdge(edge, enter = "") {
     app.form = "stages";
     app.chosen = new Set();
     app.edge = { from: edge.from, to: edge.to, pattern: edge.pattern };
@@ -94,7 +98,6 @@ const app = {
     ask();
   },
 };
-let enters = false;
 
 // Which stage's inheritance is wanted: the chosen one's, or with no name that of the campaign's defaults.
 const wanted = () => {
@@ -124,7 +127,7 @@ const show = (look, focus = "") => {
   by("ed-empty").hidden = names.size > 0;
   seek();
   panel.show(focus);
-  if (enters && (wanted() === null || look.stage?.name === wanted())) { enters = false; panel.first(); }
+  if (enters && (wanted() === null || look.stage?.name === wanted())) { panel.enter(enters); enters = ""; }
   buttons();
 };
 
@@ -132,6 +135,7 @@ const trouble = (error) => { app.tell(`${error.message} Your text is still here.
 
 // Ask how the text looks now; what was asked before does not count any more.
 const ask = async () => {
+  if (working) { return; }
   clearTimeout(timer);
   try {
     const answer = await server.ask({ text: source.text, stage: wanted() });
@@ -145,41 +149,42 @@ const ask = async () => {
 const perform = async (op, said, after) => {
   clearTimeout(timer);
   source.step();
-  const was = [app.chosen, app.edge];
+  const { chosen, edge } = app;
   const focused = document.activeElement?.dataset?.name;
-  const next = after.choose && after.choose.length === 1 ? after.choose[0] : wanted();
   source.area.readOnly = true;
+  working = true;
   root.setAttribute("aria-busy", "true");
   try {
-    const answer = await server.ask({ text: source.text, op, stage: next });
-    if (!answer) { ask(); return false; }
+    const answer = await server.ask({ text: source.text, op, stage: after.choose?.length === 1 ? after.choose[0] : wanted() });
     if (answer.refused) {
-      [app.chosen, app.edge] = was;
-      show({ ...answer, stage: answer.stage?.name === wanted() ? answer.stage : null });
+      show(answer);
       app.tell([answer.refused.detail, ...answer.refused.problems.map((p) => `${p.message}${p.hint ? ` (${p.hint})` : ""}`)].join(" "));
       return false;
     }
     source.put(answer.text);
     source.step();
-    if (after.choose) { [app.chosen, app.edge] = [new Set(after.choose), null]; }
-    if (after.edge !== undefined) { app.edge = after.edge; if (after.edge) { app.chosen = new Set(); app.form = "stages"; } }
-    if (after.fresh) {
-      app.chosen = new Set(answer.graph.stages.map((stage) => stage.name).filter((name) => !after.fresh.has(name)));
-      app.edge = null;
-      app.form = "stages";
-    }
+    if (app.chosen === chosen && app.edge === edge) { turnTo(after, answer); } // unless something else was chosen meanwhile
     show(answer, after.focus);
     if (focused && op.verb === "remove" && !document.activeElement?.dataset?.name) { drawing.focus(drawing.current); }
     app.tell(said);
-    if (wanted() !== null && answer.stage?.name !== wanted()) { await ask(); app.tell(said); }
     return true;
   } catch (error) {
     trouble(error);
     return false;
   } finally {
+    working = false;
     source.area.readOnly = !app.edits;
     root.removeAttribute("aria-busy");
+    if (wanted() !== null && app.look.stage?.name !== wanted()) { ask(); }
   }
+};
+
+const turnTo = (after, answer) => {
+  if (after.fresh) { after.choose = answer.graph.stages.map((stage) => stage.name).filter((name) => !after.fresh.has(name)); }
+  if (!after.choose && !after.edge) { return; }
+  app.chosen = new Set(after.choose ?? []);
+  app.edge = after.edge ?? null;
+  app.form = "stages";
 };
 
 const turn = (direction, said) => {
@@ -231,13 +236,22 @@ document.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if (key === "s") {
     event.preventDefault();
-    if (app.edits) { form.requestSubmit(by("ed-save")); }
+    if (app.edits) {
+      document.activeElement?.blur(); // a field that is being typed in is taken, too
+      form.requestSubmit(by("ed-save"));
+    }
   } else if ((key === "z" || key === "y") && app.edits && !event.target.closest?.("textarea, input")) {
     event.preventDefault();
     (key === "y" || event.shiftKey ? redo : undo)();
   }
 });
-document.addEventListener("submit", (event) => { leaving ||= event.target.method === "post"; });
+// What was done in a form a moment ago is done first; what was refused is read before anything is saved.
+form.addEventListener("submit", (event) => {
+  if (!waiting) { return; }
+  event.preventDefault();
+  queue.then((done) => { if (done) { form.requestSubmit(by("ed-save")); } });
+});
+document.addEventListener("submit", (event) => { leaving ||= event.target.method === "post" && !event.defaultPrevented; });
 window.addEventListener("beforeunload", (event) => {
   if (app.edits && !leaving && source.text !== saved) { event.preventDefault(); }
 });
@@ -247,4 +261,5 @@ keys(drawing, app);
 for (const part of document.querySelectorAll(".ed-scripted")) { part.hidden = false; }
 by("ed-all").open = window.matchMedia("(max-width: 760px)").matches;
 show(app.look);
+drawing.begin();
 root.setAttribute("data-ready", "yes");

@@ -13,7 +13,7 @@ export class StageList {
     });
     root.addEventListener("click", (event) => {
       const name = event.target.closest("button")?.dataset.name;
-      if (name !== undefined) { app.choose([name], true); }
+      if (name !== undefined) { app.choose([name], "head"); }
     });
   }
 
@@ -79,8 +79,11 @@ export class Adding {
     const many = Boolean(times) || count > 1;
     const op = { verb: "add", name: called, parent: parent.value, like: model, ...(many ? { number: count } : {}) };
     const before = new Set(this.app.look.graph.stages.map((stage) => stage.name));
-    this.app.act(op, many ? `${several(count, "stage")} added.` : `Stage ${called} added.`, { fresh: before }).then((done) => {
-      if (done) { name.value = ""; number.value = "1"; name.focus(); }
+    const typed = [name.value, number.value];
+    [name.value, number.value] = ["", "1"];
+    name.focus();
+    this.app.act(op, many ? `${several(count, "stage")} added.` : `Stage ${called} added.`, many ? { fresh: before } : { choose: [called] }).then((done) => {
+      if (!done && !name.value) { [name.value, number.value] = typed; }
     });
   }
 }

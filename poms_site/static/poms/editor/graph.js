@@ -69,7 +69,7 @@ export class Drawing {
       draw("title", {}, stage.name),
       draw("rect", { class: "box", width: this.width, height: this.height, rx: 9 }),
       draw("text", { class: "nm", x: 12, y: 20 }, shortened(stage.name, 21)),
-      draw("text", { class: "ds", x: 12, y: 37 }, shortened(about, 27)),
+      draw("text", { class: "ds", x: 12, y: 37 }, shortened(about, 25)),
       ...last,
       ...(this.edits ? [draw("g", { class: "ed-handle", transform: `translate(${this.width} ${this.height / 2})` },
         draw("title", {}, "Drag to the stage that it feeds"), draw("circle", { class: "reach", r: 15 }), draw("circle", { class: "knob", r: 6 }))] : []),
@@ -132,7 +132,6 @@ export class Drawing {
     this.top = (all.length ? least(all.map((s) => s.y)) : 0) - ROOM;
     this.wide = (all.length ? most(all.map((s) => s.x)) + this.width : 300) - this.left + ROOM;
     this.high = (all.length ? most(all.map((s) => s.y)) + this.height : 60) - this.top + ROOM / 2;
-    this.svg.setAttribute("viewBox", `${this.left} ${this.top} ${this.wide} ${this.high}`);
     this.scale(this.zoom || Math.max(0.5, this.fitting()));
   }
 
@@ -140,14 +139,17 @@ export class Drawing {
 
   scale(zoom) {
     this.zoom = Math.min(2, Math.max(0.08, zoom));
-    this.svg.setAttribute("width", Math.round(this.wide * this.zoom));
-    this.svg.setAttribute("height", Math.round(this.high * this.zoom));
+    const width = Math.max(this.wide * this.zoom, this.box.clientWidth - 2), height = Math.max(this.high * this.zoom, this.box.clientHeight - 2);
+    const wide = width / this.zoom, high = height / this.zoom; // room that is left over stands around the stages
+    this.svg.setAttribute("viewBox", [this.left - (wide - this.wide) / 2, this.top - (high - this.high) / 2, wide, high].join(" "));
+    this.svg.setAttribute("width", width);
+    this.svg.setAttribute("height", height);
   }
 
   // Where on the drawing a pointer is.
   at(event) {
-    const place = this.svg.getBoundingClientRect();
-    return [(event.clientX - place.left) / this.zoom + this.left, (event.clientY - place.top) / this.zoom + this.top];
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
+    return [point.x, point.y];
   }
 
   under(event) {
@@ -183,7 +185,15 @@ export class Drawing {
     known.node.focus();
   }
 
-  reveal(name) { this.stages.get(name)?.node.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  // Bring a stage into sight within the box; the page stays where it is.
+  reveal(name) {
+    const node = this.stages.get(name)?.node.getBoundingClientRect(), box = this.box.getBoundingClientRect();
+    if (!node || !box.width) { return; }
+    if (node.left < box.left || node.right > box.right) { this.box.scrollLeft += (node.left + node.right - box.left - box.right) / 2; }
+    if (node.top < box.top || node.bottom > box.bottom) { this.box.scrollTop += (node.top + node.bottom - box.top - box.bottom) / 2; }
+  }
+
+  begin() { if (this.inOrder.length) { this.reveal(this.inOrder[0].name); } }
 
   // The stage that an arrow key leads to: along the dependencies, or above and below.
   beside(name, key) {

@@ -12,17 +12,17 @@ const names = (app) => app.look.graph.stages.map((stage) => stage.name);
 const section = (app, kind, name = "") => app.look.sections.find((one) => one.kind === kind && one.name === name)?.values ?? {};
 
 const edgeWords = (edge) => [edge.pattern === "%" ? "all files" : edge.pattern, edge.gate === "all" ? "" : `gate ${edge.gate}`].filter(Boolean).join(", ");
-const edgeButton = (app, edge, name, n) => el("li", {}, el("button", { class: "plain", type: "button", id: `ed-edge-${n}`, click: () => app.chooseEdge(edge, true) },
+const edgeButton = (app, edge, name, n) => el("li", {}, el("button", { class: "plain", type: "button", id: `ed-edge-${n}`, click: () => app.chooseEdge(edge, "field") },
   `${edge.from} → ${edge.to}`), " ", el("span", { class: "dim" }, edgeWords(edge)));
 
 const oneStage = (app, name) => {
   const answer = app.look.stage?.name === name ? app.look.stage : null;
   const set = (key, value, focus) => app.set("campaign_stage", [name], key, value, focus);
   const edges = app.look.graph.edges.filter((edge) => edge.from === name || edge.to === name);
-  const target = select("ed-target", "Connect it to", names(app));
+  const target = select("ed-target", "Connect it to", names(app), "choose a stage");
   const rename = plainField("ed-name", "Name", name, (to) => to && app.act({ verb: "rename", stage: name, to }, `${name} is called ${to} now.`, { choose: [to] }));
   return [
-    el("h2", {}, `Stage ${name}`),
+    el("h2", { tabindex: -1 }, `Stage ${name}`),
     el("p", { class: "verbs" }, button("ed-child", "Add a child…", () => app.adding({ parent: name })), button("ed-clone", "Clone…", () => app.adding({ like: name })),
       button("ed-remove", "Remove", () => app.remove([name]), "btn-bad")),
     rename,
@@ -60,7 +60,7 @@ const oneEdge = (app, edge) => {
       plainField("ed-pattern", "File pattern", edge.pattern, (text) => change({ pattern: text ?? "%" }, text ?? "%"), { help: "Which outputs: % stands for anything, _ for one character; several with commas." }),
       plainField("ed-gate", "Gate", known.gate === "all" ? "" : known.gate, (text) => change({ gate: text ?? "" }), { placeholder: "all", list: "ed-gates", help: "all: when it has ended; each: files as they come; or a share such as 90%." })),
     el("p", { class: "verbs" }, button("ed-disconnect", "Disconnect", () => app.act({ verb: "disconnect", from: edge.from, to: edge.to, pattern: edge.pattern }, `${edge.from} does not feed ${edge.to} any more.`, { edge: null, choose: [edge.to] }), "btn-bad"),
-      button("ed-edge-from", `Stage ${edge.from}`, () => app.choose([edge.from], true)), edge.to === edge.from ? "" : button("ed-edge-to", `Stage ${edge.to}`, () => app.choose([edge.to], true))),
+      button("ed-edge-from", `Stage ${edge.from}`, () => app.choose([edge.from], "head")), edge.to === edge.from ? "" : button("ed-edge-to", `Stage ${edge.to}`, () => app.choose([edge.to], "head"))),
   ];
 };
 
@@ -129,6 +129,7 @@ export class Panel {
     if (focus) { (this.root.querySelector(`#${CSS.escape(focus)}:not([disabled]):not([hidden])`) ?? null)?.focus(); }
   }
 
-  first() { this.root.querySelector("input:not([hidden]), select, textarea")?.focus(); }
+  // Go into the form: to its first field, or where that would open a keyboard on the screen, to its head.
+  enter(where) { this.root.querySelector(where === "head" ? "h2" : "input:not([hidden]), select, textarea")?.focus(); }
 }
 

@@ -96,7 +96,7 @@ export const keys = (drawing, app) => {
       const next = drawing.beside(name, event.key);
       if (next) { drawing.focus(next); }
     } else if (event.key === "Enter") {
-      app.choose([name], true);
+      app.choose([name], "field");
     } else if (event.key === " ") {
       app.choose(toggled(app.chosen, name));
     } else if (event.key === "Delete" || event.key === "Backspace") {
