@@ -9,7 +9,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path
 
-from campaigns import definition, queries
+from campaigns import queries
+from campaigns.definition import Parsed
 from campaigns.definition.operating import operate
 from campaigns.definition.values import LOGIN_SETUP, STAGE
 from campaigns.logic import drafting, editing
@@ -84,7 +85,7 @@ class EditorPage(Page):
             may, why = True, ""
         except NotAllowed as error:
             may, why = False, error.detail
-        first = looked(text, self.here, self.request.user)
+        first = looked(text, editing.read(text, self.here, self.request.user), self.here)
         context = {"row": row, "text": text, "base": base, "edits": may, "why_not": why, "first": first,
                    "also": ALSO, **more}  # fmt: skip
         return self.show("web/editor.html", context, status=status)
@@ -110,23 +111,22 @@ class EditorLook(Page):
                 text = operate(text, op)
             except Refused as error:
                 refused = error
-        found = looked(text, self.here, request.user)
+        parsed = editing.read(text, self.here, request.user)
+        found = looked(text, parsed, self.here)
         if refused is not None:
             found["refused"] = {"detail": refused.detail, "problems": _plain(refused.problems)}
         if isinstance(stage := asked.get("stage"), str):
-            found["stage"] = self._stage(found["text"], stage)
+            found["stage"] = self._stage(text, parsed, stage)
         return JsonResponse(found)
 
-    def _stage(self, text: str, stage: str) -> dict[str, Any]:
-        own = definition.parse(text).definition.job_types
-        kinds = [*own, *(entry.text() for entry in queries.job_types(self.here))]
+    def _stage(self, text: str, parsed: Parsed, stage: str) -> dict[str, Any]:
+        kinds = [*parsed.definition.job_types, *(entry.text() for entry in queries.job_types(self.here))]
         why = editor_graph.stage_of(text, stage, kinds, queries.defaults_of(self.here))
         return {"name": stage, "own": editor_graph.own_of(text, stage), **why}
 
 
-def looked(text: str, experiment: Any, user: Any) -> dict[str, Any]:
+def looked(text: str, parsed: Parsed, experiment: Any) -> dict[str, Any]:
     """Return a text with its drawing and complaints, as plain data."""
-    parsed = editing.read(text, experiment, user)
     known = {
         "job_type": sorted({*(j.name for j in parsed.definition.job_types), *_names(queries.job_types(experiment))}),
         "login_setup": sorted(

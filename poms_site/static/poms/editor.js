@@ -67,6 +67,8 @@ const app = {
     app.act({ verb: "move", places }, `${several(names.size, "stage")} moved.`);
   },
 
+  mark() { mark(); },
+
   adding(how) { app.form = "stages"; adding.open(how); },
 
   choose(names, enter = "") {

@@ -6,7 +6,8 @@ import { signs } from "./graph.js";
 // The list of stages: on a phone it stands for the drawing; its ticks choose several.
 export class StageList {
   constructor(root, app) {
-    Object.assign(this, { root, app });
+    Object.assign(this, { root, app, stages: [], names: [] });
+    root.closest("details").addEventListener("toggle", () => { this.build(); app.mark(); });
     root.addEventListener("change", (event) => {
       const name = event.target.dataset.name;
       if (name !== undefined) { app.choose(event.target.checked ? [...app.chosen, name] : [...app.chosen].filter((one) => one !== name)); }
@@ -18,6 +19,13 @@ export class StageList {
   }
 
   show(stages) {
+    this.stages = stages;
+    this.build();
+  }
+
+  // It is built only where it is open: of five hundred stages nobody waits for a list that is not looked at.
+  build() {
+    const stages = this.root.closest("details").open ? this.stages : [];
     rebuild(this.root, stages.map((stage, n) => el("li", {},
       el("label", { class: "ed-tick" }, el("input", { type: "checkbox", id: `ed-tick-${n}`, "data-name": stage.name, "aria-label": `choose ${stage.name}` })),
       el("button", { class: "plain", type: "button", id: `ed-stage-${n}`, "data-name": stage.name }, stage.name),
@@ -51,9 +59,17 @@ export class Adding {
   constructor(form, app) {
     Object.assign(this, { form, app });
     form.addEventListener("submit", (event) => { event.preventDefault(); this.add(); });
+    form.closest("details").addEventListener("toggle", () => this.build());
   }
 
   show(stages) {
+    this.stages = stages;
+    this.build();
+  }
+
+  build() {
+    const stages = this.stages ?? [];
+    if (!this.form.closest("details").open) { return; }
     for (const [field, first] of [["parent", "no stage"], ["like", "none: begin empty"]]) {
       const select = this.form.elements[field];
       const was = select.value;
@@ -64,6 +80,7 @@ export class Adding {
 
   open({ parent = "", like = "" }) {
     this.form.closest("details").open = true;
+    this.build();
     this.form.elements.parent.value = parent;
     this.form.elements.like.value = like;
     this.form.elements.name.focus();
