@@ -29,6 +29,10 @@ ALSO = {
     "recoveries": ["pending_files", "proj_status", "consumed_status", "delivered_not_consumed", "process_status"],
 }  # fmt: skip
 
+# Parts of the script, named in the page so that all are fetched at once.
+PARTS = ("beside", "dom", "fields", "graph", "lists", "panel", "pointer", "server", "source")
+MODULES = [f"poms/editor/{name}.js" for name in PARTS]
+
 
 class EditorPage(Page):
     """Edit the definition of a campaign: who may not, reads it here."""
@@ -87,7 +91,7 @@ class EditorPage(Page):
             may, why = False, error.detail
         first = looked(text, editing.read(text, self.here, self.request.user), self.here)
         context = {"row": row, "text": text, "base": base, "edits": may, "why_not": why, "first": first,
-                   "also": ALSO, **more}  # fmt: skip
+                   "also": ALSO, "modules": MODULES, **more}  # fmt: skip
         return self.show("web/editor.html", context, status=status)
 
 

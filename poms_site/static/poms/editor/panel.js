@@ -39,11 +39,14 @@ const oneStage = (app, name) => {
 const manyStages = (app) => {
   const chosen = [...app.chosen];
   const keys = app.also.keys.filter((key) => !PARAMETERS.includes(key));
+  const key = select("ed-bulk-key", "Key", keys);
+  key.lastChild.value = app.bulk ?? keys[0];
+  key.lastChild.addEventListener("change", () => { app.bulk = key.lastChild.value; });
   const set = (value) => app.set("campaign_stage", chosen, typed("ed-bulk-key"), value);
   return [
     el("h2", {}, `${several(chosen.length, "stage")} chosen`),
     el("p", { class: "dim" }, chosen.slice(0, 12).join(", "), chosen.length > 12 ? ` and ${chosen.length - 12} more` : ""),
-    el("div", { class: "ed-line" }, select("ed-bulk-key", "Key", keys), el("div", { class: "field" }, el("label", { for: "ed-bulk-value" }, "Value"), el("input", { class: "form-control", id: "ed-bulk-value" })),
+    el("div", { class: "ed-line" }, key, el("div", { class: "field" }, el("label", { for: "ed-bulk-value" }, "Value"), el("input", { class: "form-control", id: "ed-bulk-value" })),
       button("ed-bulk-set", "Set for all", () => (typed("ed-bulk-value") === "" ? app.tell("Type a value first, or take it from all.") : set(typed("ed-bulk-value")))),
       button("ed-bulk-clear", "Take it from all", () => set(null))),
     el("p", { class: "verbs" }, button("ed-bulk-remove", `Remove ${several(chosen.length, "stage")}`, () => app.remove(chosen), "btn-bad"), button("ed-bulk-none", "Choose none", () => app.choose([]))),

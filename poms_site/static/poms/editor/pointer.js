@@ -74,6 +74,10 @@ export const listen = (drawing, app) => {
     }
   };
 
+  // A finger on a stage drags it and scrolls nothing; touch-action does not reach into a drawing.
+  svg.addEventListener("touchstart", (event) => {
+    if (app.edits && event.touches.length === 1 && event.target.closest(".ed-stage")) { event.preventDefault(); }
+  }, { passive: false });
   svg.addEventListener("pointerdown", begin);
   svg.addEventListener("pointermove", go);
   svg.addEventListener("pointerup", end);
