@@ -236,6 +236,11 @@ def test_many_stages_are_changed_at_once(look, drawn):
     )
     assert found["text"].count("wall_s=70\n") == 500
     assert all(stage["placed"] for stage in moved["graph"]["stages"])
+    fewer = look({"text": moved["text"], "op": {"verb": "remove", "stages": names[100:]}})
+    more = look({"text": moved["text"], "op": {"verb": "add", "name": "new", "number": 100, "parent": "s7"}})
+    assert [len(answer["graph"]["stages"]) for answer in (fewer, more)] == [100, 600]
+    assert {edge["to"] for edge in fewer["graph"]["edges"]} == set(names[1:100])
+    assert len([edge for edge in more["graph"]["edges"] if edge["from"] == "s7"]) == 103
     assert time.perf_counter() - begin < 20, "it is read once, not once for each stage"
 
 
