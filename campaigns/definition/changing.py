@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from campaigns.definition import document
 from campaigns.definition.document import Document, Section
@@ -20,52 +20,78 @@ MOST_AT_ONCE = 200
 
 def set_value(text: str, kind: str, name: str, key: str, value: str | None) -> str:
     """Say something in a section, which is made if there is none; None takes the key away."""
+    return set_values(text, {(kind, name, key): value})
+
+
+def set_values(text: str, changes: Mapping[tuple[str, str, str], str | None]) -> str:
+    """Say several things, each by kind and name of its section and its key; the text is read once for all of them."""
     found = document.read(text)
-    section = found.section(kind, name)
-    lines = list(found.lines)
-    if section is None:
-        return text if value is None else add_section(text, kind, name, {key: value})
-    entry = section.entries.get(key)
-    if entry is None:
-        if value is not None:
-            at = _end_of_entries(section)
-            _close(lines, at)
-            lines[at:at] = _written(key, value, _style(found, section))
-        return "".join(lines)
-    if value is not None and _flat(value) == entry.value:
-        return text
-    kept = [line for line in lines[entry.first + 1 : entry.end] if line.strip()[:1] in ("#", ";")]
-    fresh = [] if value is None else _written(key, value, _style(found, section, key))
-    lines[entry.first : entry.end] = [*kept, *fresh]
-    return "".join(lines)
+    sections = {(section.kind, section.name): section for section in reversed(found.sections)}
+    lines, edits = list(found.lines), []
+    missing: dict[tuple[str, str], dict[str, str]] = {}
+    fresh: dict[int, list[str]] = {}
+    for (kind, name, key), value in changes.items():
+        section = sections.get((kind, name))
+        entry = section.entries.get(key) if section else None
+        if section is None:
+            if value is not None:
+                missing.setdefault((kind, name), {})[key] = value
+        elif entry is None:
+            if value is not None:
+                fresh.setdefault(_end_of_entries(section), []).extend(_written(key, value, _style(found, section)))
+        elif value is None or _flat(value) != entry.value:
+            kept = [line for line in lines[entry.first + 1 : entry.end] if line.strip()[:1] in ("#", ";")]
+            said = [] if value is None else _written(key, value, _style(found, section, key))
+            edits.append((entry.first, entry.end, [*kept, *said]))
+    edits += [(at, at, own) for at, own in fresh.items()]
+    for first, end, own in sorted(edits, key=lambda edit: edit[:2], reverse=True):
+        if first == end:
+            _close(lines, first)
+        lines[first:end] = own
+    text = "".join(lines)
+    for (kind, name), values in missing.items():
+        text = add_section(text, kind, name, values)
+    return text
 
 
 def add_section(text: str, kind: str, name: str, values: Mapping[str, str], *, after: Section | None = None) -> str:
     """Add a section at the end, or after another one, with a blank line before it."""
-    found = document.read(text)
-    lines = list(found.lines)
-    head = f"[{kind} {name}]\n" if name else f"[{kind}]\n"
-    fresh = [head, *(line for key, value in values.items() for line in _written(key, value, "="))]
+    return add_sections(text, [(kind, name, values)], after=after)
+
+
+def add_sections(
+    text: str, sections: Iterable[tuple[str, str, Mapping[str, str]]], *, after: Section | None = None
+) -> str:  # fmt: skip
+    """Add sections, each by kind, name and values, one after the other."""
+    lines = list(document.read(text).lines)
     at = _end_of_entries(after) if after else len(lines)
-    if at:
-        _close(lines, at)
-        if lines[at - 1].strip():
-            fresh.insert(0, "\n")
+    _close(lines, at)
+    fresh: list[str] = []
+    for kind, name, values in sections:
+        before = fresh[-1:] or lines[max(0, at - 1) : at]
+        if before and before[0].strip():
+            fresh.append("\n")
+        fresh.append(f"[{kind} {name}]\n" if name else f"[{kind}]\n")
+        fresh += [line for key, value in values.items() for line in _written(key, value, "=")]
     lines[at:at] = fresh
     return "".join(lines)
 
 
 def remove_section(text: str, kind: str, name: str) -> str:
     """Take a section away, with the comments in it; those before its head stay."""
+    return remove_sections(text, {(kind, name)})
+
+
+def remove_sections(text: str, gone: Collection[tuple[str, str]]) -> str:
+    """Take sections away, each by kind and name: of those that are there twice the first."""
     found = document.read(text)
-    section = found.section(kind, name)
-    if section is None:
-        return text
+    first = {(section.kind, section.name): section for section in reversed(found.sections)}
     lines = list(found.lines)
-    del lines[section.first : _end_of_entries(section)]
-    around = lines[max(0, section.first - 1) : section.first + 1]
-    if section.first and not any(line.strip() for line in around):
-        del lines[section.first - 1]  # one blank line between its neighbours is enough, and none at the end
+    for section in sorted((first[key] for key in gone if key in first), key=lambda one: one.first, reverse=True):
+        del lines[section.first : _end_of_entries(section)]
+        around = lines[max(0, section.first - 1) : section.first + 1]
+        if section.first and not any(line.strip() for line in around):
+            del lines[section.first - 1]  # one blank line between its neighbours is enough, and none at the end
     return "".join(lines)
 
 
@@ -79,18 +105,7 @@ def stage_names(found: Document) -> list[str]:
 
 def add_stage(text: str, name: str, *, like: str = "", parent: str = "", pattern: str = "%") -> str:
     """Add a stage: empty, or with all that another one says; fed by `parent`, if one is named."""
-    found = document.read(text)
-    _refuse_name(found, name)
-    model = _stage(found, like) if like else None
-    values = {key: entry.value for key, entry in model.entries.items()} if model else {}
-    stages = found.of("campaign_stage")
-    text = add_section(text, "campaign_stage", name, values, after=model or (stages[-1] if stages else None))
-    text = _listed(text, [*_list(found), name])
-    if parent:
-        text = connect(text, parent, name, pattern=pattern)
-        if not model:
-            text = set_value(text, "campaign_stage", name, "dataset_or_split_data", "from_parent")
-    return text
+    return _add(text, [name], like, parent, pattern)
 
 
 def add_stages(text: str, name: str, number: int, *, like: str = "", parent: str = "", pattern: str = "%") -> str:
@@ -104,24 +119,56 @@ def add_stages(text: str, name: str, number: int, *, like: str = "", parent: str
         if f"{name}_{n}" not in taken:
             names.append(f"{name}_{n}")
         n += 1
-    for own in names:
-        text = add_stage(text, own, like=like, parent=parent, pattern=pattern)
+    return _add(text, names, like, parent, pattern)
+
+
+def _add(text: str, names: Sequence[str], like: str, parent: str, pattern: str) -> str:
+    found = document.read(text)
+    for name in names:
+        _refuse_name(found, name)
+    model = _stage(found, like) if like else None
+    values = {key: entry.value for key, entry in model.entries.items()} if model else {}
+    if parent and not model:
+        _stage(found, parent)
+        values = {"dataset_or_split_data": "from_parent"}
+    after = model or _last(found, ("campaign_stage",))
+    text = add_sections(text, [("campaign_stage", name, values) for name in names], after=after)
+    text = _listed(text, [*_list(found), *names])
+    if not parent:
+        return text
+    fed = {section.name for section in found.of("dependencies")}
+    found = document.read(text)
+    _stage(found, parent)
+    said = {"campaign_stage_1": parent, "file_pattern_1": pattern}
+    fresh = [("dependencies", name, said) for name in names if name not in fed]
+    after = _last(found, ("dependencies",)) or _last(found, ("campaign_stage",))
+    text = add_sections(text, fresh, after=after)
+    for name in names:
+        if name in fed:  # what was fed before it was there
+            text = connect(text, parent, name, pattern=pattern)
     return text
 
 
 def remove_stages(text: str, names: Iterable[str]) -> str:
     """Take stages away, with the dependencies that begin or end there and their places in the editor."""
-    for name in list(names):
-        found = document.read(text)
-        _stage(found, name)
-        text = remove_section(text, "campaign_stage", name)
-        text = remove_section(text, "dependencies", name)
-        for section in document.read(text).of("dependencies"):
-            for number in _numbers_of(section, name):
-                text = _drop(text, section.name, number)
-        text = _listed(text, [one for one in _list(found) if one != name])
-        text = move(text, {name: None})
-    return text
+    found, gone = document.read(text), dict.fromkeys(names)
+    known = set(stage_names(found))
+    for name in gone:
+        if name not in known:
+            _stage(found, name)
+    sections = {(kind, name) for kind in ("campaign_stage", "dependencies") for name in gone}
+    changes: dict[tuple[str, str, str], str | None] = {}
+    for section in found.of("dependencies"):
+        numbers = _numbers_of(section, *gone) if section.name not in gone else ()
+        keys = {f"{word}_{number}" for number in numbers for word in ("campaign_stage", "file_pattern", "gate")}
+        if keys and keys >= set(section.entries):
+            sections.add(("dependencies", section.name))
+        else:
+            changes.update({("dependencies", section.name, key): None for key in keys})
+    places = _places(found)
+    changes.update({("node_positions", "", places[name][0]): None for name in gone if name in places})
+    text = remove_sections(set_values(text, changes), sections)
+    return _listed(text, [one for one in _list(found) if one not in gone])
 
 
 def rename_stage(text: str, old: str, new: str) -> str:
@@ -215,18 +262,19 @@ def move(text: str, places: Mapping[str, tuple[float, float] | None]) -> str:
     section = found.section("node_positions")
     taken = {int(key[3:]) for key in section.entries if _POSITION.fullmatch(key)} if section else set()
     fresh = max(taken, default=-1) + 1
+    changes: dict[tuple[str, str, str], str | None] = {}
     for name, place in places.items():
         if place is None:
             if name in known:
-                text = set_value(text, "node_positions", "", known[name][0], None)
+                changes["node_positions", "", known[name][0]] = None
             continue
         if name in known:
             key = known[name][0]
         else:
             key, fresh = f"nxy{fresh}", fresh + 1
         at = json.dumps([name, round(place[0]), round(place[1])], ensure_ascii=False)
-        text = set_value(text, "node_positions", "", key, at)
-    return text
+        changes["node_positions", "", key] = at
+    return set_values(text, changes)
 
 
 def arrange(text: str) -> str:
@@ -309,12 +357,12 @@ def _numbers(section: Section | None) -> list[int]:
     return sorted({int(match[1]) for match in found if match})
 
 
-def _numbers_of(section: Section, upstream: str) -> list[str]:
-    """Return the numbers under which a section of dependencies names a stage, as they are written."""
-    found = []
+def _numbers_of(section: Section, *upstream: str) -> list[str]:
+    """Return the numbers under which a section of dependencies names one of these stages, as they are written."""
+    found, wanted = [], set(upstream)
     for key, entry in section.entries.items():
         match = re.fullmatch(r"campaign_stage_(\d+)", key)
-        if match and entry.value == upstream:
+        if match and entry.value in wanted:
             found.append(match[1])
     return found
 

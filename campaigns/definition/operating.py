@@ -50,9 +50,7 @@ def _set(text: str, op: Mapping[str, Any]) -> str:
     names = _names(op) if kind == "campaign_stage" else [_word(op, "name", "")]
     if kind in ("job_type", "login_setup") and (not names[0].strip() or any(c in names[0] for c in "[]\n")):
         raise Refused("Nothing was changed.", [Problem("name", "it has no name that the text could carry")])
-    for name in names:
-        text = changing.set_value(text, kind, name, key, value)
-    return text
+    return changing.set_values(text, {(kind, name, key): value for name in names})
 
 
 def _add(text: str, op: Mapping[str, Any]) -> str:

@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaigns import graph, layout
-from campaigns.definition import Definition, JobTypeText, Parsed
+from campaigns.definition import Definition, JobTypeText, Parsed, document
 from campaigns.definition.explaining import Why, explain
 from core.errors import Problem
 
 CARD = (190.0, 60.0)
 GAP = (84.0, 22.0)
+# What can be chosen for a key; the other keys are typed.
+CHOICES = {
+    "stage_type": ("regular", "generator"), "merge_overrides": ("True", "False"),
+    "completion_type": ("located", "complete"),
+}  # fmt: skip
+_FORMS = ("campaign", "campaign_defaults", "job_type", "login_setup")
 _STAGE = re.compile(r"\[(?:campaign_stage|dependencies) ([^\]]+)\]")
 
 
@@ -54,10 +60,29 @@ def problems_of(parsed: Parsed) -> list[dict[str, Any]]:
     ]
 
 
+def sections_of(text: str) -> list[dict[str, Any]]:
+    """Return what the sections say that have a form of their own and are no stages, as it is written."""
+    return [
+        {"kind": section.kind, "name": section.name, "line": section.line, "values": _values(section)}
+        for section in document.read(text).sections
+        if section.kind in _FORMS
+    ]
+
+
+def own_of(text: str, stage: str) -> dict[str, str]:
+    """Return what a stage says itself, as it is written."""
+    section = document.read(text).section("campaign_stage", stage)
+    return _values(section) if section else {}
+
+
+def _values(section: document.Section) -> dict[str, str]:
+    return {entry.key: entry.value for entry in section.entries.values()}
+
+
 def stage_of(
     text: str, stage: str, job_types: Sequence[JobTypeText], beneath: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
-    """Return the keys and parameters of a stage with where each comes from."""
+    """Return the keys and parameters of a stage with where each comes from; no name: of the defaults."""
     found = explain(text, stage, job_types, beneath)
     return {
         "keys": [_why(entry) for entry in found.keys],
@@ -71,7 +96,7 @@ def _why(entry: Why) -> dict[str, Any]:
 
 
 def _laid_out(definition: Definition, names: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Lay the stages out in layers; dependencies that close a circle are left out of it, for they are complained of."""
+    """Lay the stages out in layers, without dependencies that close a circle: those are complained of."""
     edges: list[tuple[str, str]] = []
     for edge in definition.edges:
         pair = (edge.upstream, edge.downstream)

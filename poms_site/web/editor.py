@@ -7,17 +7,31 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import path
 
 from campaigns import queries
+from campaigns.definition import Parsed
 from campaigns.definition.operating import operate
-from campaigns.definition.values import STAGE
+from campaigns.definition.values import LOGIN_SETUP, STAGE
 from campaigns.logic import drafting, editing
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Revision
+from campaigns.splitting.base import LATER, SPLITS
 from core.errors import Conflict, NotAllowed, PomsError, Problem, Refused
 from poms_site.overview import editor_graph
 from poms_site.web import errors
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
+
+# What can be chosen for a key; what is not here is typed.
+ALSO = {
+    "keys": list(STAGE), "setup": LOGIN_SETUP, "choices": editor_graph.CHOICES,
+    "splits": {"now": ["None", *(name for name in SPLITS if name != "whole")], "later": LATER},
+    "recoveries": ["pending_files", "proj_status", "consumed_status", "delivered_not_consumed", "process_status"],
+}  # fmt: skip
+
+# Parts of the script, named in the page so that all are fetched at once.
+PARTS = ("beside", "dom", "fields", "graph", "lists", "panel", "pointer", "server", "source")
+MODULES = [f"poms/editor/{name}.js" for name in PARTS]
 
 
 class EditorPage(Page):
@@ -48,15 +62,26 @@ class EditorPage(Page):
         except Refused as error:
             context = {"detail": errors.detail_of(error), "problems": error.problems, "note": note}
             return self._page(row, text, base or 0, status=422, **context)
-        messages.success(request, f"Saved as revision {saved.number}. It runs once a request for it is approved.")
-        return HttpResponseRedirect(request.path)
+        return self._kept(saved)
 
     def _joined(self, request: HttpRequest, row: Campaign, text: str, base: int, error: Conflict) -> HttpResponse:
+        """Show both texts joined; where all is chosen, and nobody has saved since it was asked, keep it."""
         choices = {name[7:]: str(value) for name, value in request.POST.items() if name.startswith("choose ")}
         merged, last = drafting.join(row, text, base, choices)
+        note, read = request.POST.get("note", ""), request.POST.get("read", "")
         context = {"detail": errors.detail_of(error), "conflicts": merged.conflicts, "theirs": last, "mine": text,
-                   "mine_base": base, "note": request.POST.get("note", "")}  # fmt: skip
+                   "mine_base": base, "note": note}  # fmt: skip
+        if read == str(last.number) and not merged.conflicts:
+            try:
+                return self._kept(drafting.save(row, merged.text, by=request.user, note=note, base=last.number))
+            except (Refused, Conflict) as again:
+                context |= {"detail": errors.detail_of(again), "problems": again.problems}
         return self._page(row, merged.text, last.number, status=409, **context)
+
+    def _kept(self, saved: Revision) -> HttpResponse:
+        words = f"Saved as revision {saved.number}. It runs once a request for it is approved."
+        messages.success(self.request, words)
+        return HttpResponseRedirect(self.request.path, status=303)
 
     def _page(self, row: Campaign, text: str, base: int, *, status: int = 200, **more: Any) -> HttpResponse:
         try:
@@ -64,9 +89,9 @@ class EditorPage(Page):
             may, why = True, ""
         except NotAllowed as error:
             may, why = False, error.detail
-        first = looked(text, self.here, self.request.user)
+        first = looked(text, editing.read(text, self.here, self.request.user), self.here)
         context = {"row": row, "text": text, "base": base, "edits": may, "why_not": why, "first": first,
-                   "keys": list(STAGE), **more}  # fmt: skip
+                   "also": ALSO, "modules": MODULES, **more}  # fmt: skip
         return self.show("web/editor.html", context, status=status)
 
 
@@ -90,18 +115,22 @@ class EditorLook(Page):
                 text = operate(text, op)
             except Refused as error:
                 refused = error
-        found = looked(text, self.here, request.user)
+        parsed = editing.read(text, self.here, request.user)
+        found = looked(text, parsed, self.here)
         if refused is not None:
             found["refused"] = {"detail": refused.detail, "problems": _plain(refused.problems)}
         if isinstance(stage := asked.get("stage"), str):
-            kinds = [entry.text() for entry in queries.job_types(self.here)]
-            found["stage"] = editor_graph.stage_of(text, stage, kinds, queries.defaults_of(self.here))
+            found["stage"] = self._stage(text, parsed, stage)
         return JsonResponse(found)
 
+    def _stage(self, text: str, parsed: Parsed, stage: str) -> dict[str, Any]:
+        kinds = [*parsed.definition.job_types, *(entry.text() for entry in queries.job_types(self.here))]
+        why = editor_graph.stage_of(text, stage, kinds, queries.defaults_of(self.here))
+        return {"name": stage, "own": editor_graph.own_of(text, stage), **why}
 
-def looked(text: str, experiment: Any, user: Any) -> dict[str, Any]:
+
+def looked(text: str, parsed: Parsed, experiment: Any) -> dict[str, Any]:
     """Return a text with its drawing and complaints, as plain data."""
-    parsed = editing.read(text, experiment, user)
     known = {
         "job_type": sorted({*(j.name for j in parsed.definition.job_types), *_names(queries.job_types(experiment))}),
         "login_setup": sorted(
@@ -110,7 +139,7 @@ def looked(text: str, experiment: Any, user: Any) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "text": text, "graph": editor_graph.graph_of(parsed), "problems": editor_graph.problems_of(parsed),
-        "known": known, "refused": None, "ready": not parsed.errors,
+        "sections": editor_graph.sections_of(text), "known": known, "refused": None, "ready": not parsed.errors,
     }  # fmt: skip
 
 
@@ -123,5 +152,6 @@ def _plain(problems: Any) -> list[dict[str, Any]]:
 
 
 urlpatterns = [
+    path("e/<slug:experiment>/editor/look/", EditorLook.as_view(), name="editor-look"),
     key_path("editor/", EditorPage.as_view(), "campaign-editor", "c"),
 ]

@@ -18,6 +18,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from campaigns import queries
+from campaigns.definition import changing
 from campaigns.models import Campaign
 from core.models import Transition
 from integrations.models import File
@@ -104,6 +106,9 @@ campaign GET             view            campaign         200
 campaign-by-name GET     view            campaign-name    302
 campaign-definition GET  view            campaign         200
 campaign-history GET     view            campaign         200
+campaign-editor GET      view            campaign         200
+campaign-editor POST     file_request    campaign+mine    303
+editor-look POST         view            place            200
 campaign-hold GET        watch           campaign         200
 campaign-hold POST       watch           campaign         303
 campaign-release GET     watch           campaign         200
@@ -180,7 +185,8 @@ docs-source GET          public          docs             200
 # The world's campaign is held already: bulk-hold answers so for it (tests/web/test_verbs.py holds others).
 WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-drop POST", "request-watch POST",
                   "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
-                  "notice-choices POST", "bulk-hold POST", "queue POST", "sign-out POST")  # fmt: skip
+                  "notice-choices POST", "bulk-hold POST", "queue POST", "sign-out POST",
+                  "editor-look POST")  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
 DOCS = {
@@ -195,6 +201,9 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
     corner = world.other if url.startswith("/e/other/") else world.own
     if line.route in ("request-new", "request-edit"):
         return {"title": "as the matrix says", "production_stage": "mc", "definition": corner.definition}
+    if line.route == "campaign-editor":
+        last, name = queries.newest(corner.objects["campaign"]), f"of-{corner.experiment.name}"
+        return {"text": changing.set_value(last.source, "campaign", "", "name", name), "base": str(last.number)}
     if line.route == "account-token":
         return {"name": "mine", "days": "1"}
     if line.route == "sign-in":
@@ -250,7 +259,10 @@ class Matrix:
             if line.method == "GET":
                 answer = browser.get(url, {"ref": refs} if refs else {})
             else:
-                answer = browser.post(url, {**body_of(line, self.world, url), **({"ref": refs} if refs else {})})
+                sent = {} if line.route != "editor-look" else {"content_type": "application/json"}
+                answer = browser.post(
+                    url, {**body_of(line, self.world, url), **({"ref": refs} if refs else {})}, **sent
+                )
             list(getattr(answer, "streaming_content", ()))
             steps = Transition.objects.count() - before
             transaction.set_rollback(True)

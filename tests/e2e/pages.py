@@ -28,7 +28,7 @@ class Look:
         return self.status == 200 and not self.press and not self.brief and self.route not in FORMS
 
 
-FORMS = {"sign-in", "request-new", "request-edit", "notice-choices", "outbox"}
+FORMS = {"sign-in", "request-new", "request-edit", "notice-choices", "outbox", "campaign-editor"}
 
 
 def _verb(noun: str, verb: str, role: str, thing: str) -> Look:
@@ -89,6 +89,8 @@ PAGES = (
     Look("campaign-stage", "campaign", f"{E}/campaigns/{{campaign}}/?stage=reco&by=jobs", "operator"),
     Look("campaign-held", "campaign", f"{E}/campaigns/{{held}}/", "operator"),
     Look("campaign-definition", "campaign-definition", f"{E}/campaigns/{{campaign}}/definition/", "experimenter"),
+    Look("editor", "campaign-editor", f"{E}/campaigns/{{campaign}}/editor/", "operator"),
+    Look("editor-reader", "campaign-editor", f"{E}/campaigns/{{campaign}}/editor/", "shifter"),
     Look("campaign-history", "campaign-history", f"{E}/campaigns/{{campaign}}/history/", "experimenter"),
     Look("batches", "batches", f"{E}/batches/", "operator"),
     Look("batch", "batch", f"{E}/batches/{{batch}}/", "operator"),
@@ -196,4 +198,5 @@ NO_PAGE = {
     "request-attachment": "the bytes of an attachment",
     "request-look": "only a POST, of the form's own script",
     "request-sketch-drop": "only a POST",
+    "editor-look": "only a POST, of the editor's own script",
 }
