@@ -12,7 +12,8 @@ from django.db import transaction
 
 from approvals.logic import customising, filing
 from approvals.models import Policy, Request, Template
-from campaigns.models import LoginSetup
+from campaigns.logic import editing
+from campaigns.models import Defaults, LoginSetup
 from core.clock import now
 from experiments.logic import membership, service_accounts, tokens
 from experiments.models import Experiment, ServiceAccount, User
@@ -67,6 +68,9 @@ def _customs(experiment: Experiment) -> None:
         customising.keep_policy(experiment, by=by, reason="a fresh installation", keys=["generator", "tune"])
     if not Share.objects.filter(experiment=experiment).exists():
         ordering.share(experiment, 1, actor="user:administrator", reason="a fresh installation")
+    if not Defaults.objects.filter(experiment=experiment).exists():
+        by = User.objects.get(username="operator")
+        editing.keep_defaults(experiment, by=by, reason="a fresh installation", text="wall_s=86400")
     if Template.objects.filter(experiment=experiment, name="dimuon").exists():
         return
     text = EXAMPLE.read_text().replace("name=dimuon\n", "name=requested\n").replace("events=20000", "events=requested")

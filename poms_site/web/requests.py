@@ -65,7 +65,7 @@ class RequestPage(Page):
         decisions = list(row.decisions.select_related("approver").order_by("-pk"))
         since, changed = request_facts.changed_since(row, decisions)
         comments = [(c, remark(c.text)) for c in row.comments.select_related("author").order_by("pk")]
-        gates = request_facts.gates_of(row)
+        gates, trial = request_facts.gates_of(row), request_facts.trial_of(row)
         attachments = list(row.attachments.defer("content").select_related("by").order_by("pk"))
         return {
             "row": row, "verbs": [verb for verb in verbs.offered("r", row, self.held) if self._fits(verb.name, row)],
@@ -73,7 +73,7 @@ class RequestPage(Page):
             "editable": row.state in (*EDITABLE, *AMENDABLE) and self._own(row), "changed": changed,
             "changed_since": since, "history": ledger.history({"request": [row.pk]})[:30],
             "undecided": self._why_not(row), "lines": row.definition.count("\n") + 1,
-            **self._expense(row), "trial": request_facts.trial_of(row), "gates": gates,
+            **self._expense(row, trial), "trial": trial, "gates": gates,
             "partners": self._partners(row), "comments": comments,
             "attachments": attachments,
             "origins": list(row.origins.select_related("source__experiment")),
@@ -88,8 +88,9 @@ class RequestPage(Page):
         """Who may file, correct or decide depends on the person, not only on the permissions."""
         return (f"user:{self.request.user.pk}",)
 
-    def _expense(self, row: Request) -> dict[str, Any]:
-        key = ("expense", row.pk, row.state_since, row.priority, hash(row.definition))
+    def _expense(self, row: Request, trial: request_facts.Trial | None) -> dict[str, Any]:
+        seen = (trial.run.pk, trial.run.campaign.state, trial.done) if trial else ()
+        key = ("expense", row.pk, row.state_since, row.priority, hash(row.definition), seen)
         found = live.shared(key, COST_SECONDS, lambda: request_facts.expense_of(row))
         return {"cost": found and found.cost, "expected": found.expected if found else []}
 
