@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from approvals.admin_forms import PackageForm, PolicyForm, TemplateForm
 from approvals.logic import customising
-from campaigns.admin import KeptAdmin
-from experiments.admin_forms import VerbForm
+from campaigns.admin import KeptAdmin, OneEachAdmin
 
 ADMINISTERED = {"view": "view", "add": "administer", "change": "administer", "delete": "administer"}
 
 
-class PolicyAdmin(KeptAdmin):
+class PolicyAdmin(OneEachAdmin):
     """What an experiment asks for before its work runs."""
 
     rules = ADMINISTERED
@@ -24,21 +21,6 @@ class PolicyAdmin(KeptAdmin):
     edit = staticmethod(customising.change_policy)
     list_display = ("__str__", "without_approval", "confirm", "test_size", "last_edit")
     search_fields = ("experiment__name",)
-
-    def get_fields(self, request: Any, obj: Any = None) -> Any:
-        """Leave the name out: there is one for each experiment."""
-        return [name for name in super().get_fields(request, obj) if name != "name"]
-
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
-        """Keep the experiment of one that exists."""
-        return [name for name in super().get_readonly_fields(request, obj) if name != "name"]
-
-    def write(self, form: VerbForm) -> Any:
-        """Make or change."""
-        given, by = dict(form.cleaned_data), form.request.user
-        if form.original is None:
-            return customising.keep_policy(given.pop("experiment"), by=by, **given)
-        return customising.change_policy(form.original, by=by, **given)
 
 
 class PackageAdmin(KeptAdmin):

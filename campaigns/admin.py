@@ -52,6 +52,26 @@ class KeptAdmin(ScopedModelAdmin):
         return type(self).edit(form.original, by=by, **given)
 
 
+class OneEachAdmin(KeptAdmin):
+    """What an experiment has one of: it has no name of its own."""
+
+    def get_fields(self, request: Any, obj: Any = None) -> Any:
+        """Leave the name out."""
+        return [name for name in super().get_fields(request, obj) if name != "name"]
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
+        """Keep the experiment of what exists."""
+        return [name for name in super().get_readonly_fields(request, obj) if name != "name"]
+
+    def write(self, form: VerbForm) -> Any:
+        """Make or change."""
+        if form.original is not None:
+            return super().write(form)
+        given = form.cleaned_data
+        values = {name: given[name] for name in (*self.model.EDITABLE, "reason") if name in given}
+        return type(self).keep(given["experiment"], by=form.request.user, **values)
+
+
 class JobTypeAdmin(KeptAdmin):
     """Job types: how one kind of job is run."""
 
@@ -64,31 +84,17 @@ class JobTypeAdmin(KeptAdmin):
     search_fields = ("name", "launch_script")
 
 
-class DefaultsAdmin(KeptAdmin):
+class DefaultsAdmin(OneEachAdmin):
     """What every campaign of an experiment begins with."""
 
     kind = "defaults"
     words = ("defaults", "defaults")
     lead = "Keys of a stage. What a campaign says, or one of its stages, goes over them."
     form = DefaultsForm
+    keep = staticmethod(editing.keep_defaults)
     edit = staticmethod(editing.change_defaults)
     list_display = ("__str__", "last_edit")
     search_fields = ("experiment__name",)
-
-    def get_fields(self, request: Any, obj: Any = None) -> Any:
-        """Leave the name out: there is one for each experiment."""
-        return [name for name in super().get_fields(request, obj) if name != "name"]
-
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
-        """Keep the experiment of what exists."""
-        return [name for name in super().get_readonly_fields(request, obj) if name != "name"]
-
-    def write(self, form: VerbForm) -> Any:
-        """Make or change."""
-        given, by = dict(form.cleaned_data), form.request.user
-        if form.original is None:
-            return editing.keep_defaults(given.pop("experiment"), by=by, reason=given["reason"], text=given["text"])
-        return editing.change_defaults(form.original, by=by, **given)
 
 
 class LoginSetupAdmin(KeptAdmin):

@@ -18,6 +18,7 @@ from campaigns.definition import Definition, StageText, known_words
 from campaigns.definition.comparing import Change, compare
 from campaigns.logic import editing
 from campaigns.models import Campaign
+from campaigns.queries import newest
 from core.errors import Problem
 from experiments.models import Experiment
 from integrations import registry
@@ -86,7 +87,7 @@ def foresee(experiment: Experiment, text: str, *, by: Any, request: Request | No
 
 def _definition_of(campaign: Campaign, by: Any) -> Definition:
     """Return what runs now; of a campaign that never ran, the newest text."""
-    revision = campaign.revision or campaign.revisions.order_by("-number").first()
+    revision = campaign.revision or newest(campaign)
     if revision is None:
         return Definition(name=campaign.name)
     return editing.read(revision.text or revision.source, campaign.experiment, revision.author).definition

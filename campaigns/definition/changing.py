@@ -206,12 +206,9 @@ def connect(text: str, upstream: str, downstream: str, *, pattern: str = "%", ga
     _stage(found, downstream)
     section = found.section("dependencies", downstream)
     numbers = _numbers(section)
-    if section is not None:
-        for number in _numbers_of(section, upstream):
-            entry = section.entries.get(f"file_pattern_{number}")
-            if (entry.value if entry else "%") == pattern:
-                problem = Problem("pattern", f"{upstream} feeds {downstream} with {pattern} already")
-                raise Refused("Nothing was connected.", [problem])
+    if any(said == pattern for _, said in _feeds(section, upstream)):
+        problem = Problem("pattern", f"{upstream} feeds {downstream} with {pattern} already")
+        raise Refused("Nothing was connected.", [problem])
     fresh = max(numbers, default=0) + 1
     values = {f"campaign_stage_{fresh}": upstream, f"file_pattern_{fresh}": pattern}
     if gate:
@@ -226,14 +223,10 @@ def connect(text: str, upstream: str, downstream: str, *, pattern: str = "%", ga
 
 def disconnect(text: str, upstream: str, downstream: str, *, pattern: str | None = None) -> str:
     """Take a dependency away: the one with this pattern, or all between the two."""
-    found = document.read(text)
-    section = found.section("dependencies", downstream)
-    gone = 0
-    for number in _numbers_of(section, upstream) if section else []:
-        entry = section.entries.get(f"file_pattern_{number}") if section else None
-        if pattern is None or (entry.value if entry else "%") == pattern:
-            text = _drop(text, downstream, number)
-            gone += 1
+    section = document.read(text).section("dependencies", downstream)
+    gone = [number for number, said in _feeds(section, upstream) if pattern in (None, said)]
+    for number in gone:
+        text = _drop(text, downstream, number)
     if not gone:
         raise Refused("Nothing was changed.", [Problem("pattern", f"{upstream} does not feed {downstream} so")])
     return text
@@ -242,9 +235,8 @@ def disconnect(text: str, upstream: str, downstream: str, *, pattern: str | None
 def change_edge(text: str, upstream: str, downstream: str, pattern: str, values: Mapping[str, str]) -> str:
     """Give a dependency another pattern or gate; `values` may say `pattern` and `gate`."""
     section = document.read(text).section("dependencies", downstream)
-    for number in _numbers_of(section, upstream) if section else []:
-        entry = section.entries.get(f"file_pattern_{number}") if section else None
-        if (entry.value if entry else "%") == pattern:
+    for number, said in _feeds(section, upstream):
+        if said == pattern:
             for name, key in (("pattern", "file_pattern"), ("gate", "gate")):
                 if name in values:
                     text = set_value(text, "dependencies", downstream, f"{key}_{number}", values[name] or None)
@@ -365,6 +357,14 @@ def _numbers_of(section: Section, *upstream: str) -> list[str]:
         if match and entry.value in wanted:
             found.append(match[1])
     return found
+
+
+def _feeds(section: Section | None, upstream: str) -> list[tuple[str, str]]:
+    """Return how a stage feeds the one of the section: the number of each entry, and its pattern."""
+    if section is None:
+        return []
+    said = {key: entry.value for key, entry in section.entries.items()}
+    return [(number, said.get(f"file_pattern_{number}", "%")) for number in _numbers_of(section, upstream)]
 
 
 def _drop(text: str, downstream: str, number: str) -> str:
