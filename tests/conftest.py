@@ -18,6 +18,8 @@ from hypothesis import settings as hypothesis
 from integrations.batch.local import DAEMON
 from integrations.models import BatchSystem
 from tests.cast import Cast, assemble
+from tests.contracts.world import World, filled_world
+from tests.snapshot import begin_with
 
 # Slowness is shown by benchmarks, never by a timed test.
 hypothesis.register_profile("untimed", deadline=None)
@@ -25,9 +27,21 @@ hypothesis.load_profile("untimed")
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:
-    """Everybody in the database of a test that is rolled back."""
-    return assemble()
+def cast(request: pytest.FixtureRequest, db: None) -> Cast:
+    """Everybody in the database of a test that is rolled back; with `world`, the people of its world."""
+    return request.getfixturevalue("filled")[0] if "filled" in request.fixturenames else assemble()
+
+
+@pytest.fixture
+def filled(db: None) -> tuple[Cast, World]:
+    """Both experiments with one of everything, and everybody, in a test that is rolled back."""
+    return begin_with("world", filled_world)
+
+
+@pytest.fixture
+def world(filled: tuple[Cast, World]) -> World:
+    """Both experiments with one of everything."""
+    return filled[1]
 
 
 @pytest.fixture

@@ -8,27 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.cast import Cast, assemble
-from tests.contracts.world import World, filled_world
-from tests.snapshot import begin_with
-
-
-@pytest.fixture
-def cast(request: pytest.FixtureRequest, db: None) -> Cast:
-    """Everybody; with `world`, the people of its world."""
-    return request.getfixturevalue("filled")[0] if "world" in request.fixturenames else assemble()
-
-
-@pytest.fixture
-def filled(db: None) -> tuple[Cast, World]:
-    """Both experiments with one of everything, and everybody, in a test that is rolled back."""
-    return begin_with("world", filled_world)
-
-
-@pytest.fixture
-def world(filled: tuple[Cast, World]) -> World:
-    """Both experiments with one of everything."""
-    return filled[1]
+from tests.cast import Cast
 
 
 @pytest.fixture

@@ -11,9 +11,6 @@ from django.test import Client
 
 from experiments.models import User
 from poms_site.web import live
-from tests.cast import Cast, assemble
-from tests.contracts.world import World, filled_world
-from tests.snapshot import begin_with
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +19,6 @@ def forgetful() -> Iterator[None]:
     live.forget()
     yield
     live.forget()
-
-
-@pytest.fixture
-def cast(request: pytest.FixtureRequest, db: None) -> Cast:
-    """Everybody; with `world`, the people of its world."""
-    return request.getfixturevalue("filled")[0] if "world" in request.fixturenames else assemble()
-
-
-@pytest.fixture
-def filled(db: None) -> tuple[Cast, World]:
-    """Both experiments with one of everything, and everybody, in a test that is rolled back."""
-    return begin_with("world", filled_world)
-
-
-@pytest.fixture
-def world(filled: tuple[Cast, World]) -> World:
-    """Both experiments with one of everything."""
-    return filled[1]
 
 
 @pytest.fixture

@@ -411,10 +411,7 @@ def detach(
     quiet: Quiet = False,
 ) -> None:
     """Take an attachment of a request away; its history keeps that it was there."""
-    why = (reason or "").strip() or ask_reason("detach", [ref])
-    full = REQUEST.full(ref, experiment)
-    answer = connect().verb(REQUEST.collection, full, "detach", why, name=name)
-    Output(as_json=as_json, quiet=quiet).done(full, "detach", answer)
+    say(REQUEST, "detach", Verb(""), [ref], reason, experiment, Output(as_json=as_json, quiet=quiet), name=name)
 
 
 @app.command("comments")
