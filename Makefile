@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Hundreds of short processes run here: with this variable set, each would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test live e2e faults bench bench-scale long lint types fast docs clean lock setup
+.PHONY: demo demo-keepup run test live e2e faults bench bench-scale long lint types fast docs clean lock setup
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,10 @@ $(READY): requirements.lock client/pyproject.toml
 ## demo         the main job: a Monte-Carlo production from request to Z peak
 demo: $(READY)
 	@$(BIN)/python manage.py demo $(DEMO)
+
+## demo-keepup  raw files are reconstructed as they come, through a restart of everything
+demo-keepup: $(READY)
+	@$(BIN)/python manage.py demo_keepup $(DEMO)
 
 ## run          the site and its workers on the embedded database
 run: $(READY)
@@ -63,6 +67,10 @@ bench-scale: $(READY)
 long: $(READY)
 	@$(BIN)/python -m tests.faults --full
 	@$(BIN)/python -m pytest -q -m "scale or faults"
+	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin/test_entering.py
+	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py
+	@POMS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/submissions/test_histories.py
+	@POMS_CHAIN=100 $(BIN)/python -m pytest -q tests/submissions/test_chain.py
 	@$(BIN)/python -m tests.scale.readers
 	@$(BIN)/python -m tests.scale.queue_forecast
 

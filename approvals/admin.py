@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import BooleanField, Case, Value, When
+from django.db.models import BooleanField, Case, Q, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -23,12 +23,20 @@ from core.clock import now
 from core.errors import PomsError, Refused
 from experiments.admin_bulk import Act, ask_and_act
 from experiments.admin_forms import said
-from experiments.models import Approver
+from experiments.models import Approver, User
 from experiments.queries import approvers_of
 from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin, needs
 
 VERBS = {"approve": deciding.approve, "return": deciding.send_back, "reject": deciding.reject}
 DONE = {"approve": "approved", "return": "returned for correction", "reject": "rejected"}
+
+
+def mine(request: HttpRequest) -> Q:
+    """Return the condition that a request waits for this person; asked once for a page."""
+    known = request.__dict__
+    if "poms_mine" not in known:
+        known["poms_mine"] = waits_for(request.user)
+    return known["poms_mine"]
 
 
 class WaitingFilter(admin.SimpleListFilter):
@@ -43,7 +51,7 @@ class WaitingFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Return what waits for this person."""
-        return queryset.filter(waits_for(request.user)) if self.value() == "me" else queryset
+        return queryset.filter(mine(request)) if self.value() == "me" else queryset
 
 
 class StageFilter(admin.SimpleListFilter):
@@ -86,13 +94,20 @@ class RequestAdmin(ScopedModelAdmin):
 
     def visible(self, request: HttpRequest) -> Any:
         """Return the visible requests; those that wait for this person are marked."""
-        mine = Case(When(waits_for(request.user), then=Value(True)), default=Value(False), output_field=BooleanField())
+        marked = Case(When(mine(request), then=Value(True)), default=Value(False), output_field=BooleanField())
         beside = ("experiment", "requester", "revision__campaign", "campaign__experiment", "campaign__revision")
-        return super().visible(request).select_related(*beside).prefetch_related("checks").annotate(mine=mine)
+        return super().visible(request).select_related(*beside).prefetch_related("checks").annotate(mine=marked)
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """Put first what waits for this person, the most urgent before the rest."""
         return ("-mine", "-priority", "pk")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Find requests by each word: in what they are found by, or in the name of who asks."""
+        for word in search_term.split():
+            people = User.objects.filter(username__icontains=word).values("pk")
+            queryset = queryset.filter(Q(sought__contains=word.lower()) | Q(requester__in=people))
+        return queryset, False
 
     # --- Columns -------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,10 @@ class PackageForm(KeptForm):
 class TemplateForm(KeptForm):
     """A definition to begin with."""
 
-    definition = LinesField(max_length=LARGEST_TEXT)
+    definition = LinesField(max_length=LARGEST_TEXT, help_text="With {{name}} where a parameter belongs.")
+    parameters = LinesField(
+        required=False, max_length=16_000, help_text="What is to be filled in, one a line: name = default | what it is."
+    )
 
     class Meta:
         model = Template

@@ -6,16 +6,18 @@ import base64
 import re
 from typing import Any
 
+from django.db.models import Prefetch, Q
 from django.urls import path
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 
-from approvals import checks
+from approvals import checks, parameters
 from approvals.composing import REPORT, leaves_open, listed
 from approvals.estimate import Cost
 from approvals.logic import (
     cloning,
     confirming,
+    customising,
     deciding,
     discussing,
     filing,
@@ -23,9 +25,21 @@ from approvals.logic import (
     merging,
     ordering,
     renewing,
+    templating,
     trying,
 )
-from approvals.models import Attachment, Comment, Request, Template
+from approvals.models import (
+    Attachment,
+    CheckLine,
+    Comment,
+    Confirmation,
+    Decision,
+    Origin,
+    Request,
+    Template,
+    TestRun,
+)
+from approvals.queries import template_named, templates_for
 from approvals.serializers import (
     AttachInput,
     CloneInput,
@@ -35,12 +49,17 @@ from approvals.serializers import (
     DetachInput,
     MergeInput,
     PriorityInput,
+    PublishInput,
     RequestInput,
     SplitInput,
+    TemplateEdit,
+    TemplateInput,
     TemplateRequestInput,
     TestInput,
     UntickInput,
+    UseInput,
 )
+from campaigns.api import KEPT_RULES, NamedView, kept_document, kept_routes
 from core.errors import Problem, Refused
 from experiments.models import Experiment
 from experiments.viewsets import Document, ScopedViewSet, ref_path, routes
@@ -70,11 +89,17 @@ class RequestView(ScopedViewSet):
     def rows(self) -> Any:
         """Return requests with their people, campaign, checks and decisions."""
         beside = ("experiment", "requester", "campaign__experiment", "revision")
-        more = ("checks", "decisions__approver", "confirmations__by", "origins__source__experiment",
-                "test_runs__campaign__experiment")  # fmt: skip
+        # Into lists: a related manager for each row and kind took most of the time of a page.
+        more = (
+            Prefetch("checks", CheckLine.objects.order_by("position"), "report_lines"),
+            Prefetch("decisions", Decision.objects.select_related("approver").order_by("pk"), "decided"),
+            Prefetch("confirmations", Confirmation.objects.select_related("by"), "ticked"),
+            Prefetch("origins", Origin.objects.select_related("source__experiment"), "come_from"),
+            Prefetch("test_runs", TestRun.objects.select_related("campaign__experiment").order_by("pk"), "tried"),
+        )
         return self.get_queryset().select_related(*beside).prefetch_related(*more)
 
-    def document(self, row: Request) -> Document:
+    def document(self, row: Any) -> Document:
         """Return the request with its last check report and its decisions."""
         return {
             "ref": row.ref, "experiment": row.experiment.name, "title": row.title, "state": row.state,
@@ -88,24 +113,24 @@ class RequestView(ScopedViewSet):
             "scripts": listed(row.scripts), "hours_per_file": row.hours_per_file, "memory_mb": row.memory_mb,
             "outputs": row.outputs, "special": row.special, "details": row.details, "free_text": row.free_text,
             "keep_up": row.keep_up, "valid_until": row.valid_until, "created": row.created_at, "filed": row.filed_at,
-            "origins": [{"how": o.how, "of": o.source.ref} for o in row.origins.all()],
+            "origins": [{"how": o.how, "of": o.source.ref} for o in row.come_from],
             "checks": [
                 {"check": c.check_name, "result": c.result, "text": c.text, "hint": c.hint, "at": c.at}
-                for c in sorted(row.checks.all(), key=lambda c: c.position)
+                for c in row.report_lines
             ],
             "confirmed": [
                 {"what": c.requirement or REPORT, "by": c.by.username, "at": c.at}
-                for c in row.confirmations.all() if row.revision and c.digest == row.revision.digest
+                for c in row.ticked if row.revision and c.digest == row.revision.digest
             ],
             "test_runs": [
                 {"campaign": t.campaign.ref, "state": t.campaign.state, "inputs": t.size, "at": t.at,
                  "definition": t.digest}
-                for t in sorted(row.test_runs.all(), key=lambda t: t.pk)
+                for t in row.tried
             ],
             "decisions": [
                 {"who": d.approver.username, "verdict": d.verdict, "reason": d.reason, "at": d.at,
                  "revision": d.digest}
-                for d in sorted(row.decisions.all(), key=lambda d: d.pk)
+                for d in row.decided
             ],
         }  # fmt: skip
 
@@ -115,11 +140,11 @@ class RequestView(ScopedViewSet):
         wanted = self.body(TemplateRequestInput if template_name else RequestInput)
         experiment = self.experiment_named(wanted.pop("experiment"))
         self.permit(experiment)
-        template = self._template(experiment, wanted.pop("template", ""))
+        template = template_named(experiment, wanted.pop("template")) if template_name else None
 
         def act() -> tuple[int, Document]:
             if template:
-                made = cloning.from_template(template, by=request.user, **wanted)
+                made = cloning.from_template(template, experiment, by=request.user, **wanted)
             else:
                 made = filing.draft(experiment, requester=request.user, **wanted)
             return 201, self.document(self.find(made.ref))
@@ -135,15 +160,6 @@ class RequestView(ScopedViewSet):
             raise Refused("A request stays in its experiment.", [Problem("experiment", "cannot be changed", hint)])
         filing.edit(row, by=request.user, **wanted)
         return Response(self.document(self.find(ref)))
-
-    def _template(self, experiment: Experiment, name: str) -> Template | None:
-        if not name:
-            return None
-        rows = Template.objects.filter(experiment=experiment, active=True)
-        if found := rows.filter(name=name).first():
-            return found
-        names = ", ".join(rows.order_by("name").values_list("name", flat=True)) or "none yet"
-        raise Refused("There is no such template.", [Problem("template", f"unknown: {name[:60]}", f"one of {names}")])
 
     def do_check(self, request: HttpRequest, ref: str) -> Response:
         """Run the check report."""
@@ -313,25 +329,64 @@ class RequestView(ScopedViewSet):
         return ref
 
 
-class TemplateView(ScopedViewSet):
-    """Templates: definitions to begin with."""
+class TemplateView(NamedView):
+    """Templates: definitions to begin with, of the experiment or of the common library."""
 
     model = Template
     filters = {"name": "name"}
-    rules = {"list": "view"}
+    rules = {**KEPT_RULES, "do_use": "file_request", "do_publish": "administer"}
+    makes, edits = TemplateInput, TemplateEdit
+    keep, edit = staticmethod(customising.keep_template), staticmethod(customising.change_template)
 
     def rows(self) -> Any:
-        """Return the templates in use."""
-        return self.get_queryset().filter(active=True).select_related("experiment")
+        """Return the templates that one may read."""
+        own = self.get_queryset().values("pk")
+        rows = Template.objects.filter(Q(pk__in=own) | Q(common=True))
+        return rows.select_related("experiment", "updated_by")
+
+    def list(self, request: HttpRequest) -> Response:
+        """Return them; of an experiment, those of the common library too."""
+        asked = request.query_params.get("experiment", "")
+        experiment = Experiment.objects.visible_to(request.user).filter(name=asked).first()
+        if experiment is None:
+            return self.page(self.rows().filter(active=True))
+        offered = templates_for(experiment)
+        wanted = request.query_params.get("name")
+        rows = self.rows().filter(pk__in=offered.values("pk"), **({"name": wanted} if wanted else {}))
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.documents(page or []))
 
     def document(self, row: Template) -> Document:
-        """Return a template, and which fields of a request it counts on."""
+        """Return a template, and what has to be filled in: its parameters, and fields of a request."""
+        declared, _ = parameters.declared(row.parameters)
         return {
-            "experiment": row.experiment.name, "name": row.name, "title": row.title, "about": row.about,
-            "production_stage": row.production_stage, "definition": row.definition,
+            "ref": str(row), "experiment": row.experiment.name, "name": row.name, "title": row.title,
+            "about": row.about, "common": row.common, "production_stage": row.production_stage,
+            "definition": row.definition,
+            "parameters": [{"name": one.name, "default": one.default, "about": one.about} for one in declared],
             "counts_on": leaves_open(row.definition), "hours_per_file": row.hours_per_file,
-            "memory_mb": row.memory_mb,
+            "memory_mb": row.memory_mb, **kept_document(row),
         }  # fmt: skip
+
+    def do_publish(self, request: HttpRequest, ref: str, name: str = "") -> Response:
+        """Put it into the common library, or take it out."""
+        row, wanted = self.named_permitted(ref, name), self.body(PublishInput)
+        customising.publish(row, wanted["common"], by=request.user, reason=wanted["reason"])
+        return Response(self.document(self.named(ref, name)))
+
+    def do_use(self, request: HttpRequest, ref: str, name: str = "") -> Response:
+        """Make a draft campaign of an experiment with it."""
+        template, wanted = self.named(ref, name), self.body(UseInput)
+        experiment = self.experiment_named(wanted["experiment"] or template.experiment.name)
+        self.permit(experiment)
+
+        def act() -> tuple[int, Document]:
+            made = templating.instantiate(
+                template, experiment, by=request.user, given=wanted["parameters"], name=wanted["name"]
+            )
+            return 201, {"campaign": made.campaign.ref, "name": made.campaign.name, "revision": made.number}
+
+        return self.once(act)
 
 
 def cost_document(cost: Cost) -> Document:
@@ -363,5 +418,5 @@ urlpatterns = [
         path(ref_path("requests", "r", f"{word}/"), RequestView.as_view({"get": word}), name=f"requests-{word}")
         for word in ("cost", "comments", "attachments", "partners")
     ),
-    path("templates/", TemplateView.as_view({"get": "list"}), name="templates-list"),
+    *kept_routes("templates", TemplateView, ("use", "post", "do_use"), ("publish", "post", "do_publish")),
 ]

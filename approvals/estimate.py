@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 
-from campaigns.definition import FROM_PARENT, Definition, StageText
+from campaigns.definition import FROM_PARENT, PASSES_ON, Definition, StageText
+from campaigns.splitting import datasets, parse, values
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,12 @@ class Cost:
 
 
 def estimate(
-    definition: Definition, datasets: Mapping[str, int | None], measured: Mapping[str, Measured],
+    definition: Definition, files_of: Mapping[str, int | None], measured: Mapping[str, Measured],
     hours_per_file: float | None = None,
 ) -> Cost:  # fmt: skip
     """Return the cost of a definition, whose stages come with parents first.
 
-    `datasets` says how many files each dataset has; `measured` what is known of a stage's work, by its name. For a
+    `files_of` says how many files each dataset has; `measured` what is known of a stage's work, by its name. For a
     stage of which nothing is known, `hours_per_file` counts for each input if it begins the campaign. A fed stage is
     taken to get as many inputs as its parents put out files, or one for each input of a parent.
     """
@@ -93,7 +94,7 @@ def estimate(
     costs, missing = [], []
     for stage in in_order(definition):
         known = measured.get(stage.name)
-        count = inputs[stage.name] = _inputs(stage, definition, datasets, outputs)
+        count = inputs[stage.name] = _inputs(stage, definition, files_of, outputs)
         each = known.outputs if known and known.outputs else 1.0
         outputs[stage.name] = None if count is None else count * each
         begins = not _parents(stage, definition)
@@ -124,8 +125,27 @@ def in_order(definition: Definition) -> list[StageText]:
 def datasets_of(definition: Definition) -> list[str]:
     """Return the datasets that stages read which no other stage feeds."""
     fed = {edge.downstream for edge in definition.edges if edge.upstream != edge.downstream}
-    names = [s.dataset for s in definition.stages if s.type != "generator" and s.name not in fed]
-    return [name for name in dict.fromkeys(names) if name not in ("", FROM_PARENT)]
+    fed |= {edge.downstream for edge in definition.across}
+    stages = [s for s in definition.stages if s.type != "generator" and s.name not in fed]
+    return list(dict.fromkeys(name for stage in stages for name in named(stage)))
+
+
+def named(stage: StageText) -> list[str]:
+    """Return the datasets that a stage names: one, several for a list, none where its field holds words."""
+    holds = _holds(stage)
+    if stage.dataset in ("", FROM_PARENT) or holds == "values":
+        return []
+    try:
+        return datasets(stage.dataset) if holds == "datasets" else [stage.dataset]
+    except ValueError:  # a complaint of the definition, not ours
+        return []
+
+
+def _holds(stage: StageText) -> str:
+    try:
+        return parse(stage.split).what.holds
+    except ValueError:  # as above
+        return "dataset"
 
 
 def _parents(stage: StageText, definition: Definition) -> list[str]:
@@ -137,21 +157,34 @@ def _parents(stage: StageText, definition: Definition) -> list[str]:
 
 
 def _inputs(
-    stage: StageText, definition: Definition, datasets: Mapping[str, int | None], outputs: Mapping[str, float | None]
+    stage: StageText, definition: Definition, files_of: Mapping[str, int | None], outputs: Mapping[str, float | None]
 ) -> int | None:
     if stage.type == "generator":
         return -(-stage.events // (stage.events_per_job or stage.events)) if stage.events else None
     parents = _parents(stage, definition)
+    if any(edge.downstream == stage.name for edge in definition.across):
+        return None  # another campaign's doing
     if parents:
         given = [outputs.get(name) for name in parents]
         return None if any(n is None for n in given) else round(sum(n or 0 for n in given))
-    count = datasets.get(stage.dataset)
-    return min(count, stage.most_files) if count is not None and stage.most_files else count
+    if _holds(stage) == "values":
+        try:
+            count = len(values(stage.dataset))
+        except ValueError:  # a complaint of the definition, not ours
+            return None
+    else:
+        counts = [files_of.get(name) for name in named(stage)]
+        if not counts or any(number is None for number in counts):
+            return None
+        count = sum(number or 0 for number in counts)
+    return min(count, stage.most_files) if stage.most_files else count
 
 
 def _cost(stage: StageText, count: int | None, known: Measured | None) -> StageCost:
     per_job = 1 if stage.type == "generator" else stage.files_per_job
     jobs = None if count is None else -(-count // per_job)
+    if stage.type in PASSES_ON:
+        return StageCost(stage.name, count, 0, 0.0, 0.0, 0)
     if count is None or known is None:
         return StageCost(stage.name, count, jobs)
     # The mean of n jobs is known to spread/sqrt(n); the jobs to come vary by their own spread.

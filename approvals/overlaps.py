@@ -14,15 +14,25 @@ from campaigns.models import StageVersion
 MOST_PLACES = 8
 ALIVE = ("pending_approval", "approved", "running", "succeeded")
 
+# What a batch has, and what waits in slices of a frozen dataset for one.
 _PLANNED = """
-SELECT c.id, c.state, count(*) FROM submissions_unit u
-JOIN campaigns_stage st ON st.id = u.stage_id JOIN campaigns_campaign c ON c.id = st.campaign_id
-LEFT JOIN submissions_acceptance a ON a.unit_id = u.id
-WHERE u.key = ANY(%(keys)s) AND u.stage_id IN (
-    SELECT v.stage_id FROM campaigns_stageversion v JOIN campaigns_revision r ON r.id = v.revision_id
+WITH alike AS MATERIALIZED (
+    SELECT DISTINCT v.stage_id FROM campaigns_stageversion v JOIN campaigns_revision r ON r.id = v.revision_id
     JOIN campaigns_campaign o ON o.id = r.campaign_id
-    WHERE v.work = %(work)s AND o.experiment_id = %(experiment)s AND NOT o.test AND o.id <> %(own)s)
-  AND (a.unit_id IS NOT NULL OR c.state IN ('approved', 'running'))
+    WHERE v.work = %(work)s AND o.experiment_id = %(experiment)s AND NOT o.test AND o.id <> %(own)s
+), planned AS (
+    SELECT u.stage_id, a.unit_id IS NOT NULL AS done FROM submissions_unit u
+    LEFT JOIN submissions_acceptance a ON a.unit_id = u.id
+    WHERE u.key = ANY(%(keys)s) AND u.stage_id IN (SELECT stage_id FROM alike)
+    UNION ALL
+    SELECT p.stage_id, false FROM submissions_slice s JOIN submissions_snapshot p ON p.id = s.snapshot_id
+    CROSS JOIN LATERAL unnest(string_to_array(s.inputs, E'\\n')) AS line
+    WHERE s.taken_at IS NULL AND p.stage_id IN (SELECT stage_id FROM alike)
+      AND split_part(line, E'\\t', 1) = ANY(%(keys)s)
+)
+SELECT c.id, c.state, count(*) FROM planned p
+JOIN campaigns_stage st ON st.id = p.stage_id JOIN campaigns_campaign c ON c.id = st.campaign_id
+WHERE p.done OR c.state IN ('approved', 'running')
 GROUP BY c.id, c.state ORDER BY count(*) DESC, c.id LIMIT %(limit)s
 """
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Case, Q, QuerySet, When
 
 from approvals.composing import REPORT, requirements
-from approvals.models import Confirmation, Policy, Request
-from core.errors import Conflict, NotAllowed, PomsError, Problem
+from approvals.models import Confirmation, Policy, Request, Template
+from core.errors import Conflict, NotAllowed, PomsError, Problem, Refused, nearest
+from experiments.models import Experiment
 from experiments.queries import approves, is_approver
 from experiments.scoping import may
 
@@ -20,9 +21,28 @@ def policy_of(experiment_id: int) -> Policy:
     return Policy.objects.filter(experiment_id=experiment_id).first() or Policy(experiment_id=experiment_id)
 
 
+def templates_for(experiment: Experiment) -> QuerySet[Template]:
+    """Return the templates that an experiment may begin with: its own, and those of the common library."""
+    rows = Template.objects.filter(Q(experiment=experiment) | Q(common=True), active=True)
+    return rows.select_related("experiment", "updated_by")
+
+
+def template_named(experiment: Experiment, name: str) -> Template:
+    """Return the template of this name that the experiment may begin with; its own goes before a common one."""
+    rows = {
+        row.name: row
+        for row in templates_for(experiment).order_by(Case(When(experiment=experiment, then=1), default=0))
+    }
+    if name not in rows:
+        names = ", ".join(sorted(rows)) or "none"
+        hint = nearest(name, rows, f"one of {names}")
+        raise Refused("There is no such template.", [Problem("template", f"unknown: {name[:60]}", hint)])
+    return rows[name]
+
+
 def waits_for(user: Any) -> Q:
     """Return the condition that a request waits for a decision of this person (W3)."""
-    mine = Q(pk__in=[])
+    mine = Q(pk__isnull=True)  # of nobody; said in SQL, for a list is also ordered by it
     for experiment_id, stage in approves(user):
         mine |= Q(experiment_id=experiment_id, production_stage=stage)
     return mine & Q(state="pending_approval")

@@ -6,7 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from experiments.viewsets import FiniteField
+from campaigns.api import KeptEdit
+from experiments.viewsets import FiniteField, ReasonInput
 
 
 class RequestInput(serializers.Serializer[Any]):
@@ -140,3 +141,40 @@ class TemplateRequestInput(RequestInput):
     template = serializers.CharField(max_length=60)
     production_stage = serializers.CharField(max_length=40, required=False)
     definition = serializers.CharField(max_length=256 * 1024, trim_whitespace=False, required=False)
+    parameters = serializers.DictField(child=serializers.CharField(max_length=2000, allow_blank=True), required=False,
+                                       default=dict)  # fmt: skip
+
+
+class TemplateInput(serializers.Serializer[Any]):
+    """The body that makes a template."""
+
+    experiment = serializers.CharField()
+    name = serializers.SlugField(max_length=60)
+    title = serializers.CharField(max_length=200)
+    about = serializers.CharField(max_length=8000, allow_blank=True, default="")
+    production_stage = serializers.CharField(max_length=40, allow_blank=True, default="")
+    parameters = serializers.CharField(max_length=16_000, allow_blank=True, default="")
+    definition = serializers.CharField(max_length=256 * 1024, trim_whitespace=False)
+    hours_per_file = FiniteField(min_value=0, allow_null=True, default=None)
+    memory_mb = serializers.IntegerField(min_value=1, max_value=10**7, allow_null=True, default=None)
+
+
+class TemplateEdit(KeptEdit, TemplateInput):
+    """The body that changes a template."""
+
+    active = serializers.BooleanField(required=False)
+
+
+class PublishInput(ReasonInput):
+    """The body that puts a template into the common library, or takes it out."""
+
+    common = serializers.BooleanField(default=True)
+
+
+class UseInput(serializers.Serializer[Any]):
+    """The body that makes a campaign with a template."""
+
+    experiment = serializers.CharField(required=False, allow_blank=True, default="")
+    name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    parameters = serializers.DictField(child=serializers.CharField(max_length=2000, allow_blank=True), required=False,
+                                       default=dict)  # fmt: skip

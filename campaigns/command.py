@@ -29,6 +29,26 @@ def references(text: str) -> list[str]:
     return [match[1] for match in _REFERENCE.finditer(text) if match[1]]
 
 
+def words_of(
+    keywords: Mapping[str, str], *, experiment: str, campaign: str, stage: str, version: str, dataset: str,
+    experimenter: str, pass_number: int = 1,
+) -> dict[str, str]:  # fmt: skip
+    """Return what %(…)s stands for in scripts and parameters (reference poms 5): a campaign's own words, then ours."""
+    return {
+        **keywords, "experiment": experiment, "group": experiment, "version": version, "dataset": dataset,
+        "parameter": dataset, "campaign": campaign, "stage": stage, "experimenter": experimenter,
+        "pass": str(pass_number),
+    }  # fmt: skip
+
+
+def environment_of(*, experiment: str, campaign: str, stage: str, stage_type: str) -> dict[str, str]:
+    """Return what every launch of a stage finds in its environment (protocols 5 for the POMS4 names)."""
+    return {
+        "POMS4_CAMPAIGN_NAME": campaign, "POMS4_CAMPAIGN_STAGE_NAME": stage, "POMS4_CAMPAIGN_STAGE_TYPE": stage_type,
+        "POMS_EXPERIMENT": experiment,
+    }  # fmt: skip
+
+
 def argv(script: str, pairs: Sequence[Pair], words: Mapping[str, str]) -> list[str]:
     """Return the script and its arguments, never to be read by a shell again (J2).
 

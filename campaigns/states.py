@@ -14,6 +14,7 @@ CAMPAIGN = table(
     ("running", "succeeded", "succeed"),
     ("running", "failed", "fail"),
     ("failed", "running", "relaunch", "watch"),
+    ("succeeded", "running", "reprocess", "operate"),
     ("new pending_approval approved running failed", "cancelled", "cancel", "operate"),
 )
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
+
+LONGEST_WORD = 80  # that is compared with others
+MOST_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,14 @@ class Problem:
     def as_dict(self) -> dict[str, Any]:
         """Return the problem as the API shows it, without an empty line number."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str = "", *, likeness: float = 0.6) -> str:
+    """Return the hint that names the known word most like this one, or another hint where none is like it."""
+    # Likeness costs time by length times number; what nobody types need not be compared.
+    words = [name for name in islice(known, MOST_WORDS) if len(name) <= LONGEST_WORD]
+    near = difflib.get_close_matches(word, words, 1, likeness) if len(word) <= LONGEST_WORD else []
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 @dataclass

@@ -100,7 +100,8 @@ def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
         log.info("loop.already_done", loop=loop, kind=kind, thing=thing_id, why=str(error))  # by another worker
     except Exception as error:
         log.exception("loop.step_failed", loop=loop, kind=kind, thing=thing_id)
-        connection.close_if_unusable_or_obsolete()
+        if not connection.in_atomic_block:  # else it is whoever opened the transaction who finds out
+            connection.close_if_unusable_or_obsolete()
         passing = isinstance(error, OperationalError) or getattr(error, "transient", False)
         tries = (rows.values_list("tries", flat=True).first() or 0) + 1
         wait = timedelta(seconds=min(2**tries, LONGEST_WAIT_SECONDS))

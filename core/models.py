@@ -17,11 +17,18 @@ class TransitionQuerySet(models.QuerySet["Transition"]):
         """Return the transitions of experiments that the person may look into (design 9)."""
         return self.filter(experiment_id__in=user.experiment_ids("view"))
 
+    def of_campaign(self, campaign_id: int) -> TransitionQuerySet:
+        """Return the steps of a campaign, its batches and submissions; of its jobs there would be far more."""
+        # The kinds are named so that the partitions of jobs are not looked into.
+        return self.filter(kind__in=("campaign", "batch", "submission"), campaign_id=campaign_id)
+
 
 class Transition(models.Model):
     """One change of state of one thing: history, audit trail and outbox at once (design 3, M8).
 
-    The table is partitioned: jobs' rows by month, everything else in one partition that is kept for ever.
+    The table is partitioned: jobs' rows by month, everything else in one partition that is kept for ever. Which
+    campaign a step of a batch or submission belongs to is filled in by the database (submissions/migrations/0005): it
+    follows from the thing, never changes, and is not sealed.
     """
 
     kind = models.CharField(max_length=16)
@@ -34,6 +41,7 @@ class Transition(models.Model):
     actor = models.CharField(max_length=150)
     reason = models.TextField(blank=True)
     txid = models.BigIntegerField()
+    campaign_id = models.BigIntegerField(null=True, editable=False)
 
     objects = TransitionQuerySet.as_manager()
 

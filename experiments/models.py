@@ -26,6 +26,11 @@ class User(AbstractUser):
 
     sessions_since = models.DateTimeField(null=True, blank=True, help_text="sessions that began before are over")
 
+    @property
+    def actor(self) -> str:
+        """Return the person as the ledger names them."""
+        return f"user:{self.username}"
+
     def experiment_ids(self, permission: str) -> list[int]:
         """Return the keys of the experiments on which the person holds a permission."""
         return experiment_ids(self, permission)

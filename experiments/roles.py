@@ -12,15 +12,23 @@ PERMISSIONS = {
     "prioritise_request": "change the priority of a request, and let a keep-up request go on",
     "define": "define campaigns, job types and launch set-ups",
     "define_own": "define campaigns of one's own, run under the own account",
-    "operate": "launch, recover, kill, cancel, prioritise",
+    "operate": "launch, recover, kill, cancel, prioritise, declare files",
     "watch": "hold, release, relaunch",
-    "sign_off": "sign off data quality or reproducibility of a finished campaign",
+    "sign_off": "sign off the outputs of a stage, or refuse them",
     "administer": "manage the experiment's people, roles and services",
 }
 
 ROLES: dict[str, tuple[str, ...]] = {
     "experimenter": ("view_overview", "view", "file_request"),
-    "approver": ("view_overview", "view", "file_request", "return_request", "decide_request", "prioritise_request"),
+    "approver": (
+        "view_overview",
+        "view",
+        "file_request",
+        "return_request",
+        "decide_request",
+        "prioritise_request",
+        "sign_off",
+    ),
     "operator": (
         "view_overview",
         "view",

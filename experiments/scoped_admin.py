@@ -20,6 +20,8 @@ from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from core import differences, ledger
 from experiments.admin_forms import NameField, VerbForm
@@ -61,9 +63,19 @@ class KeysFirst(Paginator):
 
     MOST = 10_000
 
+    def _keys(self, begin: int) -> list[int]:
+        rows: Any = self.object_list
+        return list(rows.select_related(None).values_list("pk", flat=True)[begin : begin + self.per_page])
+
+    @cached_property
+    def _first(self) -> list[int]:
+        return self._keys(0)
+
     @cached_property
     def count(self) -> int:
-        """Return how many there are, up to the limit."""
+        """Return how many there are, up to the limit; what fits on one page is looked for once."""
+        if len(self._first) < self.per_page:
+            return len(self._first)
         rows: Any = self.object_list
         return int(rows.order_by().values("pk")[: self.MOST + 1].count())
 
@@ -71,8 +83,7 @@ class KeysFirst(Paginator):
         """Return a page."""
         number = self.validate_number(number)
         rows: Any = self.object_list
-        begin = (number - 1) * self.per_page
-        keys = list(rows.select_related(None).values_list("pk", flat=True)[begin : begin + self.per_page])
+        keys = self._first if number == 1 else self._keys((number - 1) * self.per_page)
         found = {row.pk: row for row in rows.filter(pk__in=keys).order_by()}
         return Page([found[key] for key in keys if key in found], number, self)
 
@@ -89,7 +100,7 @@ class ScopedModelAdmin(admin.ModelAdmin):
     # Django's own has two fields for a moment and one label.
     formfield_overrides = {DateTimeField: {"form_class": Moment, "widget": MOMENT}}
     form = VerbForm
-    list_per_page = 30
+    list_per_page = 25
     paginator = KeysFirst
     list_max_show_all = 200
     show_full_result_count = False
@@ -202,6 +213,11 @@ class ScopedModelAdmin(admin.ModelAdmin):
     def media(self) -> Media:
         """Return the scripts of the pages: only those that they use."""
         return Media(js=["admin/js/actions.js"])
+
+    def action_checkbox(self, obj: Any) -> SafeString:
+        """Return the box that chooses a row; the stock one, a form's template for each, took a tenth of a list."""
+        text = '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="Choose {}">'
+        return format_html(text, ACTION_CHECKBOX_NAME, obj.pk, obj)
 
     # --- Changing ------------------------------------------------------------------------------------------------
 

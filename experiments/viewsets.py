@@ -189,7 +189,8 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     @property
     def actor(self) -> str:
         """Return who is asking, as the ledger names people."""
-        return f"user:{self.request.user.username}"
+        user: Any = self.request.user
+        return str(user.actor)
 
     def once(self, act: Callable[[], tuple[int, Any]]) -> Response:
         """Create something; a repeated Idempotency-Key gets the first answer again."""

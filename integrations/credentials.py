@@ -14,7 +14,7 @@ def secret(name: str) -> str:
 
     One that is missing is Unavailable: an administrator sets it, and what waits goes on.
     """
-    variable = f"POMS_CREDENTIAL_{re.sub('[^A-Z0-9]', '_', name.upper())}"
+    variable = _variable(name)
     if value := os.environ.get(variable):
         return value
     place = os.environ.get(f"{variable}_FILE")
@@ -33,3 +33,16 @@ def authorization(name: str) -> str:
     found = secret(name)
     user, colon, password = found.partition(":")
     return _basic_auth_str(user, password) if colon else f"Bearer {found}"
+
+
+def certificate(name: str) -> str:
+    """Return the path of a client certificate with its key: what POMS_CREDENTIAL_<NAME>_FILE names."""
+    variable = f"{_variable(name)}_FILE"
+    place = os.environ.get(variable, "")
+    if not place or not Path(place).is_file():
+        raise Unavailable(f"The certificate {name} is not there: {variable} names no file.", 300)
+    return place
+
+
+def _variable(name: str) -> str:
+    return f"POMS_CREDENTIAL_{re.sub('[^A-Z0-9]', '_', name.upper())}"

@@ -73,9 +73,13 @@ class Resident:
         """Return how it ended, or None while it runs."""
         return self._child.poll()
 
-    def stop(self, seconds: float = 15.0) -> int:
+    def kill(self) -> int:
+        """End it and everything in its session at once, as a power cut would; return its exit code."""
+        return self.stop(seconds=0, politely=False)
+
+    def stop(self, seconds: float = 15.0, *, politely: bool = True) -> int:
         """End it and everything in its session: politely, then by force; return its exit code."""
-        if self._child.poll() is None:
+        if politely and self._child.poll() is None:
             self._child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(seconds)

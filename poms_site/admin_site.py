@@ -32,6 +32,8 @@ from experiments.models import Approver, Certificate, Experiment, Membership, Se
 from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
+from integrations.admin import CatalogueLinkAdmin
+from integrations.models import CatalogueLink
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
@@ -242,6 +244,7 @@ site.register(Certificate, CertificateAdmin)
 site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
 site.register(Defaults, DefaultsAdmin)
+site.register(CatalogueLink, CatalogueLinkAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

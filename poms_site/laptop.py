@@ -4,30 +4,61 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 from poms_site import embedded
 
 HOME = Path(__file__).resolve().parent.parent / ".poms"
+# What is made anew at each start; everything else is kept.
+DEMOS = ("demo", "demo_keepup")
+VERBS = (*DEMOS, "up")
 
 
 def prepare(verb: str) -> None:
-    """Set POMS_STATE and DATABASE_URL for `demo` (a fresh state each time) or `up` (kept).
+    """Set POMS_STATE and DATABASE_URL for a demo (a fresh state each time) or `up` (kept).
 
     The files of the demo before are kept beside, in `demo-before`, so that two runs can be compared.
     """
-    state = Path(os.environ.get("POMS_STATE") or HOME / ("demo" if verb == "demo" else "run"))
+    state = Path(os.environ.get("POMS_STATE") or HOME / (verb if verb in DEMOS else "run"))
     _refuse_if_running(state / "running")
-    if verb == "demo":
+    if verb in DEMOS:
         _clear(state)
     state.mkdir(parents=True, exist_ok=True)
     os.environ["POMS_STATE"] = str(state)
     os.environ.setdefault("POMS_HTTP_ALLOW", "127.0.0.1,::1")  # webhooks and service desks to try things with
-    try:
-        embedded.ensure(state / "pg", durable=verb != "demo")
-    except embedded.EmbeddedError as error:
-        sys.exit(f"The embedded PostgreSQL did not start: {error}")
+    database.data, database.durable = state / "pg", verb not in DEMOS
+    database.start()
+
+
+class Database:
+    """The embedded server of this process, or none where DATABASE_URL names another."""
+
+    def __init__(self) -> None:
+        """Know nothing yet: `prepare` says where the data are."""
+        self.data = HOME / "pg"
+        self.durable = True
+        self._server: embedded.EmbeddedServer | None = None
+
+    def start(self) -> None:
+        """See that there is a server and that DATABASE_URL names it."""
+        try:
+            self._server = embedded.ensure(self.data, durable=self.durable)
+        except embedded.EmbeddedError as error:
+            sys.exit(f"The embedded PostgreSQL did not start: {error}")
+
+    def kill(self) -> bool:
+        """End our server at once, by a kill of the process that keeps it; tell whether there was one of ours."""
+        server, self._server = self._server, None
+        if server is None:
+            return False
+        os.kill(server.keeper_pid, signal.SIGKILL)
+        server.stop()  # waits until every process of it is gone, and clears up
+        return True
+
+
+database = Database()
 
 
 def _clear(state: Path) -> None:

@@ -230,6 +230,8 @@ MAIL_FROM = env.str("POMS_MAIL_FROM", default="poms@localhost")
 NOTICE_QUIET_SECONDS = env.float("POMS_NOTICE_QUIET_SECONDS", default=5.0)
 # Hosts and networks that are not on the public internet and may be called all the same (webhooks, service desk).
 HTTP_ALLOW = [entry.strip() for entry in env.str("POMS_HTTP_ALLOW", default="").split(",") if entry.strip()]
+# Addresses of FTS that are inside our network or without TLS; an experiment's link names which of them are its own.
+FTS_SERVICES = [entry.strip() for entry in env.str("POMS_FTS_SERVICES", default="").split(",") if entry.strip()]
 
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
@@ -240,6 +242,10 @@ LOCAL_SHARED_ACCOUNT = env.bool("POMS_LOCAL_SHARED_ACCOUNT", default=False)
 # Bytes that may hang on one request.
 ATTACHMENT_QUOTA = env.int("POMS_ATTACHMENT_QUOTA", default=20_000_000)
 LOCAL_FILES = Path(env.str("POMS_LOCAL_FILES", default=str(STATE_DIR / "files")))
+# Lists of files that are datasets: one folder for each experiment, nothing outside is ever read.
+FILE_LISTS = Path(env.str("POMS_FILE_LISTS", default=str(STATE_DIR / "lists")))
+# How long the local catalogue pretends that a file needs from tape to disk.
+LOCAL_RECALL_SECONDS = env.float("POMS_LOCAL_RECALL_SECONDS", default=0.0)
 
 # --- Web ----------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

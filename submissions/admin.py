@@ -61,7 +61,7 @@ class ShareAdmin(ScopedModelAdmin):
         """Give the weight."""
         given = form.cleaned_data
         experiment = form.original.experiment if form.original else given["experiment"]
-        actor = f"user:{form.request.user.username}"
+        actor = form.request.user.actor
         return ordering.share(experiment, given["weight"], actor=actor, reason=given["reason"])
 
     def ledger_of(self, obj: Any) -> Any:

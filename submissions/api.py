@@ -20,7 +20,7 @@ from integrations.models import BatchSystem, File
 from submissions import queries
 from submissions.logic import acting, launching, recovering
 from submissions.logic.reporting import report_token
-from submissions.models import Batch, Command, Job, Output, Report, Submission, SubmissionUnit
+from submissions.models import Batch, Command, Job, Output, Report, Submission, SubmissionUnit, TapeProgress
 from submissions.states import JOB_RANK, JOB_STATES
 
 LONGEST_LOG = 256 * 1024
@@ -35,19 +35,32 @@ def command_document(row: Command) -> Document:
     }  # fmt: skip
 
 
+def tape_document(row: TapeProgress | None) -> Document | None:
+    """Return how far a batch's outputs are on their way to tape; what nobody can say now is null, never zero."""
+    if row is None:
+        return None
+    silent, fts_silent = row.tape_unknown_since, row.fts_unknown_since
+    fts = {
+        "waiting": None if fts_silent else row.waiting, "failed": None if fts_silent else row.failed,
+        "failures": row.failures, "known": row.fts_at, "not_known_since": fts_silent, "why": row.fts_why,
+    }  # fmt: skip
+    return {
+        "outputs": row.outputs, "on_tape": None if silent else row.on_tape, "known": row.tape_at,
+        "not_known_since": silent, "why": row.tape_why, "fts": fts if row.has_fts else None,
+    }  # fmt: skip
+
+
 class BatchView(ScopedViewSet):
     """Batches: the slices of a stage's input."""
 
     model = Batch
     letter = "b"
     filters = {"state": "state", "campaign": "stage__campaign_id", "stage": "stage__name"}
-    rules = {
-        "list": "view", "retrieve": "view", "history": "view", "do_relaunch": "watch", "do_recover": "operate",
-    }  # fmt: skip
+    rules = {"list": "view", "retrieve": "view", "history": "view", "do_relaunch": "watch"}
 
     def rows(self) -> Any:
         """Return batches with stage and submissions."""
-        beside = ("experiment", "stage__campaign__experiment")
+        beside = ("experiment", "stage__campaign__experiment", "tape_progress")
         return self.get_queryset().select_related(*beside).prefetch_related("submissions__experiment")
 
     def document(self, row: Batch) -> Document:
@@ -57,18 +70,12 @@ class BatchView(ScopedViewSet):
             "ref": row.ref, "campaign": row.stage.campaign.ref, "stage": row.stage.name, "number": row.number,
             "pass": row.pass_number, "state": row.state, "since": row.state_since, "reason": row.reason_key,
             "units": row.n_units, "done": row.done, "rounds": row.rounds,
+            "tape": tape_document(getattr(row, "tape_progress", None)),
             "submissions": [{"ref": s.ref, "round": s.round, "kind": s.kind, "state": s.state} for s in attempts],
         }  # fmt: skip
 
     def do_relaunch(self, request: Request, ref: str) -> Response:
         """Launch what a failed batch misses again."""
-        return self._again(ref)
-
-    def do_recover(self, request: Request, ref: str) -> Response:
-        """The same, in the operator's word."""
-        return self._again(ref)
-
-    def _again(self, ref: str) -> Response:
         recovering.relaunch(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
@@ -137,6 +144,8 @@ class SubmissionView(ScopedViewSet):
         part = request.query_params.get("part", "head")
         if part not in ("head", "tail"):
             raise Refused("The log cannot be read.", [Problem("part", f"unknown: {part}", "head or tail")])
+        if not row.launcher:  # an approval, or a transfer: no script ran
+            return Response({"text": "", "total": 0, "offset": offset})
         answer = registry.launcher(row.launcher).output(str(row.uuid), part, offset, min(length, 65_536))
         return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
 
@@ -320,7 +329,7 @@ class FileView(ScopedViewSet):
 
 
 urlpatterns = [
-    *routes("batches", BatchView, "relaunch", "recover"),
+    *routes("batches", BatchView, "relaunch"),
     *routes("submissions", SubmissionView, "kill", "hold", "release", "adopt", "give_up"),
     path(ref_path("submissions", "s", "log/"), SubmissionView.as_view({"get": "log"}), name="submissions-log"),
     *routes("jobs", JobView, "kill", "hold", "release"),

@@ -14,11 +14,18 @@ class SubmissionsConfig(AppConfig):
 
         logic = "submissions.logic"
         loops.register("plan", f"{logic}.planning.plan_some", period=5)
+        loops.register("offer", f"{logic}.offering.offer_some", period=2)
+        loops.register("recall", f"{logic}.recalling.recall_some", period=30)
+        loops.register("pass", f"{logic}.passing.pass_some", period=30)
+        loops.register("complete", f"{logic}.completing.complete_some", period=5)
+        loops.register("tape", f"{logic}.taping.tape_some", period=60)
         loops.register("launch", f"{logic}.launching.launch_some", period=1)
         loops.register("observe", f"{logic}.observing.observe_some", period=1)
         loops.register("settle", f"{logic}.settling.settle_some", period=5)
         loops.register("recover", f"{logic}.recovering.recover_some", period=5)
         loops.register("act", f"{logic}.acting.act_some", period=2)
+        loops.register("schedule", f"{logic}.scheduling.schedule_some", period=5)
+        loops.register("latency", f"{logic}.warning.warn_some", period=300)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
         loops.register("seal", "core.ledger.seal", period=60)
         loops.register("retain", "core.retention.retain", period=3600)

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 
-from campaigns import completion
+from campaigns import completion, keepup, splitting
+from campaigns.definition import APPROVAL, PASSES_ON
 from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
+from campaigns.queries import edges_into
 from core.clock import now
 from core.loops import untroubled
 from submissions import line
-from submissions.models import Batch, Boost, Hold, JobCount, StageProgress, Submission
-from submissions.states import JOB_STATES
+from submissions.models import (
+    Batch,
+    Boost,
+    Completion,
+    Hold,
+    JobCount,
+    Output,
+    Prestaging,
+    Slice,
+    StageProgress,
+    Submission,
+    TapeProgress,
+    Unit,
+)
+from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH
 
 SWEEP = timedelta(seconds=30)
 
@@ -57,19 +73,32 @@ def gates_of_edges(version: StageVersion, edges: Sequence[EdgeVersion]) -> tuple
         parent = edge.edge.upstream
         if parent.pk == version.stage_id or edge.gate == "each":
             continue
+        across = parent.campaign_id != edge.edge.campaign_id
+        name = f"{parent.campaign.name}/{parent.name}" if across else parent.name
+        if across and parent.completed_at is None and parent.campaign.state == "cancelled":
+            doomed = f"{parent.campaign.name}, whose {parent.name} feeds it, was cancelled"
         if edge.gate == "all":
             if parent.completed_at is None:
-                waiting.append(f"waits for all of {parent.name}")
+                waiting.append(f"waits for all of {name}")
             elif not parent.succeeded:
-                doomed = f"{parent.name} is incomplete"
+                doomed = f"{name} is incomplete"
             continue
         share = int(edge.gate.rstrip("%"))
-        progress = StageProgress.objects.filter(stage=parent).first()
+        progress = StageProgress.objects.filter(stage=parent, pass_number=parent.pass_number).first()
         if progress is None or not progress.closed or not completion.is_met(progress.done, progress.units, share):
-            waiting.append(f"waits for {edge.gate} of {parent.name}")
+            waiting.append(f"waits for {edge.gate} of {name}")
             if parent.completed_at is not None:
-                doomed = f"{parent.name} ended below {edge.gate}"
+                doomed = f"{name} ended below {edge.gate}"
     return waiting, doomed
+
+
+def work_going_on(stage_id: int) -> str:
+    """Return what of a stage's work has not ended, in words; an empty text if nothing is left."""
+    batches = Batch.objects.filter(stage_id=stage_id, state__in=OPEN_BATCH).count()
+    waiting = Unit.objects.filter(stage_id=stage_id, batch=None).exists()
+    if not batches:
+        return "inputs wait to be put into batches" if waiting else ""
+    return f"{batches} batch{'es have' if batches > 1 else ' has'} not ended"
 
 
 def standing_holds() -> QuerySet[Hold]:
@@ -88,7 +117,10 @@ def boosted_until(campaign: Campaign) -> datetime | None:
 
 
 def gates(campaign: Campaign) -> list[dict[str, Any]]:
-    """Return what keeps a campaign from going on now: the same gates that planner and launcher evaluate."""
+    """Return what keeps a campaign from going on now: the same gates that planner and launcher evaluate.
+
+    Each has its kind (`gate`), its text, `since` when, and the name of the `stage` that it is about, if it is of one.
+    """
     found: list[dict[str, Any]] = []
     if campaign.state in ("new", "pending_approval"):
         found.append({"gate": "approval", "text": "waits for an approver", "since": campaign.state_since})
@@ -102,23 +134,133 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
     for hold in holds.select_related("stage", "batch"):
         what = hold.stage.name if hold.stage else f"batch {hold.batch.number}" if hold.batch else hold.scope
         text = f"held ({what}) by {hold.actor.removeprefix('user:')}: {hold.reason}"
-        found.append({"gate": "hold", "text": text, "since": hold.since})
+        stage = hold.stage.name if hold.stage else None
+        found.append({"gate": "hold", "text": text, "since": hold.since, "stage": stage})
     if campaign.revision_id and campaign.state in ("approved", "running"):
         versions = StageVersion.objects.select_related("stage").filter(revision_id=campaign.revision_id)
         for version in versions.filter(stage__completed_at=None):
-            edges = EdgeVersion.objects.select_related("edge__upstream").filter(
-                revision_id=campaign.revision_id, edge__downstream_id=version.stage_id
-            )
-            waiting, doomed = gates_of_edges(version, list(edges))
-            found += [{"gate": "edge", "text": f"{version.stage.name} {text}", "since": None} for text in waiting]
+            waiting, doomed = gates_of_edges(version, edges_into(version))
+            own = _gates_of_tape(version) + _gates_of_completion(version)
+            own += [{"gate": "edge", "text": f"{version.stage.name} {text}", "since": None} for text in waiting]
             if doomed:
-                found.append({"gate": "edge", "text": f"{version.stage.name} cannot start: {doomed}", "since": None})
+                own.append({"gate": "edge", "text": f"{version.stage.name} cannot start: {doomed}", "since": None})
+            found += [gate | {"stage": version.stage.name} for gate in own]
     found += gates_of_line(campaign)
+    unoffered = Submission.objects.filter(batch__stage__campaign=campaign, state="pending", offered_at=None)
+    if number := unoffered.exclude(offered="").count():
+        text = f"{number} submission{'s wait' if number > 1 else ' waits'} for the catalogue to offer the inputs"
+        found.append({"gate": "catalogue", "text": text, "since": None})
     unsure = Submission.objects.filter(batch__stage__campaign=campaign, state="unsure")
     for submission in unsure:
         text = f"{submission.ref} needs a person: {submission.why}"
         found.append({"gate": "unsure", "text": text, "since": submission.state_since})
+    return [{"stage": None, **gate} for gate in found]
+
+
+def _gates_of_completion(version: StageVersion) -> list[dict[str, Any]]:
+    """Return what people, or what is outside, still have to say of a stage that has done what it can."""
+    stage = version.stage
+    found: list[dict[str, Any]] = []
+    if version.type in PASSES_ON:
+        rows = Batch.objects.filter(stage=stage, pass_number=stage.pass_number, state="pending")
+        if number := rows.count():
+            files = f"{number} batch{'es wait' if number > 1 else ' waits'}"
+            what = "for an approval" if version.type == APPROVAL else f"for files on their way{_to(version)}"
+            found.append({"gate": version.type, "text": f"{stage.name}: {files} {what}", "since": None})
+    for row in Completion.objects.filter(stage=stage, pass_number=stage.pass_number, ended_at=None):
+        text = f"{stage.name} has done its work and waits: {row.waits_for or version.completion}"
+        if row.asked_at:
+            text += "; it does so for long: sign it off, accept it as it is, or mend what it waits for"
+        found.append({"gate": "completion", "text": text, "since": row.since})
     return found
+
+
+def awaited(campaign: Campaign, *, by_person: bool = False) -> list[tuple[str, str]]:
+    """Return the stages that wait for their completion, for an approval, or have failed by their criteria, with why.
+
+    `by_person`: only those of which somebody is asked for a verdict.
+    """
+    found = []
+    for version in StageVersion.objects.select_related("stage").filter(revision=campaign.revision):
+        stage, asks = version.stage, "signoff" in version.completion
+        own = {"stage": stage, "pass_number": stage.pass_number}
+        if version.type == APPROVAL:
+            waiting = Batch.objects.filter(**own, state="pending").count()
+            if waiting:
+                found.append((stage.name, f"waits for an approval of {waiting} batch{'es' * (waiting > 1)}"))
+            elif by_person and Batch.objects.filter(**own, state="failed").exists():
+                found.append((stage.name, "was refused"))
+        elif row := Completion.objects.filter(**own).first():
+            if row.ended_at is None and (asks or not by_person):
+                found.append((stage.name, row.waits_for or f"waits: {version.completion}"))
+            elif not by_person and stage.succeeded is False:
+                found.append((stage.name, "has failed by its criteria"))
+    return found
+
+
+def _to(version: StageVersion) -> str:
+    return f" to {version.destination}" if version.destination else ""
+
+
+def ahead_of_launch(version: StageVersion) -> QuerySet[Slice]:
+    """Return the slices of a stage's frozen input whose files a launch will need, in no order.
+
+    A slice of a stage that waits for the disk has no batch before its files are there; of another one it may have.
+    """
+    stage = version.stage
+    rows = Slice.objects.filter(snapshot__stage=stage, snapshot__pass_number=stage.pass_number)
+    if splitting.parse(version.split).what.staged:
+        return rows.filter(taken_at=None)
+    return rows.filter(Q(taken_at=None) | Q(batch__state="pending"))
+
+
+def _gates_of_tape(version: StageVersion) -> list[dict[str, Any]]:
+    if not splitting.parse(version.split).what.staged:
+        return []
+    sums = ahead_of_launch(version).aggregate(
+        slices=Count("pk"), whole=Count("on_disk_at"), files=Sum("units"), there=Sum("on_disk")
+    )
+    if sums["whole"] == sums["slices"]:
+        return []
+    text = f"{version.stage.name}: {sums['there']} of {sums['files']} files are on disk, "
+    text += f"{sums['whole']} of the {sums['slices']} slices that wait are whole{_next_recall(version)}"
+    return [{"gate": "tape", "text": text, "since": None}]
+
+
+def _next_recall(version: StageVersion) -> str:
+    """Return when more is asked for from tape, in the zone of the stage, if that goes by the clock."""
+    row = Prestaging.objects.filter(stage_id=version.stage_id).first() if recalls_by_clock(version) else None
+    if row is None or row.next_at is None:
+        return ""
+    at = row.next_at.astimezone(keepup.zone(version.schedule_zone))
+    many = f"next {version.recall_window} slices are" if version.recall_window > 1 else "next slice is"
+    return f"; the {many} asked for from tape at {at:%Y-%m-%d %H:%M} ({version.schedule_zone})"
+
+
+def recalls_by_clock(version: StageVersion) -> bool:
+    """Tell whether a stage asks for its files on tape only at certain times; a test run waits for none."""
+    return bool(version.recall_times) and not version.revision.campaign.test
+
+
+def at_fts(stage_id: int, pass_number: int) -> str:
+    """Return what the FTS says of a stage's outputs that are not on tape yet, in words; empty if it says nothing."""
+    rows = TapeProgress.objects.filter(
+        batch__stage_id=stage_id, batch__pass_number=pass_number, has_fts=True, look_at__isnull=False
+    )
+    told, reasons = [], Counter[str]()
+    sums = rows.aggregate(failed=Sum("failed"), waiting=Sum("waiting"))
+    for failures in rows.exclude(failures=[]).values_list("failures", flat=True):
+        reasons.update(entry["message"] for entry in failures)
+    if sums["failed"] and reasons:
+        more = len(reasons) - 1
+        others = f", and {more} other reason{'s' * (more > 1)}" if more else ""
+        told.append(f"{sums['failed']} failed at the FTS: {reasons.most_common(1)[0][0]}{others}")
+    if sums["waiting"]:
+        told.append(f"{sums['waiting']} wait{'s' * (sums['waiting'] == 1)} at the FTS")
+    silent = rows.exclude(fts_why="").annotate(unknown=Coalesce("fts_at", "since")).order_by("unknown").first()
+    if silent is not None:
+        told.append(f"what the FTS does is not known since {silent.unknown:%Y-%m-%d %H:%M} UTC: {silent.fts_why}")
+    return "; ".join(told)
 
 
 def gates_of_line(campaign: Campaign) -> list[dict[str, Any]]:
@@ -166,24 +308,38 @@ def job_counts_by_stage(stage_ids: Iterable[int]) -> dict[int, dict[str, int]]:
 
 
 def progress_of(stages: Iterable[Stage]) -> dict[int, dict[str, int]]:
-    """Return for each stage: units, done, events_done, and those that failed for good, run or wait."""
-    ids = [stage.pk for stage in stages]
-    found = {pk: {"units": 0, "done": 0, "events_done": 0, "failed": 0, "running": 0, "waiting": 0} for pk in ids}
-    for row in StageProgress.objects.filter(stage_id__in=ids):
-        found[row.stage_id] |= {"units": row.units, "done": row.done, "events_done": row.events_done}
+    """Return for each stage's present pass: units, done, events_done, and those that failed for good, run or wait.
+
+    Recovering are the missing inputs of open batches that are launched again, by a recovery or a relaunch; they are
+    among neither those that run nor those that wait. No batch of a stage that has ended is open, so of what was taken
+    the rest has failed: its counters say all, and only the batches of stages that go on are looked at.
+    """
+    ended = {stage.pk: stage.completed_at is not None for stage in stages}
+    names = ("units", "done", "events_done", "failed", "running", "recovering", "waiting")
+    found = {pk: dict.fromkeys(names, 0) for pk in ended}
+    counters = StageProgress.objects.filter(stage_id__in=list(ended), pass_number=F("stage__pass_number"))
+    for pk, units, taken, done, events in counters.values_list("stage_id", "units", "taken", "done", "events_done"):
+        failed = taken - done if ended[pk] else 0
+        found[pk] |= {"units": units, "done": done, "events_done": events, "failed": failed}
+    # A plain value, and no EXISTS: PostgreSQL might answer that one by reading every submission there is.
+    again = Submission.objects.filter(batch=OuterRef("pk"), kind__in=AGAIN).values("kind")[:1]
     open_units = (
-        Batch.objects.filter(stage_id__in=ids)
-        .values("stage_id", "state")
+        Batch.objects.filter(stage_id__in=[pk for pk, has_ended in ended.items() if not has_ended])
+        .filter(pass_number=F("stage__pass_number"))
+        .annotate(again=Case(When(state__in=OPEN_BATCH, then=Subquery(again))))
+        .values("stage_id", "state", "again")
         .annotate(inputs=Sum("n_units"), results=Sum("done"))
     )
     for sums in open_units:
         missing = sums["inputs"] - sums["results"]
         if sums["state"] in ("failed", "cancelled", "completed"):
             found[sums["stage_id"]]["failed"] += missing
+        elif sums["again"]:
+            found[sums["stage_id"]]["recovering"] += missing
         elif sums["state"] in ("submitted", "project_running", "jobs_completed"):
             found[sums["stage_id"]]["running"] += missing
     for entry in found.values():
-        entry["waiting"] = entry["units"] - entry["done"] - entry["failed"] - entry["running"]
+        entry["waiting"] = entry["units"] - sum(entry[name] for name in ("done", "failed", "running", "recovering"))
     return found
 
 
@@ -194,6 +350,25 @@ def batch_counts(stage_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     for row in rows:
         found[row["stage_id"]][row["state"]] = row["n"]
     return found
+
+
+def made_as(experiment_id: int, name: str) -> Output | None:
+    """Return the accepted output of this name, with what made it, or None if no campaign has."""
+    rows = Output.objects.filter(experiment_id=experiment_id, name=name)
+    return rows.select_related("result__submission__experiment", "stage__campaign__experiment").first()
+
+
+def uses_of(experiment_id: int, name: str) -> QuerySet[Unit]:
+    """Return where a file is an input: its unit in each stage and pass, with batch, result and the outputs of that."""
+    beside = ("stage__campaign__experiment", "batch__experiment", "acceptance__result__submission__experiment")
+    rows = Unit.objects.filter(experiment_id=experiment_id, key=f"file:{name}").select_related(*beside)
+    return rows.prefetch_related("acceptance__result__outputs").order_by("pk")
+
+
+def slices_with(experiment_id: int, name: str) -> QuerySet[Slice]:
+    """Return the slices of frozen datasets in which a file waits for a batch."""
+    rows = Slice.objects.filter(snapshot__stage__campaign__experiment_id=experiment_id, taken_at=None)
+    return rows.filter(inputs__contains=f"file:{name}\t").select_related("snapshot__stage__campaign__experiment")
 
 
 def seconds_since(then: datetime) -> float:

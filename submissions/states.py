@@ -12,10 +12,14 @@ BATCH = table(
     ("submitted project_running", "jobs_completed", "end_jobs"),
     ("jobs_completed", "completed", "complete"),
     ("jobs_completed pending", "failed", "fail"),
+    ("pending", "completed", "pass_on"),
     ("jobs_completed", "pending", "recover"),
     ("failed", "pending", "relaunch", "watch"),
+    ("completed", "pending", "reopen", "operate"),
     ("pending submitted project_running jobs_completed failed", "cancelled", "cancel", "operate"),
 )
+
+OPEN_BATCH = ("pending", "submitted", "project_running", "jobs_completed")
 
 SUBMISSION = table(
     "submission",
@@ -34,6 +38,7 @@ SUBMISSION = table(
 )
 # Those whose jobs are in the batch system or on the way; of unsure ones nobody knows.
 IN_BATCH_SYSTEM = ("launching", "submitted", "running")
+AGAIN = ("recovery", "relaunch")  # kinds of submissions that do again what an earlier one of their batch missed
 UNFINISHED = ("pending", "launching", "unsure", "submitted", "running", "jobs_completed")
 
 JOB = table(

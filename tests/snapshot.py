@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -44,7 +45,7 @@ def begin_with(name: str, make: Callable[[], T]) -> T:
         # As they were written out: no trigger makes anything of them a second time.
         cursor.execute("SET LOCAL session_replication_role = replica")
         for table, text in kept.rows.items():
-            cursor.copy_expert(f'COPY "{table}" FROM STDIN', io.StringIO(text))
+            cursor.copy_expert(f'COPY "{table}" ({_columns(table)}) FROM STDIN', io.StringIO(text))
         cursor.execute("SET LOCAL session_replication_role = origin")
     found: T = copy.deepcopy(kept.made)
     return found
@@ -55,12 +56,24 @@ def _tables() -> list[str]:
     return sorted(names & set(connection.introspection.table_names()) | {"core_transition"})
 
 
+@cache
+def _columns(table: str) -> str:
+    """Return the columns that can be written: what the database works out for itself cannot."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+            [table],
+        )
+        return str(cursor.fetchone()[0])
+
+
 def _written() -> dict[str, str]:
     found = {}
     with connection.cursor() as cursor:
         for table in _tables():
             sink = io.StringIO()
-            cursor.copy_expert(f'COPY (SELECT * FROM "{table}") TO STDOUT', sink)
+            cursor.copy_expert(f'COPY (SELECT {_columns(table)} FROM "{table}") TO STDOUT', sink)
             found[table] = sink.getvalue()
     return found
 

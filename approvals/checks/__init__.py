@@ -9,6 +9,7 @@ from __future__ import annotations
 from approvals.checks.base import FAIL, NOT_CHECKED, PASS, WARN, Answer, Check, Facts, Line, Same, Slots, verdict
 from approvals.checks.code import Configuration, Production, Release
 from approvals.checks.definition import Agreement, Begun, References, Scripts, Whole
+from approvals.checks.fife import FifeLaunch
 from approvals.checks.inputs import Datasets, Duplicates, OutputNames, Tape
 from approvals.checks.people import Approvers, Entitled, OwnFields
 from approvals.checks.resources import Expense, Fits
@@ -19,7 +20,7 @@ __all__ = [
 
 CHECKS: tuple[Check, ...] = (
     Whole(), References(), Agreement(), Begun(), Datasets(), Tape(), Production(), Release(), Configuration(),
-    Scripts(), OutputNames(), Duplicates(), Fits(), Expense(), Approvers(), Entitled(), OwnFields(),
+    FifeLaunch(), Scripts(), OutputNames(), Duplicates(), Fits(), Expense(), Approvers(), Entitled(), OwnFields(),
 )  # fmt: skip
 
 

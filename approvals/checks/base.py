@@ -8,6 +8,7 @@ from typing import Protocol
 
 from approvals.estimate import Cost
 from campaigns.definition import Definition
+from campaigns.fife_launch import Configuration
 from core.errors import Problem
 
 PASS, WARN, FAIL, NOT_CHECKED = "pass", "warn", "fail", "not_checked"
@@ -72,6 +73,8 @@ class Facts:
     tag: Answer | None = None
     configuration: str = ""
     configured: Answer | None = None
+    fife: Configuration | None = None  # the configuration, where fife_launch is what reads it
+    unread_fife: str = ""  # why it is not here
     own_job_types: Sequence[str] = ()
     scripts: Mapping[str, Answer] = field(default_factory=dict)
     # Work and its place

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 
-from approvals.logic import filing
+from approvals.logic import filing, templating
 from approvals.models import Origin, Request, Template
 from campaigns.models import Campaign
-from core.errors import Problem, Refused
+from experiments.models import Experiment
 
 
 def fields_of(source: Request | Campaign | Template) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def fields_of(source: Request | Campaign | Template) -> dict[str, Any]:
         asked = Request.objects.filter(campaign=source).order_by("-pk").first()
         begun = fields_of(asked) if asked else {"title": source.name, "priority": source.rank}
         return {**begun, **({"definition": revision.source} if revision else {})}
-    given = {"definition": source.definition, "production_stage": source.production_stage}
+    given: dict[str, Any] = {"definition": source.definition, "production_stage": source.production_stage}
     return given | {name: getattr(source, name) for name in ("hours_per_file", "memory_mb") if getattr(source, name)}
 
 
@@ -34,9 +35,10 @@ def clone(source: Request, *, by: Any, **changes: Any) -> Request:
     return made
 
 
-def from_template(template: Template, *, by: Any, **values: Any) -> Request:
-    """Make a draft from a template of the experiment."""
-    if not template.active:
-        raise Refused("Nothing was made.", [Problem("template", f"{template} is no longer used", "choose another")])
-    given = {**fields_of(template), **values}
-    return filing.draft(template.experiment, requester=by, reason=f"from the template {template.name}", **given)
+def from_template(
+    template: Template, experiment: Experiment, *, by: Any, parameters: Mapping[str, str], **values: Any
+) -> Request:
+    """Make a draft from a template of the experiment, or of the common library."""
+    text = templating.text_of(template, experiment, parameters)
+    given = {**fields_of(template), "definition": text, **values}
+    return filing.draft(experiment, requester=by, reason=f"from the template {template.name}", **given)

@@ -45,7 +45,7 @@ def confirm(
         if fresh:
             what = "; ".join(line or REPORT for line in fresh)
             text = f"confirmed: {what}{reason and f' ({reason})'}"
-            steps.note(row, "confirm", actor=steps.actor(by), reason=text)
+            steps.note(row, "confirm", actor=by.actor, reason=text)
     policy = policy_of(row.experiment_id)
     if fresh and policy.test_size and not row.test_runs.filter(digest=row.revision.digest).exists():
         trying.test(row, by=by, size=policy.test_size)
@@ -71,5 +71,5 @@ def untick(request: Request, *, by: Any, ticked: Sequence[str], reason: str, dig
             raise Refused("Nothing was changed.", [Problem("ticked", text, hint)])
         standing.filter(requirement__in=chosen).delete()
         text = f"took back: {'; '.join(line or REPORT for line in chosen)} ({reason})"
-        steps.note(row, "untick", actor=steps.actor(by), reason=text)
+        steps.note(row, "untick", actor=by.actor, reason=text)
     return [line or REPORT for line in chosen]

@@ -21,7 +21,7 @@ def approve(request: Request, *, by: Any, reason: str, digest: str = "") -> Requ
     """
     with transaction.atomic():
         request, revision = locked(request, by, digest, "approve")
-        taking_effect.approve(request, revision, actor=f"user:{by.username}", reason=reason)
+        taking_effect.approve(request, revision, actor=by.actor, reason=reason)
         note(request, revision, by, "approve", reason)
     return request
 
@@ -31,7 +31,7 @@ def send_back(request: Request, *, by: Any, reason: str, digest: str = "") -> Re
     needs_reason("return", reason)
     with transaction.atomic():
         request, revision = locked(request, by, digest, "return")
-        actor = f"user:{by.username}"
+        actor = by.actor
         transitions.move(request, "returned", expect="pending_approval", actor=actor, reason=reason)
         campaign = Campaign.objects.get(pk=revision.campaign_id)
         if campaign.state == "pending_approval":
@@ -46,7 +46,7 @@ def reject(request: Request, *, by: Any, reason: str, digest: str = "") -> Reque
     needs_reason("reject", reason)
     with transaction.atomic():
         request, revision = locked(request, by, digest, "reject")
-        actor = f"user:{by.username}"
+        actor = by.actor
         if taking_effect.was_approved(request):
             taking_effect.keep_approved(request, actor=actor, reason=reason, verb="reject")
         else:

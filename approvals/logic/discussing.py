@@ -107,4 +107,4 @@ def unwatch(request: Request, *, by: Any) -> None:
 
 def _note(request: Request, verb: str, by: Any, reason: str) -> None:
     request.refresh_from_db(fields=["state"])
-    steps.note(request, verb, actor=steps.actor(by), reason=reason)
+    steps.note(request, verb, actor=by.actor, reason=reason)

@@ -41,7 +41,7 @@ def draft(experiment: Experiment, *, requester: Any, reason: str = "a new reques
     with transaction.atomic():
         request.save()
         Watcher.objects.create(request=request, user=requester)
-        transitions.created(request, actor=steps.actor(requester), reason=reason)
+        transitions.created(request, actor=requester.actor, reason=reason)
     return request
 
 
@@ -66,7 +66,7 @@ def edit(request: Request, *, by: Any, **values: Any) -> Request:
         request.save()
         if before:
             text = differences.told(f"changed {', '.join(before)}", before, {name: values[name] for name in before})
-            steps.note(request, "edit", actor=steps.actor(by), reason=text)
+            steps.note(request, "edit", actor=by.actor, reason=text)
     return request
 
 
@@ -108,14 +108,12 @@ def amend(request: Request, *, by: Any, **values: Any) -> Request:
         reason = differences.told("changed definition", {"definition": old}, {"definition": text})
         also = {"definition": text, "revision": revision, "filed_at": now()}
         if request.state == "approved":
-            transitions.move(
-                request, "pending_approval", expect="approved", actor=steps.actor(by), reason=reason, **also
-            )
+            transitions.move(request, "pending_approval", expect="approved", actor=by.actor, reason=reason, **also)
         else:
             Request.objects.filter(pk=request.pk).update(**also)
             for name, value in also.items():
                 setattr(request, name, value)
-            steps.note(request, "amend", actor=steps.actor(by), reason=reason)
+            steps.note(request, "amend", actor=by.actor, reason=reason)
         _keep(request, lines)
     return request
 
@@ -147,21 +145,25 @@ def file(request: Request, *, by: Any, reason: str = "") -> Request:
         steps.own(request, by)
         if request.definition != read:
             raise Conflict("The request was changed while its checks ran; look again. It was not filed.")
-        put_on_desk(request, author=by, actor=steps.actor(by), reason=reason or "filed for approval", text=found.text)
+        put_on_desk(request, author=by, actor=by.actor, reason=reason or "filed for approval", text=found.text)
         _approve_by_rule(request, lines)
     return request
 
 
 def put_on_desk(request: Request, *, author: Any, actor: str, reason: str, text: str) -> Request:
     """Let a request, which is locked or new, propose the text that runs as a revision and wait for its decision."""
-    name = text_form.parse(text).definition.name
+    found = text_form.parse(text).definition
+    name = found.name
+    # A schedule goes on until somebody ends it: so it is extended by the week, like anything that keeps up (J7).
+    by_schedule = not request.keep_up and any(stage.schedule for stage in found.stages)
     campaign = request.campaign or drafting.draft_of(request.experiment, name, by=author) or editing.create(
         request.experiment, name=name, owner=request.requester, reason=f"from request {request.ref}",
     )  # fmt: skip
     revision = editing.propose(campaign, text, author=author, note=f"request {request.ref}")
     transitions.move(
-        request, "pending_approval", expect=EDITABLE, actor=actor, reason=reason, campaign=campaign, revision=revision,
-        filed_at=now(),
+        request, "pending_approval", expect=EDITABLE, actor=actor, campaign=campaign, revision=revision,
+        filed_at=now(), keep_up=request.keep_up or by_schedule,
+        reason=f"{reason}; it keeps up from now on, for a stage has a schedule" if by_schedule else reason,
     )  # fmt: skip
     if campaign.state == "new":
         why = f"request {request.ref} is filed"
@@ -177,13 +179,11 @@ def withdraw(request: Request, *, by: Any, reason: str) -> Request:
         request = steps.locked(request)
         steps.own(request, by)
         if request.state in ("pending_approval", "returned") and taking_effect.was_approved(request):
-            return taking_effect.keep_approved(request, actor=steps.actor(by), reason=reason, verb="withdraw")
+            return taking_effect.keep_approved(request, actor=by.actor, reason=reason, verb="withdraw")
         transitions.move(
-            request, "withdrawn", expect=("draft", "returned", "pending_approval"), actor=steps.actor(by), reason=reason
+            request, "withdrawn", expect=("draft", "returned", "pending_approval"), actor=by.actor, reason=reason
         )
-        taking_effect.cancel_campaign(
-            request, actor=steps.actor(by), reason=f"request {request.ref} was withdrawn: {reason}"
-        )
+        taking_effect.cancel_campaign(request, actor=by.actor, reason=f"request {request.ref} was withdrawn: {reason}")
     return request
 
 

@@ -19,10 +19,11 @@ from campaigns.definition.comparing import Change, compare
 from campaigns.logic import editing
 from campaigns.models import Campaign
 from campaigns.queries import newest
+from campaigns.splitting import Input
 from core.errors import Problem
 from experiments.models import Experiment
-from integrations import registry
 from integrations.errors import OutsideError
+from submissions.logic import freezing
 
 MOST_WEIGHED = 1_000_000
 SHOWN = 3
@@ -96,13 +97,11 @@ def _definition_of(campaign: Campaign, by: Any) -> Definition:
 def _plan(experiment: Experiment, whole: Definition, stage: StageText, cost: StageCost, by: Any) -> StagePlan:
     kind = next(entry for entry in whole.job_types if entry.name == stage.job_type)
     setup = next(entry for entry in whole.login_setups if entry.name == stage.login_setup)
-    words = {**known_words(whole, stage), "experiment": experiment.name, "group": experiment.name,
-             "experimenter": by.username}  # fmt: skip
+    words = known_words(whole, stage, experiment=experiment.name, experimenter=by.username)
     argv = command.argv(kind.launch_script, command.overlay(kind.parameters, stage.params), words)
-    environment = {
-        "POMS4_CAMPAIGN_NAME": whole.name, "POMS4_CAMPAIGN_STAGE_NAME": stage.name,
-        "POMS4_CAMPAIGN_STAGE_TYPE": stage.type, "POMS_EXPERIMENT": experiment.name,
-    }  # fmt: skip
+    environment = command.environment_of(
+        experiment=experiment.name, campaign=whole.name, stage=stage.name, stage_type=stage.type
+    )
     where = f"{setup.account}@{setup.host}" if setup.account else setup.host
     return StagePlan(
         stage.name, cost.inputs, _slices(experiment, stage, cost.inputs), shlex.join(argv), environment,
@@ -110,28 +109,32 @@ def _plan(experiment: Experiment, whole: Definition, stage: StageText, cost: Sta
     )  # fmt: skip
 
 
-def _slices(experiment: Experiment, stage: StageText, inputs: int | None) -> Slices:
+def _slices(experiment: Experiment, stage: StageText, number: int | None) -> Slices:
     """Cut the input as the planner will; of what other stages still have to make only the number is known."""
     split = splitting.parse(stage.split)
-    if inputs is None:
+    if number is None:
         return Slices(why="how many inputs it gets is not known")
-    if inputs > MOST_WEIGHED:
-        return Slices(why=f"it has {inputs} inputs; so many are cut only when it runs")
+    if number > MOST_WEIGHED:
+        return Slices(why=f"it has {number} inputs; so many are cut only when it runs")
     if stage.type == "generator":
         step = stage.events_per_job or stage.events
-        weights = [min(step, stage.events - first) for first in range(0, stage.events, step)]
-        sizes = split.cut(weights if split.weighs == "events" else [1] * len(weights), closed=True)
-        return _told(sizes, "ranges of events")
-    if split.weighs == "file":
-        return _told(split.cut([1] * inputs, closed=True), "files")
+        ranges = [min(step, stage.events - first) for first in range(0, stage.events, step)]
+        return _told(split, [Input(rank, events=events) for rank, events in enumerate(ranges)], "ranges of events")
+    if split.what.holds == "values":
+        return _told(split, [Input(rank) for rank in range(number)], "combinations")
+    if not split.wants and split.what.groups in ("", "rank"):
+        return _told(split, [Input(rank) for rank in range(number)], "files")
     if stage.dataset in ("", "from_parent"):
-        return Slices(why="it is cut by events, and its inputs are not there yet")
+        return Slices(why=f"it is cut by {stage.split}, and its inputs are not there yet")
     try:
-        seen = list(registry.catalogue(experiment).files(stage.dataset))[: stage.most_files or None]
+        _, inputs = freezing.see(experiment, stage.catalogue, stage.dataset, split, stage.most_files)
     except OutsideError as error:
         return Slices(why=str(error))
-    return _told(split.cut([file.events or 0 for file in seen], closed=True), "files")
+    return _told(split, inputs, "files")
 
 
-def _told(sizes: Sequence[int], unit: str) -> Slices:
-    return Slices(len(sizes), tuple(sizes[:SHOWN]), sizes[-1] if sizes else 0, unit)
+def _told(split: splitting.Split, inputs: Sequence[Input], unit: str) -> Slices:
+    found = splitting.cut(split, inputs)
+    sizes = [len(part.members) for part in found.slices]
+    left_out = [f"{times} left out: {why}" for why, times in sorted(found.left_out.items())]
+    return Slices(len(sizes), tuple(sizes[:SHOWN]), sizes[-1] if sizes else 0, unit, why="; ".join(left_out))

@@ -9,11 +9,12 @@ from approvals import overlaps
 from approvals.checks import Answer, Facts, Same, Slots
 from approvals.checks.definition import programs
 from approvals.composing import list_name, listed
-from approvals.estimate import Cost, Measured, datasets_of, estimate, in_order
+from approvals.estimate import Cost, Measured, datasets_of, estimate, in_order, named
+from approvals.logic.fetching import fetch
 from approvals.logic.reading import Reading, attempt
 from approvals.models import Package, Request, TestRun
 from approvals.queries import policy_of
-from campaigns import command
+from campaigns import command, fife_launch
 from campaigns import definition as text_form
 from campaigns.definition import Definition, StageText
 from campaigns.work import work_of
@@ -169,10 +170,10 @@ def _same(
         work = works.get(stage.name, "")
         if stage.type == "generator":
             found += overlaps.of_events(experiment.pk, own, stage.name, work, stage.events)
-        elif datasets.get(stage.dataset):
-            mine = _names_of(request, stage.dataset, names)
-            if len(mine) > MOST_COMPARED:
+        elif any(datasets.get(name) for name in named(stage)):
+            if sum(datasets.get(name) or 0 for name in named(stage)) > MOST_COMPARED:
                 return found, f"{stage.dataset} has more than {MOST_COMPARED} files"
+            mine = [name for dataset in named(stage) for name in _names_of(request, dataset, names)]
             found += overlaps.of_files(experiment.pk, own, stage.name, work, mine)
             found += _waiting(request, stage, work, set(mine))
     return found, ""
@@ -205,6 +206,8 @@ def _outside(request: Request, definition: Definition, packages: Mapping[str, st
         found["tag"] = _asked(lambda: git.has_tag(url, tag))
         if request.configuration and found["tag"].yes:
             found["configured"] = _asked(lambda: git.has_file(url, tag, request.configuration))
+            if found["configured"].yes and any(fife_launch.launches(k.launch_script) for k in definition.job_types):
+                found["fife"], found["unread_fife"] = fetch(url, tag, request.configuration)
     wanted = list(dict.fromkeys([*programs(definition), *listed(request.scripts)]))
     scripts: dict[str, Answer] = {}
     for setup in definition.login_setups if wanted else ():
@@ -260,4 +263,4 @@ def _begun(request: Request) -> list[str]:
     if request.campaign is None or request.campaign.state not in ("approved", "running"):
         return []
     frozen = Snapshot.objects.filter(stage__campaign=request.campaign, stage__edges_up=None)
-    return sorted(frozen.values_list("stage__name", flat=True))
+    return sorted(set(frozen.values_list("stage__name", flat=True)))

@@ -128,12 +128,10 @@ def merge(
         joined = _file(ready, "merge", [row for row, _ in rows], by, reason)
         for row, revision in rows:
             transitions.move(
-                row, "superseded", expect="pending_approval", actor=f"user:{by.username}", verb="merge",
+                row, "superseded", expect="pending_approval", actor=by.actor, verb="merge",
                 reason=f"joined in {joined.ref}: {reason}",
             )  # fmt: skip
-            taking_effect.cancel_campaign(
-                row, actor=f"user:{by.username}", reason=f"{row.ref} is joined in {joined.ref}"
-            )
+            taking_effect.cancel_campaign(row, actor=by.actor, reason=f"{row.ref} is joined in {joined.ref}")
             deciding.note(row, revision, by, "merge", f"{reason} ({joined.ref})")
     filing.check(joined)
     return joined
@@ -162,10 +160,8 @@ def split(request: Request, first: int, *, by: Any, reason: str, digest: str = "
             raise Conflict(f"{row.ref} amends a campaign that runs; it cannot be split. Nothing was changed.")
         made = [_file(part, "split", [row], by, reason) for part in parts]
         text = f"split into {made[0].ref} and {made[1].ref}: {reason}"
-        transitions.move(
-            row, "superseded", expect="pending_approval", actor=f"user:{by.username}", reason=text, verb="split"
-        )
-        taking_effect.cancel_campaign(row, actor=f"user:{by.username}", reason=f"{row.ref} is {text}")
+        transitions.move(row, "superseded", expect="pending_approval", actor=by.actor, reason=text, verb="split")
+        taking_effect.cancel_campaign(row, actor=by.actor, reason=f"{row.ref} is {text}")
         deciding.note(row, revision, by, "split", text)
     for part in made:
         filing.check(part)
@@ -242,7 +238,7 @@ def _ready(like: Request, values: dict[str, Any]) -> Part:
 
 def _file(ready: Part, how: str, sources: Sequence[Request], by: Any, reason: str) -> Request:
     """Keep a request and let it wait for its decision, in the caller's transaction."""
-    actor, made = f"user:{by.username}", ready.request
+    actor, made = by.actor, ready.request
     refs = " and ".join(row.ref for row in sources)
     made.save()
     transitions.created(made, actor=actor, reason=f"{how} of {refs}: {reason}")

@@ -32,9 +32,9 @@ def prioritise(request: Request, priority: int, *, by: Any, reason: str) -> Requ
         Request.objects.filter(pk=row.pk).update(priority=priority)
         row.priority = priority
         text = f"priority {before} → {priority}: {reason}"
-        steps.note(row, "prioritise", actor=steps.actor(by), reason=text)
+        steps.note(row, "prioritise", actor=by.actor, reason=text)
         if row.campaign is not None and row.campaign.revision_id is not None:
-            ordering.prioritise(row.campaign, priority, actor=steps.actor(by), reason=f"{row.ref}: {reason}")
+            ordering.prioritise(row.campaign, priority, actor=by.actor, reason=f"{row.ref}: {reason}")
     return row
 
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
 
 from approvals.logic import steps, taking_effect
 from approvals.models import Request
+from campaigns.models import Schedule
 from core.clock import now
 from core.errors import Conflict, NotAllowed, Refused
 from core.loops import careful
@@ -44,16 +46,18 @@ def extend(request: Request, *, by: Any, reason: str = "", weeks: int = 1) -> Re
             )
         Request.objects.filter(pk=row.pk).update(valid_until=until)
         row.valid_until = until
+        Schedule.objects.filter(stage__campaign=row.campaign).update(valid_until=until)
         text = f"valid until {until:%Y-%m-%d %H:%M} UTC{reason and f': {reason}'}"
-        steps.note(row, "extend", actor=steps.actor(by), reason=text)
+        steps.note(row, "extend", actor=by.actor, reason=text)
         for hold in standing_holds().filter(scope="campaign", campaign=row.campaign, actor=ACTOR):
-            holding.release(hold, actor=steps.actor(by), reason=text)
+            holding.release(hold, actor=by.actor, reason=text)
     return row
 
 
 def renew_some() -> int:
     """Remind of keep-up requests that end soon, and hold those that have ended; return how many."""
     at = now()
+    _tell_schedules()
     rows = Request.objects.filter(keep_up=True, state="approved", valid_until__lt=at + REMINDED)
     rows = rows.filter(campaign__state__in=("approved", "running")).select_related("experiment", "campaign__experiment")
     did = 0
@@ -61,6 +65,14 @@ def renew_some() -> int:
         with careful("renew", "request", request.pk):
             did += _lapse(request) if request.valid_until and request.valid_until <= at else _remind(request)
     return did
+
+
+def _tell_schedules() -> None:
+    """Write downward until when keep-up is renewed: a schedule is made later than its request is approved."""
+    valid = Request.objects.filter(campaign=OuterRef("stage__campaign"), keep_up=True).values("valid_until")[:1]
+    rows = Schedule.objects.filter(ended_at=None).annotate(renewed=Subquery(valid))
+    for pk, until in rows.exclude(valid_until=F("renewed")).exclude(renewed=None).values_list("pk", "renewed"):
+        Schedule.objects.filter(pk=pk).update(valid_until=until)
 
 
 def _lapse(request: Request) -> int:

@@ -40,8 +40,3 @@ def own(request: Request, by: Any) -> None:
 def word(request: Request) -> str:
     """Return the request's state as people read it."""
     return request.state.replace("_", " ")
-
-
-def actor(user: Any) -> str:
-    """Return a person as the ledger names them."""
-    return f"user:{user.username}"

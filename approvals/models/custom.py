@@ -56,15 +56,21 @@ class Template(Kept):
     """A definition to begin a request with, and a word on what it is for."""
 
     KIND = "template"
-    EDITABLE = ("title", "about", "production_stage", "definition", "hours_per_file", "memory_mb", "active")
+    EDITABLE = (
+        "title", "about", "production_stage", "parameters", "definition", "hours_per_file", "memory_mb", "active",
+    )  # fmt: skip
 
     name = models.SlugField(max_length=60)
     title = models.CharField(max_length=200)
     about = models.TextField(blank=True, help_text="What it is for.")
     production_stage = models.CharField(max_length=40, blank=True)
-    definition = models.TextField()
+    parameters = models.TextField(
+        blank=True, help_text="What is to be filled in, one a line: name = default | what it is."
+    )
+    definition = models.TextField(help_text="With {{name}} where a parameter belongs.")
     hours_per_file = models.FloatField(null=True, blank=True)
     memory_mb = models.PositiveIntegerField(null=True, blank=True)
+    common = models.BooleanField(default=False, help_text="Every experiment may begin with it.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="approvals_template_name_uq")]

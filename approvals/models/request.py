@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Q, Value
+from django.db.models.functions import Concat, Lower, Now
 
 from approvals import states
 from campaigns.models import Campaign, Revision
@@ -47,6 +47,11 @@ class Request(Scoped):
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
     filed_at = models.DateTimeField(null=True)
+    sought = models.GeneratedField(
+        # By which requests are found: one column in small letters, for `upper` of several took most of a search.
+        expression=Lower(Concat("title", Value(" "), "dataset", Value(" "), "release")),
+        output_field=models.TextField(), db_persist=True,
+    )  # fmt: skip
 
     class Meta:
         indexes = [

@@ -1,7 +1,8 @@
 """The definition of a campaign and its text: the .ini of POMS plus keys of ours (design 10). Pure.
 
 Our own keys: events, seed, events_per_job, files_per_job, most_files, memory_mb, memory_factor, wall_s,
-recovery_rounds in stages; gate_<i> in dependencies; launcher and batch in login set-ups.
+recovery_rounds, recall_times, recall_window, schedule and what goes with it (values.KEEP_UP) in stages; gate_<i> in
+dependencies; launcher and batch in login set-ups.
 """
 
 from campaigns.command import Pair
@@ -17,9 +18,10 @@ from campaigns.definition.model import (
     StageText,
 )
 from campaigns.definition.reading import parse
+from campaigns.definition.values import APPROVAL, PASSES_ON, TRANSFER
 from campaigns.definition.writing import dump
 
 __all__ = [
-    "FROM_PARENT", "LONGEST_TEXT", "Definition", "EdgeText", "JobTypeText", "LoginSetupText", "Pair", "Parsed",
-    "StageText", "check", "complete", "dump", "known_words", "parse",
+    "APPROVAL", "FROM_PARENT", "LONGEST_TEXT", "PASSES_ON", "TRANSFER", "Definition", "EdgeText", "JobTypeText",
+    "LoginSetupText", "Pair", "Parsed", "StageText", "check", "complete", "dump", "known_words", "parse",
 ]  # fmt: skip

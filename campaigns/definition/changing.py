@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from campaigns.definition import document
 from campaigns.definition.document import Document, Section
+from campaigns.definition.values import EDGE, NUMBERED
 from core.errors import Problem, Refused
 
 _NAME = re.compile(r"[^\s,\[\]=:#;%][^\n,\[\]=:#;%]{0,99}")
@@ -160,7 +161,7 @@ def remove_stages(text: str, names: Iterable[str]) -> str:
     changes: dict[tuple[str, str, str], str | None] = {}
     for section in found.of("dependencies"):
         numbers = _numbers_of(section, *gone) if section.name not in gone else ()
-        keys = {f"{word}_{number}" for number in numbers for word in ("campaign_stage", "file_pattern", "gate")}
+        keys = {f"{word}_{number}" for number in numbers for word in EDGE}
         if keys and keys >= set(section.entries):
             sections.add(("dependencies", section.name))
         else:
@@ -345,18 +346,25 @@ def _listed(text: str, names: Sequence[str]) -> str:
 def _numbers(section: Section | None) -> list[int]:
     if section is None:
         return []
-    found = (re.fullmatch(r"(?:campaign_stage|file_pattern|gate)_(\d+)", key) for key in section.entries)
-    return sorted({int(match[1]) for match in found if match})
+    found = (NUMBERED.fullmatch(key) for key in section.entries)
+    return sorted({int(match[2]) for match in found if match})
 
 
 def _numbers_of(section: Section, *upstream: str) -> list[str]:
-    """Return the numbers under which a section of dependencies names one of these stages, as they are written."""
+    """Return the numbers under which a section of dependencies names one of these stages, as they are written.
+
+    A stage of another campaign may have the same name: that is another one.
+    """
     found, wanted = [], set(upstream)
     for key, entry in section.entries.items():
         match = re.fullmatch(r"campaign_stage_(\d+)", key)
-        if match and entry.value in wanted:
+        if match and entry.value in wanted and not _is_said(section, f"campaign_{match[1]}"):
             found.append(match[1])
     return found
+
+
+def _is_said(section: Section, key: str) -> bool:
+    return key in section.entries and bool(section.entries[key].value)
 
 
 def _feeds(section: Section | None, upstream: str) -> list[tuple[str, str]]:
@@ -368,7 +376,7 @@ def _feeds(section: Section | None, upstream: str) -> list[tuple[str, str]]:
 
 
 def _drop(text: str, downstream: str, number: str) -> str:
-    for key in ("campaign_stage", "file_pattern", "gate"):
+    for key in EDGE:
         text = set_value(text, "dependencies", downstream, f"{key}_{number}", None)
     section = document.read(text).section("dependencies", downstream)
     if section is not None and not section.entries:

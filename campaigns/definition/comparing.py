@@ -43,10 +43,9 @@ def compare(before: Definition, after: Definition) -> list[Change]:
         ("login set-up", before.login_setups, after.login_setups),
     ):  # fmt: skip
         found += _rows(what, old_rows, new_rows)
-    old_edges = {(e.upstream, e.downstream, e.pattern): e.gate for e in before.edges}
-    new_edges = {(e.upstream, e.downstream, e.pattern): e.gate for e in after.edges}
+    old_edges, new_edges = _gates(before), _gates(after)
     for edge in dict.fromkeys((*old_edges, *new_edges)):
-        name = f"{edge[0]} → {edge[1]} ({edge[2]})"
+        name = f"{edge[3]}/{edge[0]} → {edge[1]} ({edge[2]})" if edge[3] else f"{edge[0]} → {edge[1]} ({edge[2]})"
         if edge not in new_edges:
             found.append(Change("dependency", name, REMOVED))
         elif edge not in old_edges:
@@ -54,6 +53,10 @@ def compare(before: Definition, after: Definition) -> list[Change]:
         elif old_edges[edge] != new_edges[edge]:
             found.append(Change("dependency", name, CHANGED, "gate", old_edges[edge], new_edges[edge]))
     return found
+
+
+def _gates(found: Definition) -> dict[tuple[str, str, str, str], str]:
+    return {(e.upstream, e.downstream, e.pattern, e.campaign): e.gate for e in (*found.edges, *found.across)}
 
 
 def _rows(what: str, before: Iterable[Any], after: Iterable[Any]) -> list[Change]:

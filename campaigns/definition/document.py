@@ -14,8 +14,9 @@ from core.errors import Problem
 LONGEST_TEXT = 256 * 1024
 LONGEST_LINE = 32 * 1024
 MOST_LINES = 10_000
-_HEAD = re.compile(r"\[\s*(\w+)(?:\s+([^\]]+?))?\s*\]\s*([#;].*)?")
-_KEY = re.compile(r"(\s*)([^\s=:#;\[][^=:]*?)(\s*[=:][ \t]*)(.*)", re.DOTALL)
+# No two parts of these can take the same blanks: a line of nothing but blanks must not be tried in every division.
+_HEAD = re.compile(r"\[([^\]]*)\]\s*([#;].*)?")
+_KEY = re.compile(r"\s*([^\s=:#;\[][^=:]*)[=:](.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,23 @@ class Document:
 
 def read(text: str) -> Document:
     """Find sections and keys in a text. One that is too large is not looked at: it has one problem and no sections."""
+    large = too_large(text, "definition")
+    return Document((), (), (large,)) if large else _Finder(re.findall(r"[^\n]*\n|[^\n]+", text)).document()
+
+
+def too_large(text: str, field: str) -> Problem | None:
+    """Return the complaint about a text that is too large to be looked at, or None."""
+    what = ""
     if len(text) > LONGEST_TEXT:
-        return _too_large(f"the text has {len(text)} characters")
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
-    if len(lines) > MOST_LINES:
-        return _too_large(f"the text has {len(lines)} lines")
-    longest = max(range(len(lines)), key=lambda n: len(lines[n]), default=0)
-    if lines and len(lines[longest]) > LONGEST_LINE:
-        return _too_large(f"line {longest + 1} has {len(lines[longest])} characters")
-    return _Finder(lines).document()
-
-
-def _too_large(what: str) -> Document:
+        what = f"the text has {len(text)} characters"
+    elif text.count("\n") > MOST_LINES:
+        what = f"the text has more than {MOST_LINES} lines"
+    else:
+        lengths = [len(line) for line in text.split("\n")]
+        if max(lengths) > LONGEST_LINE:
+            what = f"line {lengths.index(max(lengths)) + 1} has {max(lengths)} characters"
     hint = f"at most {LONGEST_TEXT} characters, {MOST_LINES} lines of {LONGEST_LINE} characters"
-    return Document((), (), (Problem("definition", f"{what}; that is too large", hint),))
+    return Problem(field, f"{what}; that is too large", hint) if what else None
 
 
 class _Finder:
@@ -132,12 +136,13 @@ class _Finder:
     def _head(self, number: int, line: str) -> None:
         self.key = ""
         match = _HEAD.fullmatch(line)
-        if match is None:
+        kind, *rest = match[1].split(maxsplit=1) if match and match[1].strip() else [""]
+        if not re.fullmatch(r"\w+", kind):
             self.wrong("definition", f"this is no section head: {line[:80]}", number, "such as [campaign_stage gen]")
             return
         if self.sections:
             self.sections[-1].end = number
-        section = Section(match[1], match[2] or "", number, number + 1)
+        section = Section(kind, "".join(rest).strip(), number, number + 1)
         if (section.kind, section.name) in self.heads:
             self.wrong(section.title, "this section stands here a second time", number, "join the two")
         self.heads.add((section.kind, section.name))
@@ -151,8 +156,8 @@ class _Finder:
         elif not self.sections:
             self.wrong("definition", "a key before the first section", number, "begin with [campaign]")
         else:
-            key = match[2].strip()
+            key = match[1].strip()
             if key in self.sections[-1].entries:
                 self.wrong(key, "this key stands here a second time", number, "keep one")
             self.key = key
-            self.sections[-1].entries[key] = Entry(key, match[4].strip(), number, number + 1)
+            self.sections[-1].entries[key] = Entry(key, match[2].strip(), number, number + 1)

@@ -23,6 +23,8 @@ class StageText:
     job_type: str = ""
     login_setup: str = ""
     dataset: str = ""
+    catalogue: str = ""
+    destination: str = ""
     split: str = "None"
     software_version: str = ""
     vo_role: str = ""
@@ -30,6 +32,8 @@ class StageText:
     test_params: tuple[Pair, ...] = ()
     completion_type: str = "located"
     completion_pct: int = 95
+    completion: str = ""
+    ask_after_h: int = 72
     events: int = 0
     seed: int = 0
     events_per_job: int = 0
@@ -38,18 +42,32 @@ class StageText:
     memory_mb: int = 2000
     memory_factor: float = 2.0
     wall_s: int = 86_400
+    wall_factor: float = 1.5
     recovery_rounds: int = 2
+    most_tries: int = 4
+    value_overrides: str = ""
+    schedule: str = ""
+    schedule_zone: str = "UTC"
+    schedule_start: str = ""
+    schedule_end: str = ""
+    catch_up: str = "last"
+    catch_up_cap: int = 10
+    overlap: str = "allow"
+    latency_objective: str = ""
+    recall_times: str = ""
+    recall_window: int = 50
     line: int = 0
 
 
 @dataclass(frozen=True)
 class EdgeText:
-    """One dependency: the outputs of `upstream` that match `pattern` feed `downstream`."""
+    """One dependency: the outputs of `upstream` that match `pattern` feed `downstream`; both of one campaign or not."""
 
     upstream: str
     downstream: str
     pattern: str = "%"
     gate: str = "all"
+    campaign: str = ""  # whose stage `upstream` is; empty: this one's
     line: int = 0
 
 
@@ -88,7 +106,8 @@ class Definition:
     state: str = "Active"
     keywords: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[StageText, ...] = ()
-    edges: tuple[EdgeText, ...] = ()
+    edges: tuple[EdgeText, ...] = ()  # between its own stages
+    across: tuple[EdgeText, ...] = ()  # from stages of other campaigns
     job_types: tuple[JobTypeText, ...] = ()
     login_setups: tuple[LoginSetupText, ...] = ()
     positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of stages in the editor

@@ -85,6 +85,13 @@ def _disconnect(text: str, op: Mapping[str, Any]) -> str:
     return changing.disconnect(text, _word(op, "from"), _word(op, "to"), pattern=pattern)
 
 
+def _drop(text: str, op: Mapping[str, Any]) -> str:
+    kind, name = _word(op, "kind"), _word(op, "name")
+    if kind not in ("job_type", "login_setup"):
+        raise Refused("Nothing was changed.", [Problem("kind", f"[{kind}] is not taken away", "job_type, login_setup")])
+    return changing.remove_section(text, kind, name)
+
+
 VERBS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "set": _set,
     "add": _add,
@@ -96,5 +103,6 @@ VERBS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "disconnect": _disconnect,
     "edge": _edge,
     "move": _move,
+    "drop": _drop,
     "arrange": lambda text, op: changing.arrange(text),
 }

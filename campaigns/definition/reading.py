@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from campaigns.definition.values import (
     IGNORED,
     JOB_TYPE,
     LOGIN_SETUP,
+    NUMBERED,
     SECTIONS,
     STAGE,
     Bad,
@@ -24,10 +24,9 @@ from campaigns.definition.values import (
     position,
     words,
 )
-from core.errors import Problem
+from core.errors import Problem, nearest
 
 LONGEST_NAME = 100
-_NUMBERED = re.compile(r"(campaign_stage|file_pattern|gate)_(\d+)")
 _REFERENCE = re.compile(r"%\(\w+\)s")
 _PLACEHOLDER = re.compile(
     r"\b(override|change|fill|replace)_?(me|this|in)\b|\{\{\s*\w+\s*\}\}|\b(FIXME|TODO|XXX)\b", re.I
@@ -60,8 +59,7 @@ class Reader:
         """Warn of keys that are not known there; they are kept in the text."""
         for key, entry in section.entries.items():
             if key not in known:
-                near = difflib.get_close_matches(key, list(known), 1)
-                hint = f"did you mean {near[0]}?" if near else "it is kept, and POMS does not use it"
+                hint = nearest(key, known, "it is kept, and POMS does not use it")
                 self.warn(f"{section.title} {key}", "unknown key", entry.line, hint)
 
     def word(self, section: Section | None, key: str, default: str = "") -> str:
@@ -87,15 +85,17 @@ def parse_document(found: Document, beneath: Mapping[str, str] | None = None) ->
         reader.unknown(campaign, CAMPAIGN)
     for section in found.sections:
         if section.kind not in SECTIONS:
-            near = difflib.get_close_matches(section.kind, SECTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(SECTIONS)}"
+            hint = nearest(section.kind, SECTIONS, f"one of {', '.join(SECTIONS)}")
             reader.warn(f"[{section.kind}]", "unknown section", section.line, hint)
     listed = reader.word(campaign, "campaign_stage_list")
+    edges = _edges(reader)
     definition = Definition(
         experiment=reader.word(campaign, "experiment"), name=reader.word(campaign, "name"),
         role=reader.word(campaign, "poms_role", "production"), state=reader.word(campaign, "state", "Active"),
         keywords=_keywords(reader, campaign), stages=_stages(reader, listed, beneath or {}),
-        edges=_edges(reader), job_types=_job_types(reader), login_setups=_login_setups(reader),
+        edges=tuple(edge for edge in edges if not edge.campaign),
+        across=tuple(edge for edge in edges if edge.campaign), job_types=_job_types(reader),
+        login_setups=_login_setups(reader),
         positions=_positions(reader),
     )  # fmt: skip
     if campaign is not None and not definition.name:
@@ -166,10 +166,8 @@ def _values(reader: Reader, section: Section) -> dict[str, Any]:
     found = {}
     for key, entry in section.entries.items():
         where = f"{section.title} {key}"
-        if key == "completion_type" and entry.value.startswith("complete"):
-            if entry.value == "completed":
-                reader.warn(where, "completed is not a word of it", entry.line, "complete")
-            reader.warn(where, "this does not decide here", entry.line, "completion goes by located output")
+        if key == "completion_type" and entry.value == "completed":
+            reader.warn(where, "completed is not a word of it", entry.line, "complete")
         elif key in IGNORED:
             reader.warn(where, "this is kept in the text: POMS does not use it yet", entry.line)
         if key in STAGE:
@@ -194,7 +192,8 @@ def _edges(reader: Reader) -> tuple[EdgeText, ...]:
                 hint = "one of all, each, or a share such as 90%"
                 reader.wrong(f"gate_{number}", f"unknown: {gate}", gate_line, hint)
             pattern = entry.get("file_pattern", ("%", line))[0] or "%"
-            found.append(EdgeText(upstream, section.name, pattern, gate, line))
+            campaign = entry.get("campaign", ("", line))[0]
+            found.append(EdgeText(upstream, section.name, pattern, gate, campaign, line))
     return tuple(found)
 
 
@@ -202,9 +201,9 @@ def numbered(reader: Reader, section: Section) -> dict[str, dict[str, tuple[str,
     """Return the entries of a dependency section by their number: what each key says, and its line."""
     found: dict[str, dict[str, tuple[str, int]]] = {}
     for key, entry in section.entries.items():
-        match = _NUMBERED.fullmatch(key)
+        match = NUMBERED.fullmatch(key)
         if match is None:
-            hint = "campaign_stage_1, file_pattern_1, gate_1"
+            hint = "campaign_stage_1, file_pattern_1, gate_1, campaign_1"
             reader.warn(f"{section.title} {key}", "unknown key", entry.line, hint)
         else:
             found.setdefault(match[2], {})[match[1]] = (entry.value, entry.line)

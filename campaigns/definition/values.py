@@ -7,8 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from campaigns import splitting
+from campaigns import completion, keepup, splitting
 from campaigns.command import Pair
+
+# The types of stages that run nothing: what comes in goes on as it is, once somebody approves, or once it is there.
+PASSES_ON = APPROVAL, TRANSFER = "approval", "datatransfer"
 
 
 class Bad(ValueError):
@@ -79,14 +82,35 @@ def bare_list(text: str) -> tuple[Any, ...]:
 
 
 def split(text: str) -> str:
-    """Read how inputs are cut; one that POMS has and we do not cut by yet is taken as it is, and checked later."""
-    bare = re.sub(r"\s+", "", text)
-    if bare.lower() in ("", "none", "none()"):
-        return "None"
-    if bare.partition("(")[0] in splitting.LATER:
-        return text
+    """Read how inputs are cut."""
     try:
-        return str(splitting.parse(text))
+        found = str(splitting.parse(text))
+    except ValueError as error:
+        raise Bad(str(error)) from None
+    return "None" if found == "whole" else found
+
+
+def value_overrides(text: str) -> str:
+    """Read what is laid over a stage for batches of one value: {"calib": {"memory_mb": 4000}, "*": {"params": […]}}."""
+    such_as = '{"calib": {"params": [["-n ", "10"]], "memory_mb": 4000}}'
+    found = from_json(text, such_as) if text else {}
+    if not isinstance(found, dict) or not all(isinstance(own, dict) for own in found.values()):
+        raise Bad("expected a JSON object with an object for each value", f"for instance {such_as}")
+    for value, own in found.items():
+        for key, word in own.items():
+            if key == "params":
+                own[key] = [list(pair) for pair in pairs(json.dumps(word))]
+            elif key not in _OF_A_VALUE:
+                raise Bad(f"{value}: {key} cannot be laid over", f"params, {', '.join(_OF_A_VALUE)}")
+            else:
+                own[key] = _OF_A_VALUE[key](str(word))
+    return json.dumps(found, ensure_ascii=False, sort_keys=True) if found else ""
+
+
+def criteria(text: str) -> str:
+    """Read what a stage needs beside located output: tape, events(100000), check(./check.sh), signoff."""
+    try:
+        return ", ".join(map(str, completion.read(text)))
     except ValueError as error:
         raise Bad(str(error)) from None
 
@@ -110,17 +134,32 @@ def among(*names: str, **others: str) -> Callable[[str], str]:
     return read
 
 
+def said_or_not(read: Callable[[str], object], otherwise: str = "") -> Callable[[str], str]:
+    """Return what reads a text of keep-up and gives it as it is written best; where nothing is said, `otherwise`."""
+
+    def words(text: str) -> str:
+        try:
+            return str(read(text)) if text else otherwise
+        except ValueError as error:
+            raise Bad(str(error)) from None
+
+    return words
+
+
 def yes_or_no(text: str) -> bool:
     """Read True or False."""
     return among("True", "False", true="True", false="False", **{"1": "True", "0": "False"})(text) == "True"
 
 
+_OF_A_VALUE = {"memory_mb": whole(1, 10**7), "wall_s": whole(1, 10**7), "files_per_job": whole(1, 10**6)}
+
 # key of the text -> (field, how to read it)
 STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "stage_type": ("type", among("regular", "generator")),
+    "stage_type": ("type", among("regular", "generator", *PASSES_ON, test="regular")),
     "job_type": ("job_type", str),
     "login_setup": ("login_setup", str),
     "dataset_or_split_data": ("dataset", lambda text: "" if text == "None" else text),
+    "catalogue": ("catalogue", str),
     "cs_split_type": ("split", split),
     "software_version": ("software_version", str),
     "vo_role": ("vo_role", str),
@@ -129,6 +168,9 @@ STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "merge_overrides": ("merge_overrides", yes_or_no),
     "completion_type": ("completion_type", among("located", "complete", completed="complete")),
     "completion_pct": ("completion_pct", whole(1, 100)),
+    "completion": ("completion", criteria),
+    "ask_after_h": ("ask_after_h", whole(1, 10_000)),
+    "destination": ("destination", str),
     "events": ("events", whole(1, 10**12)),
     "seed": ("seed", whole(0, 10**9)),
     "events_per_job": ("events_per_job", whole(1, 10**9)),
@@ -137,8 +179,29 @@ STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "memory_mb": ("memory_mb", whole(1, 10**7)),
     "memory_factor": ("memory_factor", factor),
     "wall_s": ("wall_s", whole(1, 10**7)),
+    "wall_factor": ("wall_factor", factor),
     "recovery_rounds": ("recovery_rounds", whole(0, 20)),
+    "most_tries": ("most_tries", whole(1, 100)),
+    "value_overrides": ("value_overrides", value_overrides),
+    "schedule": ("schedule", said_or_not(keepup.read)),
+    "schedule_zone": ("schedule_zone", said_or_not(keepup.zone, "UTC")),
+    "schedule_start": ("schedule_start", said_or_not(keepup.moment)),
+    "schedule_end": ("schedule_end", said_or_not(keepup.moment)),
+    "catch_up": ("catch_up", among(*keepup.CATCH_UP)),
+    "catch_up_cap": ("catch_up_cap", whole(1, 1000)),
+    "overlap": ("overlap", among(*keepup.OVERLAP)),
+    "latency_objective": ("latency_objective", said_or_not(keepup.read_objective)),
+    "recall_times": ("recall_times", said_or_not(keepup.read)),
+    "recall_window": ("recall_window", whole(1, 1000)),
 }
+# The keys of a dependency, each with a number behind it -> what the word is called elsewhere.
+EDGE = {"campaign_stage": "from", "file_pattern": "pattern", "gate": "gate", "campaign": "campaign"}
+NUMBERED = re.compile(rf"({'|'.join(EDGE)})_(\d+)")
+# The keys of keep-up: a stage says them only where it differs from the usual.
+KEEP_UP = (
+    "schedule", "schedule_zone", "schedule_start", "schedule_end", "catch_up", "catch_up_cap", "overlap",
+    "latency_objective",
+)  # fmt: skip
 IGNORED = ("default_clear_cronjob", "output_ancestor_depth", "test_split_type")
 SECTIONS = (
     "campaign", "campaign_defaults", "node_positions", "campaign_stage", "dependencies", "job_type", "login_setup",

@@ -13,7 +13,7 @@ import yaml
 
 from campaigns.definition import changing, document
 from campaigns.definition.document import LONGEST_TEXT, Document, Section
-from campaigns.definition.values import Bad, from_json
+from campaigns.definition.values import EDGE, NUMBERED, Bad, from_json
 from core.errors import Problem, Refused
 
 # Keys whose value is JSON in the .ini.
@@ -23,8 +23,6 @@ PLACES = {
     "campaign": "campaign", "campaign_defaults": "defaults", "campaign_stage": "stages", "dependencies": "dependencies",
     "job_type": "job_types", "login_setup": "login_setups", "node_positions": "positions",
 }  # fmt: skip
-_NUMBERED = re.compile(r"(campaign_stage|file_pattern|gate)_(\d+)")
-_WORDS = {"campaign_stage": "from", "file_pattern": "pattern", "gate": "gate"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -134,8 +132,8 @@ def _plain(key: str, value: str) -> Any:
 def _edges(section: Section) -> list[dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     for key, entry in section.entries.items():
-        match = _NUMBERED.fullmatch(key)
-        number, word = (match[2], _WORDS[match[1]]) if match else ("", key)
+        match = NUMBERED.fullmatch(key)
+        number, word = (match[2], EDGE[match[1]]) if match else ("", key)
         rows.setdefault(number, {})[word] = entry.value
     return [{"number": number, **row} if number != str(n) else row for n, (number, row) in enumerate(rows.items(), 1)]
 
@@ -145,7 +143,7 @@ def _numbered(rows: Any) -> dict[str, str]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         hint = "[{from: gen, pattern: '%.root'}]"
         raise Refused("The definition cannot be read.", [Problem("dependencies", "expected a list", hint)])
-    words = {word: key for key, word in _WORDS.items()}
+    words = {word: key for key, word in EDGE.items()}
     for n, row in enumerate(rows, 1):
         number = str(row.get("number", n))
         for word, value in row.items():

@@ -91,7 +91,7 @@ def save(campaign: Campaign, text: str, *, by: Any, note: str = "", base: int | 
             campaign=row, number=last.number + 1 if last else 1, text="", source=text, digest=parsed.definition.digest,
             keywords=dict(parsed.definition.keywords), author=by, note=note.strip()[:400], state="draft",
         )  # fmt: skip
-        transitions.created(revision, actor=f"user:{by.username}", reason=note.strip() or "saved")
+        transitions.created(revision, actor=by.actor, reason=note.strip() or "saved")
     return revision
 
 
@@ -132,11 +132,15 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
     return parsed
 
 
+def may_edit(campaign: Campaign, by: Any) -> bool:
+    """Tell whether a person may change a campaign's definition: production, and who owns it and may file requests."""
+    own = campaign.owner_id == by.pk and may(by, "file_request", campaign.experiment)
+    return own or may(by, "define", campaign.experiment)
+
+
 def refuse_unless_editor(campaign: Campaign, by: Any) -> None:
     """Let production edit, and who owns the campaign and may still file requests."""
-    if may(by, "define", campaign.experiment):
-        return
-    if campaign.owner_id == by.pk and may(by, "file_request", campaign.experiment):
+    if may_edit(campaign, by):
         return
     roles = " or ".join(roles_with("define"))
     raise NotAllowed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from campaigns.logic import keeping
 from campaigns.models import Campaign, Defaults, Edge, EdgeVersion, JobType, LoginSetup, Revision, Stage, StageVersion
 from campaigns.work import work_of
 from core import transitions
-from core.errors import Problem, Refused
+from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
 from experiments.scoping import may
 from integrations import registry
@@ -33,6 +34,7 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
     if whole.experiment and whole.experiment != experiment.name:
         hint = f"experiment={experiment.name}, or file it under {whole.experiment}"
         parsed.errors.append(Problem("experiment", f"the text is for {whole.experiment}", hint))
+    parsed.errors += _check_across(whole, experiment)
     for setup in whole.login_setups:
         for kind, key, known in (
             ("launcher", setup.launcher, registry.LAUNCHERS), ("batch", setup.batch, registry.BATCH_SYSTEMS),
@@ -44,6 +46,21 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
                 )
     parsed.definition = whole
     return parsed
+
+
+def _check_across(wanted: definition.Definition, experiment: Experiment) -> list[Problem]:
+    """Return what is wrong with what other campaigns are to feed."""
+    problems = []
+    for edge in wanted.across:
+        where = f"[dependencies {edge.downstream}]"
+        if edge.campaign == wanted.name:
+            text = f"{edge.campaign} is this campaign"
+            problems.append(Problem(where, text, "leave the key campaign out", edge.line))
+        elif queries.stage_named(experiment, edge.campaign, edge.upstream) is None:
+            hint = f"a campaign of {experiment.name} that was filed, and one of its stages"
+            text = f"there is no stage {edge.upstream} in a campaign {edge.campaign}"
+            problems.append(Problem(where, text, hint, edge.line))
+    return problems
 
 
 def _keep_out_foreign_setups(parsed: definition.Parsed, experiment: Experiment, author: Any) -> None:
@@ -76,7 +93,7 @@ def read_or_refuse(text: str, experiment: Experiment, author: Any) -> definition
 def create(experiment: Experiment, *, name: str, owner: Any, reason: str) -> Campaign:
     """Make an empty campaign."""
     campaign = Campaign.objects.create(experiment=experiment, name=name, owner=owner)
-    transitions.created(campaign, actor=f"user:{owner.username}", reason=reason)
+    transitions.created(campaign, actor=owner.actor, reason=reason)
     return campaign
 
 
@@ -102,10 +119,10 @@ def propose_whole(
             waiting,
             "superseded",
             expect="proposed",
-            actor=f"user:{author.username}",
+            actor=author.actor,
             reason="a newer revision",
         )
-    actor = f"user:{author.username}"
+    actor = author.actor
     also: dict[str, Any] = {
         "text": definition.dump(wanted), "digest": wanted.digest, "keywords": dict(wanted.keywords)
     }  # fmt: skip
@@ -133,36 +150,58 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
     setups = {entry.name: entry for entry in wanted.login_setups}
     versions = []
     for position, text in enumerate(wanted.stages):
-        job_type, setup = job_types[text.job_type], setups[text.login_setup]
+        # A stage that runs nothing may name neither.
+        job_type = job_types.get(text.job_type, definition.JobTypeText(""))
+        setup = setups.get(text.login_setup, definition.LoginSetupText("", "", launcher="", batch=""))
         parameters = command.overlay(job_type.parameters, text.params)
         versions.append(
             StageVersion(
                 revision=revision, stage=stages[text.name], position=position, type=text.type, dataset=text.dataset,
+                catalogue=text.catalogue, wall_factor=text.wall_factor, most_tries=text.most_tries,
+                value_overrides=json.loads(text.value_overrides or "{}"), recoveries=list(job_type.recoveries),
                 split=text.split, software_version=text.software_version, completion_type=text.completion_type,
-                completion_pct=text.completion_pct, events=text.events, seed=text.seed,
+                completion_pct=text.completion_pct, completion=text.completion, ask_after_h=text.ask_after_h,
+                destination=text.destination, events=text.events, seed=text.seed,
                 events_per_job=text.events_per_job, files_per_job=text.files_per_job, memory_mb=text.memory_mb,
                 memory_factor=text.memory_factor, wall_s=text.wall_s, recovery_rounds=text.recovery_rounds,
                 job_type=job_type.name, launch_script=job_type.launch_script,
-                parameters=parameters, most_files=text.most_files,
+                parameters=parameters, most_files=text.most_files, schedule=text.schedule,
+                schedule_zone=text.schedule_zone, schedule_start=text.schedule_start, schedule_end=text.schedule_end,
+                catch_up=text.catch_up, catch_up_cap=text.catch_up_cap, overlap=text.overlap,
+                latency_objective=text.latency_objective, recall_times=text.recall_times,
+                recall_window=text.recall_window,
                 work=work_of(text, job_type.launch_script, parameters, job_type.output_file_patterns, wanted.keywords),
                 output_file_patterns=job_type.output_file_patterns, login_setup=setup.name, host=setup.host,
                 account=setup.account, setup=setup.setup, launcher=setup.launcher, batch=setup.batch,
             )
         )  # fmt: skip
     StageVersion.objects.bulk_create(versions)
-    edges = [
-        Edge(campaign=campaign, upstream=stages[e.upstream], downstream=stages[e.downstream], pattern=e.pattern)
-        for e in wanted.edges
-    ]
+    ends = [(e, stages[e.upstream], stages[e.downstream]) for e in wanted.edges]
+    for e in wanted.across:
+        above = queries.stage_named(campaign.experiment, e.campaign, e.upstream)
+        if above is None:
+            raise Conflict(f"The stage {e.upstream} of {e.campaign} is not there any more; nothing was changed.")
+        ends.append((e, above, stages[e.downstream]))
+    _refuse_circle(campaign, {above.campaign_id for _, above, _ in ends} - {campaign.pk})
+    edges = [Edge(campaign=campaign, upstream=above, downstream=below, pattern=e.pattern) for e, above, below in ends]
     Edge.objects.bulk_create(edges, ignore_conflicts=True)
     known = {(e.upstream_id, e.downstream_id, e.pattern): e for e in campaign.edges.all()}
     EdgeVersion.objects.bulk_create(
-        EdgeVersion(
-            revision=revision, gate=e.gate,
-            edge=known[stages[e.upstream].pk, stages[e.downstream].pk, e.pattern],
-        )
-        for e in wanted.edges
-    )  # fmt: skip
+        EdgeVersion(revision=revision, gate=e.gate, edge=known[above.pk, below.pk, e.pattern])
+        for e, above, below in ends
+    )
+
+
+def _refuse_circle(campaign: Campaign, above: set[int]) -> None:
+    """Refuse a campaign that would in the end feed itself: each would wait for the other."""
+    seen, ahead = set[int](), above
+    while ahead:
+        if campaign.pk in ahead:
+            hint = "take this dependency away, or the one in the other campaign"
+            problem = Problem("dependencies", f"what feeds {campaign.name} is itself fed by it", hint)
+            raise Refused("The campaigns would feed each other in a circle; nothing was changed.", [problem])
+        seen |= ahead
+        ahead = queries.campaigns_above(ahead) - seen
 
 
 def keep_job_type(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> JobType:

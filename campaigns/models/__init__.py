@@ -1,7 +1,11 @@
 """What should run."""
 
 from campaigns.models.campaign import Campaign, Edge, Revision, Stage
-from campaigns.models.setup import Defaults, JobType, LoginSetup
+from campaigns.models.schedule import Schedule
+from campaigns.models.setup import Defaults, JobType, LoginSetup, SetupTrial, Version
 from campaigns.models.version import EdgeVersion, StageVersion
 
-__all__ = ["Campaign", "Defaults", "Edge", "EdgeVersion", "JobType", "LoginSetup", "Revision", "Stage", "StageVersion"]
+__all__ = [
+    "Campaign", "Defaults", "Edge", "EdgeVersion", "JobType", "LoginSetup", "Revision", "Schedule", "SetupTrial",
+    "Stage", "StageVersion", "Version",
+]  # fmt: skip

@@ -26,6 +26,7 @@ class Campaign(Scoped):
     test = models.BooleanField(default=False, help_text="a test run: its outputs are kept apart")
     known_as = models.CharField(max_length=100, blank=True, help_text="the name that a test run's jobs see")
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    archived_at = models.DateTimeField(null=True, help_text="since when lists leave it out")
     revision = models.ForeignKey(
         "Revision",
         on_delete=models.PROTECT,
@@ -88,6 +89,7 @@ class Stage(Scoped):
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="stages")
     name = models.CharField(max_length=100)
+    pass_number = models.PositiveIntegerField(default=1, help_text="deliberate reprocessing opens the next one")
     completed_at = models.DateTimeField(null=True, help_text="when every input had its verdict")
     succeeded = models.BooleanField(null=True)
 

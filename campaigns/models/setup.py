@@ -43,6 +43,24 @@ class Kept(Scoped):
         return sha256(json.dumps(self.values()).encode()).hexdigest()
 
 
+class Version(Scoped):
+    """What was kept under a name at one time: every edit makes the next one, and none is ever changed."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=20)
+    thing_id = models.BigIntegerField()
+    number = models.PositiveIntegerField()
+    values = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "thing_id", "number"], name="campaigns_version_number_uq")
+        ]
+
+
 class JobType(Kept):
     """How one kind of job is run: the experiment's script, its parameters, what it puts out."""
 
@@ -98,3 +116,19 @@ class LoginSetup(Kept):
     def text(self) -> LoginSetupText:
         """Return it as a definition names it."""
         return LoginSetupText(self.name, self.host, self.account, self.setup, self.launcher, self.batch)
+
+
+class SetupTrial(Scoped):
+    """One trial of a launch set-up: its text run on its host, with nothing submitted."""
+
+    EXPERIMENT_PATH = "setup__experiment_id"
+
+    setup = models.ForeignKey(LoginSetup, on_delete=models.CASCADE, related_name="trials")
+    version = models.PositiveIntegerField(help_text="of the set-up, as it was tried")
+    uuid = models.UUIDField(unique=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    passed = models.BooleanField(null=True, help_text="null while it runs")
+    exit_code = models.IntegerField(null=True)
+    text = models.TextField(blank=True, help_text="what it printed, and what went wrong")

@@ -17,11 +17,15 @@ class StageVersion(Scoped):
     stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="versions")
     position = models.PositiveSmallIntegerField(help_text="in the order of the text")
     type = models.CharField(max_length=20)
-    dataset = models.CharField(max_length=400, blank=True)
-    split = models.CharField(max_length=60)
+    dataset = models.TextField(blank=True)
+    catalogue = models.CharField(max_length=30, default="", help_text="by name; empty: the experiment's own")
+    split = models.CharField(max_length=200)
     software_version = models.CharField(max_length=100, blank=True)
     completion_type = models.CharField(max_length=20)
     completion_pct = models.PositiveSmallIntegerField()
+    completion = models.CharField(max_length=400, default="", help_text="what it needs beside located output")
+    ask_after_h = models.PositiveIntegerField(default=72, help_text="hours of waiting for that, then people are asked")
+    destination = models.CharField(max_length=200, default="", help_text="to where a transfer brings its files")
     events = models.BigIntegerField(default=0)
     seed = models.BigIntegerField(default=0)
     events_per_job = models.BigIntegerField(default=0)
@@ -31,7 +35,26 @@ class StageVersion(Scoped):
     memory_mb = models.PositiveIntegerField()
     memory_factor = models.FloatField()
     wall_s = models.PositiveIntegerField()
+    wall_factor = models.FloatField(default=1.5)
     recovery_rounds = models.PositiveSmallIntegerField()
+    recoveries = models.JSONField(default=list, help_text="the job type's list of kinds with their overrides")
+    most_tries = models.PositiveSmallIntegerField(default=4, help_text="of one input, after which it is skipped")
+    value_overrides = models.JSONField(default=dict, help_text="by the value that a batch is of; * for the others")
+    schedule = models.CharField(max_length=200, blank=True, default="", help_text="cron expression or interval")
+    schedule_zone = models.CharField(max_length=60, default="UTC")
+    schedule_start = models.CharField(max_length=20, blank=True, default="")
+    schedule_end = models.CharField(max_length=20, blank=True, default="")
+    catch_up = models.CharField(max_length=10, default="last")
+    catch_up_cap = models.PositiveSmallIntegerField(default=10)
+    overlap = models.CharField(max_length=10, default="allow")
+    latency_objective = models.CharField(max_length=40, blank=True, default="")
+    recall_times = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        help_text="cron expression or interval: when files on tape are asked for",
+    )
+    recall_window = models.PositiveIntegerField(default=50, help_text="slices that are asked for from tape at once")
     job_type = models.CharField(max_length=100)
     launch_script = models.TextField()
     parameters = models.JSONField(default=list, help_text="all layers but those of a recovery or test")
@@ -45,6 +68,10 @@ class StageVersion(Scoped):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["revision", "stage"], name="campaigns_stageversion_uq")]
+        indexes = [
+            # What the schedule loop looks through for rows to be made and changed.
+            models.Index(fields=["revision"], name="campaigns_stageversion_sch_ix", condition=~models.Q(schedule="")),
+        ]
 
 
 class EdgeVersion(Scoped):

@@ -1,5 +1,7 @@
-"""Cutting datasets into batches (T4). Pure."""
+"""Cutting datasets into slices, one batch each (T4). Pure."""
 
-from campaigns.splitting.base import LATER, Split, parse
+from campaigns.splitting.cutting import Cut, Input, Slice, cut, datasets, values
+from campaigns.splitting.kinds import KINDS, Kind, Split, parse
+from campaigns.splitting.telling import preview
 
-__all__ = ["LATER", "Split", "parse"]
+__all__ = ["KINDS", "Cut", "Input", "Kind", "Slice", "Split", "cut", "datasets", "parse", "preview", "values"]

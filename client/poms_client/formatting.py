@@ -16,9 +16,9 @@ TIMES = frozenset(
 SECONDS = frozenset(["seconds_in_state", "cpu_s", "wall_s", "seconds"])
 MEGABYTES = frozenset(["memory_mb"])
 BYTES = frozenset(["size", "size_bytes", "bytes"])
-NUMBERS = frozenset(
-    "units done running failed waiting events batches starts rank priority number round exit_code".split()  # noqa: SIM905
-)
+NUMBERS = frozenset("units events batches starts rank priority number round exit_code".split()) | {  # noqa: SIM905
+    "in", "done", "running", "failed", "recovering", "waiting", "out",
+}  # fmt: skip
 QUANTITIES = SECONDS | MEGABYTES | BYTES | NUMBERS
 _TITLES = {"seconds_in_state": "since", "memory_mb": "memory", "cpu_s": "CPU time", "wall_s": "run time"}
 STATES = frozenset(["state", "from", "to", "result", "verdict"])
@@ -101,9 +101,16 @@ def tally(counts: dict[str, Any]) -> str:
 
 def progress(counts: dict[str, Any]) -> str:
     """Return a campaign's progress: 14 of 20 units done · 1 failed · 3 running."""
-    rest = tally({word: counts.get(word, 0) for word in ("failed", "running", "waiting")})
+    rest = tally({word: counts.get(word, 0) for word in ("failed", "running", "recovering", "waiting")})
     words = f"{number(counts.get('done', 0))} of {number(counts.get('units', 0))} units done"
     return f"{words} · {rest}" if rest else words
+
+
+def expected_end(end: dict[str, Any]) -> str:
+    """Return an expected end with its spread: in 3 h 5 min ± 20 min."""
+    at, latest = moment(end.get("at")), moment(end.get("latest"))
+    spread = f" ± {duration(float(int((latest - at).total_seconds())))}" if at and latest else ""
+    return f"{relative(end.get('at'))}{spread}"
 
 
 def share(counts: dict[str, Any]) -> str:
@@ -144,6 +151,8 @@ def pretty(key: str, value: Any) -> str:
         return number(value)
     if key in STATES:
         return words(value)
+    if key == "expected_end" and isinstance(value, dict):
+        return expected_end(value)
     if isinstance(value, dict):
         return progress(value) if key == "progress" else tally(value)
     if isinstance(value, list):

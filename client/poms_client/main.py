@@ -30,9 +30,13 @@ NOUNS = {
     "batch": ("batch", "app"),
     "submission": ("submission", "app"),
     "job": ("job", "app"),
+    "schedule": ("schedule", "app"),
     "file": ("file", "app"),
+    "data": ("data", "app"),
+    "split": ("split", "app"),
+    "recover": ("recover", "app"),
     "site": ("site", "app"),
-    "template": ("template", "app"),
+    "template": ("library", "template"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
     "notice": ("notice", "app"),
@@ -75,8 +79,8 @@ def _app() -> typer.Typer:
         rich_markup_mode=help_style(),
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
-        epilog="Exit codes: 0 done, 1 refused or failed, 3 not allowed, 4 not found, 5 service unavailable, "
-        "64 used wrongly. Reads POMS_URL, POMS_TOKEN or the file that `poms login` writes; "
+        epilog="Exit codes: 0 done, 1 refused or failed, 2 a plan has something to do, 3 not allowed, 4 not found, "
+        "5 service unavailable, 64 used wrongly. Reads POMS_URL, POMS_TOKEN or the file that `poms login` writes; "
         "POMS_RETRY_SECONDS and POMS_TIMEOUT say how patient it is.",
     )
     app.callback(invoke_without_command=True)(resolved(_root))

@@ -240,3 +240,12 @@ def complain(error: PomsError, about: str = "") -> None:
     note(f"poms: {formatting.one_line(error.summary if named else f'{about}: {error.summary}')}")
     for line in error.lines:
         note(f"  {formatting.one_line(line)}")
+
+
+def write_text(text: str) -> None:
+    """Write text as it is; at a terminal without what could steer it."""
+    if sys.stdout.isatty():
+        print(formatting.visible(text).rstrip("\n"))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))

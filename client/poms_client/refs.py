@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from poms_client.errors import UsedWrongly
 
-KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "h": "hold"}
+KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
+         "h": "hold"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -60,6 +61,7 @@ STAGE = Noun("stage", "stages", 3)
 BATCH = Noun("batch", "batches")
 SUBMISSION = Noun("submission", "submissions")
 JOB = Noun("job", "jobs")
+SCHEDULE = Noun("schedule", "schedules")
 TEMPLATE = Noun("template", "templates")
 JOBTYPE = Noun("jobtype", "jobtypes")
 SETUP = Noun("setup", "setups")

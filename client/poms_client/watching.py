@@ -27,6 +27,7 @@ BAR_WIDTH = 32
 SEGMENTS = (
     ("done", "█", "#", "green"),
     ("running", "▓", "=", "blue"),
+    ("recovering", "▒", "~", "blue"),
     ("failed", "╳", "x", "red"),
     ("waiting", "░", ".", "bright_black"),
 )
@@ -122,7 +123,7 @@ def describe(item: Record) -> str:
     told = [str(item["state"])] if item.get("state") else ["complete"] if item.get("complete") else []
     counts = shares(item)
     told.append(f"{counts['done']} of {sum(counts.values())} units done")
-    told += [f"{counts[word]} {word}" for word in ("running", "failed", "waiting") if counts[word]]
+    told += [f"{counts[word]} {word}" for word in ("running", "recovering", "failed", "waiting") if counts[word]]
     jobs = {word: count for word, count in (item.get("jobs") or {}).items() if count}
     if jobs:
         told.append("jobs: " + " ".join(f"{count} {word}" for word, count in jobs.items()))
@@ -142,7 +143,7 @@ def shares(item: Record) -> dict[str, int]:
     """Return how many units are done, running, failed and waiting; what is not said counts as waiting."""
     counts = item.get("progress") if isinstance(item.get("progress"), dict) else item
     found = {word: int(counts.get(word) or 0) for word, *_ in SEGMENTS}
-    rest = int(counts.get("units") or 0) - found["done"] - found["running"] - found["failed"]
+    rest = int(counts.get("units") or 0) - sum(found[word] for word in found if word != "waiting")
     return {**found, "waiting": max(rest, 0)}
 
 
@@ -171,7 +172,7 @@ def _records(value: Any) -> list[Record]:
 
 
 def _facts(item: Record) -> Record:
-    keys = ("state", "progress", "jobs", "units", "done", "running", "failed", "complete")
+    keys = ("state", "progress", "jobs", "units", "done", "running", "recovering", "failed", "complete")
     return {key: item.get(key) for key in keys}
 
 
@@ -288,6 +289,8 @@ class _Live:
         head.append(f"  {formatting.one_line(str(campaign.get('name') or ''))}")
         if campaign.get("started"):
             head.append(f"  started {formatting.relative(campaign['started'])}", style="dim")
+        if isinstance(campaign.get("expected_end"), dict):
+            head.append(f"  ends {formatting.expected_end(campaign['expected_end'])}")
         return head
 
     def _bars(self, view: View) -> RenderableType:

@@ -58,7 +58,7 @@ def link(user: User, issuer: str, subject: str, *, by: User, reason: str) -> Ide
         raise NotAllowed("A service account is nobody's; nothing was changed.")
     made = Identity.objects.create(user=user, issuer=issuer, subject=subject)
     record(
-        [(user.pk, "known")], "person", "known", experiment_id=None, actor=f"user:{by.username}", verb="link",
+        [(user.pk, "known")], "person", "known", experiment_id=None, actor=by.actor, verb="link",
         reason=f"{user.username} is {subject} of {issuer}: {reason}",
     )  # fmt: skip
     return made

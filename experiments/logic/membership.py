@@ -207,7 +207,7 @@ def _note(
     before, verb, after = steps
     record(
         [(key, before)], kind, after, experiment_id=experiment.pk if experiment else None,
-        actor=f"user:{by.username}" if by else f"source:{source}", reason=text, verb=verb,
+        actor=by.actor if by else f"source:{source}", reason=text, verb=verb,
     )  # fmt: skip
 
 

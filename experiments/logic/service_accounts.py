@@ -201,6 +201,6 @@ def _needs_reason(reason: str) -> None:
 def _note(account: ServiceAccount, steps: tuple[str, str, str], by: User, text: str) -> None:
     before, verb, after = steps
     record(
-        [(account.pk, before)], "service", after, experiment_id=account.experiment_id, actor=f"user:{by.username}",
+        [(account.pk, before)], "service", after, experiment_id=account.experiment_id, actor=by.actor,
         reason=text, verb=verb,
     )  # fmt: skip

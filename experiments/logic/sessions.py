@@ -81,7 +81,7 @@ def accept(user: User, version: str, address: str) -> Consent:
     """Keep that a person has accepted the banner."""
     made = Consent.objects.create(user=user, version=version, address=address)
     record(
-        [(user.pk, "")], "session", "accepted", experiment_id=None, actor=f"user:{user.username}", verb="accept",
+        [(user.pk, "")], "session", "accepted", experiment_id=None, actor=user.actor, verb="accept",
         reason=f"banner {version[:12]}{_at(address)}",
     )  # fmt: skip
     log.info("session.accept", user=user.username, version=version, address=address)

@@ -89,7 +89,7 @@ def set_webhook(experiment: Experiment, url: str, *, by: Any, reason: str) -> No
     told = f"notices go to {url}: {reason.strip()}" if url else f"notices go to no webhook any more: {reason.strip()}"
     record(
         [(experiment.pk, "active")], "experiment", "active", experiment_id=experiment.pk,
-        actor=f"user:{by.username}", reason=told, verb="set_webhook",
+        actor=by.actor, reason=told, verb="set_webhook",
     )  # fmt: skip
 
 

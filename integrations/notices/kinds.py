@@ -25,6 +25,7 @@ KINDS = (
     Kind("tested", "A test run of your request ended", AT_ONCE),
     Kind("campaign", "Your campaign finished or failed", AT_ONCE),
     Kind("keep_up", "Your keep-up lapses soon, or has lapsed", AT_ONCE),
+    Kind("latency", "A keep-up will miss, or has missed, its objective", AT_ONCE),
     Kind("expiring", "A token, service account or certificate of yours ends soon", DIGEST),
     Kind("operator", "Something needs an operator, such as a launch of which nobody knows whether it ran", AT_ONCE),
 )

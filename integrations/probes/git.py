@@ -1,10 +1,12 @@
-"""Git repositories: does a tag exist, and does a file exist at it (P2). Nothing is checked out."""
+"""Git repositories: does a tag exist, does a file exist at it, what is in it (P2). Nothing is checked out."""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from integrations import process
@@ -27,14 +29,42 @@ def has_tag(url: str, tag: str) -> bool:
 
 def has_file(url: str, tag: str, path: str) -> bool:
     """Tell whether a file exists at a tag: the trees of that one commit are fetched, no file's content."""
-    if path.startswith("/") or ".." in Path(path).parts:
-        raise Refused(f"{path} is no path within a repository")
+    _inside(path)
+    with _fetched(url, tag) as folder:
+        return _holds(folder, path)
+
+
+@contextmanager
+def at_tag(url: str, tag: str) -> Iterator[Callable[[str], str | None]]:
+    """Give what reads a file at a tag by its path (None: there is none); each is fetched when it is asked for."""
+    with _fetched(url, tag) as folder:
+
+        def content(path: str) -> str | None:
+            _inside(path)
+            return _git(["-C", folder, "cat-file", "blob", f"FETCH_HEAD:{path}"]) if _holds(folder, path) else None
+
+        yield content
+
+
+@contextmanager
+def _fetched(url: str, tag: str) -> Iterator[str]:
+    """Give a folder with the trees of a tag's commit, for as long as it is needed."""
+    wanted = f"refs/tags/{_named(tag)}"
     with tempfile.TemporaryDirectory(prefix="poms-git-") as folder:
         _git(["init", "--quiet", "--bare", folder])
-        wanted = f"refs/tags/{_named(tag)}"
-        _git(["-C", folder, "fetch", "--quiet", "--depth=1", "--filter=blob:none", "--no-tags", "--", url, wanted])
-        listed = _git(["-C", folder, "ls-tree", "-z", "--name-only", "FETCH_HEAD", "--", path])
-    return path in listed.split("\0")
+        # By the name of a remote, so that git knows where to get the content of a file from later.
+        _git(["-C", folder, "remote", "add", "--", "origin", url])
+        _git(["-C", folder, "fetch", "--quiet", "--depth=1", "--filter=blob:none", "--no-tags", "origin", wanted])
+        yield folder
+
+
+def _holds(folder: str, path: str) -> bool:
+    return path in _git(["-C", folder, "ls-tree", "-z", "--name-only", "FETCH_HEAD", "--", path]).split("\0")
+
+
+def _inside(path: str) -> None:
+    if path.startswith("/") or ".." in Path(path).parts or "\0" in path:
+        raise Refused(f"{path} is no path within a repository")
 
 
 def _named(tag: str) -> str:

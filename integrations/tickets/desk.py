@@ -87,7 +87,7 @@ def set_desk(experiment: Experiment, *, url: str, credential: str, group: str, b
     told = f"tickets are opened at {url}" if url else "no tickets are opened any more"
     record(
         [(experiment.pk, "active")], "experiment", "active", experiment_id=experiment.pk,
-        actor=f"user:{by.username}", reason=f"{told}: {reason.strip()}", verb="set_desk",
+        actor=by.actor, reason=f"{told}: {reason.strip()}", verb="set_desk",
     )  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from approvals.logic import templating
 from approvals.models import Request as ProductionRequest
 from campaigns import queries as definitions
+from campaigns.logic import copying, shelving
 from campaigns.models import Campaign, Stage
+from campaigns.queries import shelved
 from core import ledger
 from core.errors import NotVisible, Problem, Refused
 from core.models import Transition
@@ -28,10 +31,13 @@ from experiments.viewsets import (
     transition_document,
     whole,
 )
-from poms_site.overview.progress import progress_of_campaigns
+from poms_site.overview.counting import WAYS, Counts, counts_by, together
+from poms_site.overview.forecast import Forecast
+from poms_site.overview.progress import expected_ends, progress_of_campaigns
 from poms_site.overview.ranking import require_ranker
+from poms_site.overview.run_facts import stages_of
 from submissions import queries
-from submissions.logic import acting, holding, ordering, recovering
+from submissions.logic import acting, completing, holding, ordering, recovering, reprocessing
 from submissions.models import Batch, Hold, Submission
 
 
@@ -41,13 +47,49 @@ class PrioritiseInput(ReasonInput):
     rank = serializers.IntegerField(min_value=0, max_value=100)
 
 
+class TagsInput(ReasonInput):
+    """The body of tag and untag."""
+
+    tags = serializers.ListField(child=serializers.CharField(max_length=40), max_length=20)
+
+
+class MakeTemplateInput(ReasonInput):
+    """The body that makes a template of a campaign: `parameters` declares them a line each."""
+
+    name = serializers.SlugField(max_length=60)
+    title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    about = serializers.CharField(max_length=8000, required=False, allow_blank=True, default="")
+    parameters = serializers.CharField(max_length=16_000, required=False, allow_blank=True, default="")
+
+
+class CloneInput(serializers.Serializer[Any]):
+    """The body of clone: a name, or a pattern that makes one."""
+
+    name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    find = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    put = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    everywhere = serializers.BooleanField(required=False, default=False)
+
+
+class StageInput(ReasonInput):
+    """The body of what is decided about one stage."""
+
+    stage = serializers.CharField(max_length=100)
+
+
+class SignOffInput(StageInput):
+    """The body of sign_off."""
+
+    verdict = serializers.ChoiceField(["passed", "refused"])
+
+
 class BoostInput(ReasonInput):
     """The body of boost."""
 
     hours = FiniteField(min_value=0.001, max_value=168)
 
 
-PROGRESS = ("units", "done", "failed", "running", "waiting")
+PROGRESS = ("units", "done", "failed", "running", "recovering", "waiting")
 
 
 class CampaignView(ScopedViewSet):
@@ -59,16 +101,21 @@ class CampaignView(ScopedViewSet):
         "state": "state", "name": "name", "name_has": "name__icontains", "owner": "owner__username",
         "tag": "tags__contains",
     }  # fmt: skip
-    more_filters = ("test",)
+    more_filters = ("test", "archived")
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
         "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "view",
-        "do_boost": "operate", "do_unboost": "operate",
+        "do_boost": "operate", "do_unboost": "operate", "do_clone": "file_request", "do_tag": "file_request",
+        "do_untag": "file_request", "do_archive": "file_request", "do_unarchive": "file_request",
+        "do_delete": "file_request", "do_template": "define", "do_sign_off": "sign_off", "do_accept": "operate",
+        "do_process_again": "operate",
     }  # fmt: skip
 
     def rows(self) -> Any:
         """Return campaigns with owner and revision."""
         rows = self.get_queryset().select_related("experiment", "owner", "revision")
+        if self.action == "list":
+            rows = shelved(rows, self.request.query_params.get("archived", ""))
         wanted = self.request.query_params.get("test")
         if wanted is not None and wanted not in ("0", "1"):
             raise Refused("The list cannot be filtered so.", [Problem("test", f"not 0 or 1: {wanted[:20]}")])
@@ -83,28 +130,35 @@ class CampaignView(ScopedViewSet):
     def document(self, row: Campaign) -> Document:
         """Return the campaign with stages, edges, jobs and the gates that hold it."""
         head = _head(row)
-        versions, edges = definitions.graph_of(row)
-        stages = [version.stage for version in versions]
-        progress = queries.progress_of(stages)
-        head["progress"] = {name: sum(entry[name] for entry in progress.values()) for name in PROGRESS}
-        jobs, batches = queries.job_counts_by_stage(progress), queries.batch_counts(progress)
+        _, edges = definitions.graph_of(row)
+        stages = stages_of(row)
+        head["progress"] = {name: sum(stage.progress[name] for stage in stages) for name in PROGRESS}
+        counts = {way: counts_by(way, stages) for way in WAYS}
+        end, ends = expected_ends(row, stages, counts["files"])
         request = ProductionRequest.objects.filter(campaign=row).order_by("-pk").first()
         return head | {
             "request": request.ref if request else None,
+            "counts": {way: _counts(together(entry.values())) for way, entry in counts.items()},
+            "expected_end": _end(end),
             "jobs": queries.job_counts(Submission.objects.filter(batch__stage__campaign=row)),
             "stages": [
                 {
-                    "ref": f"{row.ref}/{v.stage.name}", "name": v.stage.name, "type": v.type, **progress[v.stage_id],
-                    "batches": sum(batches[v.stage_id].values()), "batch_states": batches[v.stage_id],
-                    "jobs": jobs.get(v.stage_id, {}), "memory_mb": v.memory_mb, "split": v.split,
-                    "complete": v.stage.completed_at is not None, "succeeded": v.stage.succeeded,
+                    "ref": f"{row.ref}/{entry.name}", "name": entry.name, "type": entry.version.type,
+                    "state": entry.state, **entry.progress,
+                    "batches": entry.total_batches, "batch_states": entry.batches, "jobs": entry.jobs,
+                    "memory_mb": entry.version.memory_mb, "split": entry.version.split,
+                    "complete": entry.version.stage.completed_at is not None,
+                    "succeeded": entry.version.stage.succeeded,
+                    "counts": {way: _counts(counts[way][entry.name]) for way in WAYS},
+                    "expected_end": _end(ends.get(entry.name)),
                 }
-                for v in versions
+                for entry in stages
             ],
             "edges": [
                 {
                     "from": e.edge.upstream.name, "to": e.edge.downstream.name, "pattern": e.edge.pattern,
                     "gate": e.gate,
+                    "campaign": e.edge.upstream.campaign.ref if e.edge.upstream.campaign_id != row.pk else None,
                 }
                 for e in edges
             ],
@@ -150,6 +204,25 @@ class CampaignView(ScopedViewSet):
         recovering.relaunch_failed(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
+    def do_sign_off(self, request: Request, ref: str) -> Response:
+        """Say that a stage's outputs are good, or are not: one that waits for that, or an approval stage."""
+        row, wanted = self.find_permitted(ref), self.body(SignOffInput)
+        passed = wanted["verdict"] == "passed"
+        completing.sign_off(row, wanted["stage"], passed=passed, actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_accept(self, request: Request, ref: str) -> Response:
+        """Take a stage that waits for its completion, or has failed by it, as complete as it is."""
+        row, wanted = self.find_permitted(ref), self.body(StageInput)
+        completing.accept(row, wanted["stage"], actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_process_again(self, request: Request, ref: str) -> Response:
+        """Open another pass of a stage and of all that it feeds."""
+        row, wanted = self.find_permitted(ref), self.body(StageInput)
+        reprocessing.process_again(row, wanted["stage"], actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
     def do_prioritise(self, request: Request, ref: str) -> Response:
         """Change the rank; it reaches what is queued already (J14)."""
         row = self.find_permitted(ref)
@@ -169,6 +242,64 @@ class CampaignView(ScopedViewSet):
         ordering.unboost(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
+    def do_clone(self, request: Request, ref: str) -> Response:
+        """Make a draft campaign with its definition, under another name."""
+        row, wanted = self.find_permitted(ref), self.body(CloneInput)
+
+        def act() -> tuple[int, Document]:
+            made = copying.clone(row, by=request.user, **wanted)
+            return 201, self.document(self.find(made.campaign.ref))
+
+        return self.once(act)
+
+    def do_template(self, request: Request, ref: str) -> Response:
+        """Make a template of its newest definition."""
+        row, wanted = self.find_permitted(ref), self.body(MakeTemplateInput)
+
+        def act() -> tuple[int, Document]:
+            made = templating.template_of(row, wanted.pop("name"), by=request.user, **wanted)
+            return 201, {"template": str(made), "name": made.name, "title": made.title}
+
+        return self.once(act)
+
+    def do_tag(self, request: Request, ref: str) -> Response:
+        """Put tags on it."""
+        row, wanted = self.find_permitted(ref), self.body(TagsInput)
+        shelving.tag(row, wanted["tags"], by=request.user, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_untag(self, request: Request, ref: str) -> Response:
+        """Take tags off it."""
+        row, wanted = self.find_permitted(ref), self.body(TagsInput)
+        shelving.untag(row, wanted["tags"], by=request.user, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def do_archive(self, request: Request, ref: str) -> Response:
+        """Take it out of the lists."""
+        shelving.archive(self.find_permitted(ref), by=request.user, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_unarchive(self, request: Request, ref: str) -> Response:
+        """Put it back into the lists."""
+        shelving.unarchive(self.find_permitted(ref), by=request.user, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_delete(self, request: Request, ref: str) -> Response:
+        """Delete it, if it was never asked for."""
+        row = self.find_permitted(ref)
+        shelving.delete(row, by=request.user, reason=self.reason())
+        return Response({"ref": ref, "deleted": True})
+
+
+def _counts(counts: Counts) -> Document:
+    """Return counts with what was put in under its own name: it may be files, events or jobs."""
+    return {"in": counts["units"], **{name: n for name, n in counts.items() if name != "units"}}
+
+
+def _end(end: Forecast | None) -> Document | None:
+    """Return an expected end, with its spread of one standard deviation, or nothing where nobody can say."""
+    return None if end is None else {"at": end.end, "earliest": end.earliest, "latest": end.latest}
+
 
 def _head(row: Campaign) -> Document:
     """Return what lists show of a campaign, but for its progress."""
@@ -176,7 +307,7 @@ def _head(row: Campaign) -> Document:
         "ref": row.ref, "experiment": row.experiment.name, "name": row.name, "state": row.state,
         "since": row.state_since, "owner": row.owner.username, "rank": row.rank, "tags": row.tags, "test": row.test,
         "revision": row.revision.digest if row.revision else None, "created": row.created_at,
-        "started": row.started_at, "ended": row.ended_at,
+        "started": row.started_at, "ended": row.ended_at, "archived": row.archived_at,
     }  # fmt: skip
 
 
@@ -289,11 +420,13 @@ class EventView(ScopedViewSet):
 
 
 urlpatterns = [
-    *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise", "boost", "unboost"),
+    *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise", "boost", "unboost",
+            "clone", "tag", "untag", "archive", "unarchive", "delete", "template",
+            "sign_off", "accept", "process_again"),
     path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
     path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
     path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),
     *routes("holds", HoldView, "release", history=False),
     path("overview/", OverviewView.as_view({"get": "list"}), name="overview"),
     path("events/", EventView.as_view({"get": "list"}), name="events-list"),
-]
+]  # fmt: skip

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals.api import cost_document
+from approvals.logic import applying
 from approvals.logic.foreseeing import Foreseen, foresee
 from campaigns.definition import LONGEST_TEXT, yaml_form
 from campaigns.logic import drafting
@@ -30,6 +31,19 @@ class ImportInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
     note = serializers.CharField(max_length=400, required=False, allow_blank=True, default="")
     apply = serializers.BooleanField(required=False, default=False)
+
+
+class ApplyInput(serializers.Serializer[Any]):
+    """The body that applies a text: a request asks for it and is filed, with `approve` approved too."""
+
+    experiment = serializers.CharField()
+    text = serializers.CharField(max_length=LONGEST_TEXT, trim_whitespace=False, allow_blank=True)
+    format = serializers.ChoiceField(choices=list(drafting.FORMS), default="ini")
+    name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    production_stage = serializers.CharField(max_length=40, required=False, allow_blank=True, default="")
+    title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    note = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+    approve = serializers.BooleanField(required=False, default=False)
 
 
 class PlanInput(serializers.Serializer[Any]):
@@ -56,7 +70,7 @@ class DefinitionView(ScopedViewSet):
     letter = "c"
     rules = {
         "take_in": "file_request", "give_out": "view", "revisions": "view", "diff": "view", "update": "file_request",
-        "plan": "view",
+        "plan": "view", "apply": "file_request",
     }  # fmt: skip
 
     def rows(self) -> Any:
@@ -91,6 +105,23 @@ class DefinitionView(ScopedViewSet):
         self.permit(experiment)
         text = drafting.as_ini(wanted["text"], form=wanted["format"], name=wanted["name"])
         return Response(plan_document(foresee(experiment, text, by=request.user)))
+
+    def apply(self, request: Request) -> Response:
+        """Ask for a text: what its campaign goes on by, or a new one begins with, once it is approved."""
+        wanted = self.body(ApplyInput)
+        experiment = self.experiment_named(wanted.pop("experiment"))
+        self.permit(experiment)
+        text = drafting.as_ini(wanted.pop("text"), form=wanted.pop("format"), name=wanted.pop("name"))
+
+        def act() -> tuple[int, Document]:
+            done = applying.apply(experiment, text, by=request.user, **wanted)
+            row = done.request
+            return 201 if done.changed else 200, {
+                "request": row.ref, "state": row.state, "campaign": row.campaign.ref if row.campaign else None,
+                "revision": row.revision.digest if row.revision else None, "changed": done.changed,
+            }  # fmt: skip
+
+        return self.once(act)
 
     def give_out(self, request: Request, ref: str) -> HttpResponse:
         """Return the text of a revision as it was written; the newest, unless `revision` names another."""
@@ -176,6 +207,7 @@ def plan_document(plan: Foreseen) -> Document:
 
 urlpatterns = [
     path("campaigns/plan/", DefinitionView.as_view({"post": "plan"}), name="campaigns-plan"),
+    path("campaigns/apply/", DefinitionView.as_view({"post": "apply"}), name="campaigns-apply"),
     path("campaigns/import/", DefinitionView.as_view({"post": "take_in"}), name="campaigns-import"),
     *(
         path(ref_path("campaigns", "c", f"{word}/"), DefinitionView.as_view({"get": action}), name=f"campaigns-{word}")

@@ -15,9 +15,14 @@ from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
 from poms_site.api.campaigns import urlpatterns as campaigns
+from poms_site.api.data import urlpatterns as data
+from poms_site.api.declaring import urlpatterns as declaring
 from poms_site.api.definitions import urlpatterns as definitions
+from poms_site.api.fife_launch import urlpatterns as fife_launch
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
+from poms_site.api.recovery import urlpatterns as recovery
+from poms_site.api.schedules import urlpatterns as schedules
 from poms_site.api.sites import urlpatterns as sites
 from submissions.api import urlpatterns as submissions
 
@@ -51,12 +56,17 @@ urlpatterns = [
     *people,
     *requests,
     *definitions,
+    *fife_launch,
+    *data,
+    *declaring,
     *campaigns,
     *submissions,
+    *recovery,
     *set_ups,
     *sites,
     *notices,
     *queue,
+    *schedules,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

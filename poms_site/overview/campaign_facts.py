@@ -8,9 +8,11 @@ from typing import Any
 
 from django.db.models import Q
 
+from campaigns.definition import APPROVAL, PASSES_ON, TRANSFER
 from campaigns.models import Campaign
+from poms_site.overview.counting import Counts, counts_by, together
 from poms_site.overview.forecast import Forecast
-from poms_site.overview.progress import expected_end, percent, progress_by
+from poms_site.overview.progress import expected_ends, percent
 from poms_site.overview.run_facts import StageFacts, stages_of
 from poms_site.overview.run_failures import Failure, failures_of
 from poms_site.overview.run_graph import graph_of
@@ -24,6 +26,34 @@ STRIP = 400
 HISTORY = 14
 GRAPH_WIDTH = 720
 PICTURES = (".png", ".jpg", ".jpeg", ".svg")
+
+
+# How a stage's gates are said beside its name, in few words; the gates themselves are said in full above.
+_WAITS = {
+    "hold": ("held", "held"), APPROVAL: ("pending_approval", "waits for an approval"),
+    "completion": ("held", "waits for its completion"), TRANSFER: ("pending", "its files are on their way"),
+    "tape": ("pending", "its files come from tape"), "edge": ("pending", "waits for others"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage in numbers: what it waits for, as pairs of a state and words, its counts, and when it will be done."""
+
+    stage: StageFacts
+    counts: Counts
+    end: Forecast | None
+    waits: list[tuple[str, str]]
+
+    @property
+    def runs_nothing(self) -> bool:
+        """Tell whether files only pass it, without any jobs."""
+        return self.stage.version.type in PASSES_ON
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether there is still something to do in it."""
+        return not self.stage.is_over and self.stage.campaign_state == "running"
 
 
 @dataclass(frozen=True)
@@ -50,6 +80,8 @@ class CampaignFacts:
 
     stages: list[StageFacts]
     chosen: StageFacts | None
+    rows: list[Row]
+    together: Counts
     progress: Mapping[str, int]
     percent: str
     end: Forecast | None
@@ -76,16 +108,29 @@ class SlowFacts:
 
 
 def gather(campaign: Campaign, way: str, stage: str) -> CampaignFacts:
-    """Return what is read anew each time; `chosen` is the stage that was asked for, or None."""
+    """Return what is read anew each time; `chosen` is the stage that was asked for, or None.
+
+    Progress and expected end are those of the chosen stage, or of the campaign; `rows` are all its stages.
+    """
     stages = stages_of(campaign)
     chosen = next((entry for entry in stages if entry.name == stage), None)
     narrowed = [chosen] if chosen else stages
-    progress = progress_by(way, narrowed, stages)
-    files = progress if way == "files" and not chosen else progress_by("files", stages)
+    files = counts_by("files", stages)
+    counts = files if way == "files" else counts_by(way, stages)
+    end, ends = expected_ends(campaign, stages, files)
+    gates = queries.gates(campaign)
+    rows = [Row(entry, counts[entry.name], ends.get(entry.name), _waits(entry, gates)) for entry in stages]
+    progress = counts[chosen.name] if chosen else together(counts.values())
     return CampaignFacts(
-        stages, chosen, progress, percent(progress), expected_end(campaign, files), queries.gates(campaign),
-        graph_of(stages, GRAPH_WIDTH), _strips(campaign, narrowed), _results(campaign),
+        stages, chosen, rows, together(counts.values()), progress, percent(progress),
+        ends.get(chosen.name) if chosen else end, gates, graph_of(stages, GRAPH_WIDTH),
+        _strips(campaign, narrowed), _results(campaign),
     )  # fmt: skip
+
+
+def _waits(stage: StageFacts, gates: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    kinds = dict.fromkeys(gate["gate"] for gate in gates if gate["stage"] == stage.name)
+    return [_WAITS[kind] for kind in kinds if kind in _WAITS]
 
 
 def gather_slow(campaign: Campaign, chosen: StageFacts | None) -> SlowFacts:

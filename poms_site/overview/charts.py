@@ -75,15 +75,16 @@ class Share:
 
 
 def shares(progress: Mapping[str, int]) -> list[Share]:
-    """Return the pieces of a progress bar: done, running, without result, waiting; empty ones are left out."""
-    words = (("done", "done", "done"), ("moving", "running", "running"), ("failed", "failed", "without result"),
-             ("wait", "waiting", "waiting"))  # fmt: skip
-    total = max(sum(progress[name] for _, name, _ in words), 1)
+    """Return the pieces of a progress bar: done, running, recovering, without result, waiting; none that is empty."""
+    words = (("done", "done", "done"), ("moving", "running", "running"), ("again", "recovering", "recovering"),
+             ("failed", "failed", "without result"), ("wait", "waiting", "waiting"))  # fmt: skip
+    total = max(sum(progress.get(name, 0) for _, name, _ in words), 1)
     pieces, at = [], 0.0
     for mark, name, word in words:
-        width = round(100 * progress[name] / total, 2)
-        if progress[name]:
-            pieces.append(Share(mark, progress[name], round(at, 2), width, word))
+        number = progress.get(name, 0)
+        width = round(100 * number / total, 2)
+        if number:
+            pieces.append(Share(mark, number, round(at, 2), width, word))
         at += width
     return pieces
 

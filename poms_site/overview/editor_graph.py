@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaigns import graph, layout
-from campaigns.definition import Definition, JobTypeText, Parsed, document
+from campaigns import graph, keepup, layout
+from campaigns.definition import PASSES_ON, Definition, JobTypeText, Parsed, document
 from campaigns.definition.explaining import Why, explain
 from core.errors import Problem
 
@@ -15,8 +15,8 @@ CARD = (190.0, 60.0)
 GAP = (84.0, 22.0)
 # What can be chosen for a key; the other keys are typed.
 CHOICES = {
-    "stage_type": ("regular", "generator"), "merge_overrides": ("True", "False"),
-    "completion_type": ("located", "complete"),
+    "stage_type": ("regular", "generator", *PASSES_ON), "merge_overrides": ("True", "False"),
+    "completion_type": ("located", "complete"), "catch_up": keepup.CATCH_UP, "overlap": keepup.OVERLAP,
 }  # fmt: skip
 _FORMS = ("campaign", "campaign_defaults", "job_type", "login_setup")
 _STAGE = re.compile(r"\[(?:campaign_stage|dependencies) ([^\]]+)\]")
@@ -34,10 +34,13 @@ def graph_of(parsed: Parsed) -> dict[str, Any]:
     places = {name: definition.positions.get(name, (x + shift[0], y + shift[1])) for name, (x, y) in drawn.items()}
     wrong, doubtful = _by_stage(parsed.errors), _by_stage(parsed.warnings)
     loops = {edge.upstream for edge in definition.edges if edge.upstream == edge.downstream}
+    above = {edge.downstream: f"{edge.campaign}/{edge.upstream}" for edge in definition.across}
     stages = [
         {
             "name": stage.name, "x": round(places[stage.name][0]), "y": round(places[stage.name][1]),
-            "type": stage.type, "job_type": stage.job_type, "split": stage.split, "dataset": stage.dataset,
+            "type": stage.type, "job_type": stage.job_type, "split": stage.split,
+            "dataset": above.get(stage.name, stage.dataset),
+
             "errors": wrong.get(stage.name, 0), "warnings": doubtful.get(stage.name, 0), "loop": stage.name in loops,
             "line": stage.line, "placed": stage.name in definition.positions,
         }

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from approvals.models import Comment, Request, TestRun, Watcher
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Schedule
 from core import differences, ledger
 from core.crashpoints import crashpoint
 from core.models import Transition, TransitionQuerySet
@@ -67,6 +67,10 @@ SOURCES = {
     "submission": Source(
         Submission, ("experiment", "batch__stage__campaign"), "submissions",
         lambda row: f"{row.batch.stage.campaign.name}, stage {row.batch.stage.name}",
+    ),
+    "schedule": Source(
+        Schedule, ("experiment", "stage__campaign__owner"), "schedules",
+        lambda row: f"{row.stage.campaign.name}, stage {row.stage.name}",
     ),
 }  # fmt: skip
 
@@ -157,6 +161,11 @@ def operators(thing: Any) -> Iterable[User]:
     return User.objects.filter(groups__in=granted.values("group")).distinct()
 
 
+def minders(schedule: Schedule) -> Iterable[User]:
+    """Return who looks after a keep-up: whose campaign it is, and who may operate there."""
+    return {schedule.stage.campaign.owner, *operators(schedule)}
+
+
 # What has not begun is cancelled with its request, of which the requester is told.
 BEGUN = ("approved", "running", "failed")
 RULES = (
@@ -190,6 +199,8 @@ RULES = (
     Rule("campaign", "campaign", "succeed", owner, "has succeeded", "of your campaigns have succeeded"),
     Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed"),
     Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
+    Rule("latency", "schedule", "warn", minders, "will miss its objective", "schedules will miss their objectives"),
+    Rule("latency", "schedule", "miss", minders, "has missed its objective", "schedules have missed their objectives"),
     Rule("operator", "submission", "ask_person", operators, "may have run: say whether it did",
          "launches may have run: say whether they did"),
 )  # fmt: skip
@@ -319,7 +330,7 @@ def _drafts(group: Sequence[Transition]) -> list[Draft]:
         for event in heard:
             thing = things[event.thing_id]
             for user in rule.told(thing, event):
-                if user.is_active and event.actor != f"user:{user.username}" and seen.may(user, thing.experiment):
+                if user.is_active and event.actor != user.actor and seen.may(user, thing.experiment):
                     told.setdefault(user.pk, (user, []))[1].append(event)
         found += [_draft(rule, source, things, user, events) for user, events in told.values()]
         if heard:

@@ -25,12 +25,10 @@ def outcome_of(campaign: Campaign) -> dict[str, Any]:
     units = Unit.objects.filter(stage__campaign=campaign)
     jobs = queries.job_counts(submissions)
     recovered = Acceptance.objects.filter(unit__stage__campaign=campaign, result__submission__round__gt=0)
-    really = _launched_truly({str(uuid) for uuid in submissions.values_list("uuid", flat=True)})
-    claimed = {str(uuid) for uuid in submissions.exclude(launched_at=None).values_list("uuid", flat=True)}
+    doubled, unknown = launched_otherwise(campaign)
     ended = Batch.objects.filter(stage__campaign=campaign, state__in=("completed", "failed", "cancelled"))
     open_units = units.filter(acceptance=None).exclude(batch__in=ended)
     peak = _z_peak(campaign)
-    doubled = sum(count - 1 for count in really.values())
     return {
         "campaign": campaign.ref,
         "state": campaign.state,
@@ -42,11 +40,23 @@ def outcome_of(campaign: Campaign) -> dict[str, Any]:
         "inputs": units.count(),
         "outputs": Output.objects.filter(stage__campaign=campaign).count(),
         "duplicates": doubled + int(peak.get("duplicates", 0)),
-        "lost": len(claimed - set(really)) + open_units.count(),
+        "lost": unknown + open_units.count(),
         "z_mass_gev": peak.get("z_mass_gev"),
         "z_mass_err_gev": peak.get("z_mass_err_gev"),
         "plot": next(iter(_outputs(campaign, ".png")), None),
     }
+
+
+def launched_otherwise(campaign: Campaign) -> tuple[int, int]:
+    """Compare our submissions with the batch system's own log.
+
+    Return how many clusters it got beside the one of each submission, and of how many submissions that we call launched
+    it knows nothing.
+    """
+    submissions = Submission.objects.filter(batch__stage__campaign=campaign)
+    really = _launched_truly({str(uuid) for uuid in submissions.values_list("uuid", flat=True)})
+    claimed = {str(uuid) for uuid in submissions.exclude(launched_at=None).values_list("uuid", flat=True)}
+    return sum(count - 1 for count in really.values()), len(claimed - set(really))
 
 
 def _launched_truly(uuids: set[str]) -> Counter[str]:

@@ -145,6 +145,7 @@ class _Play:
         self, entries: Sequence[Entry], slots: Mapping[str, int], weights: Mapping[int, int], ageing: float, number: int
     ) -> None:
         self.number = number
+        self.entries = entries
         self.weights = weights
         self.ageing = ageing
         self.count = 0
@@ -163,6 +164,7 @@ class _Play:
         while self.events:
             at, _, what, stage, jobs = heappop(self.events)
             if at > LONGEST:
+                self._leave_open()
                 break
             system = self.systems[stage.work.system]
             if what == "open":
@@ -175,6 +177,13 @@ class _Play:
                     self._end(stage, jobs, at)
             self._fill(system, at)
         return self.starts, self.ends
+
+    def _leave_open(self) -> None:
+        """Let what goes on for so long end then: later than that is all that can be said of it."""
+        for entry in self.entries:
+            if entry.held is not None and self.open_stages[entry.key]:
+                self.starts.setdefault(entry.key, LONGEST)
+                self.ends.setdefault(entry.key, LONGEST)
 
     def _at(self, when: float, what: str, stage: _Stage, jobs: int) -> None:
         self.count += 1

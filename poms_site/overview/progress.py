@@ -1,80 +1,88 @@
-"""How far a campaign is, counted by files, events or jobs (M1), and when it will be done."""
+"""How far a campaign is (M1), and when it and each of its stages will be done."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
+from campaigns.definition import APPROVAL
 from campaigns.models import Campaign, Stage
 from core.clock import now
-from poms_site.overview.forecast import Forecast, expected_units, forecast
+from poms_site.overview.counting import NAMES, Counts
+from poms_site.overview.forecast import Forecast, forecast
 from poms_site.overview.run_facts import StageFacts
 from submissions import queries
-from submissions.models import Result
 
-WAYS = ("files", "events", "jobs")
-NAMES = ("done", "running", "failed", "waiting")
-LATEST = 200
-_JOB_MEANING = {
-    "succeeded": "done", "failed": "failed", "lost": "failed", "removed": "failed", "idle": "waiting",
-    "held": "waiting", "staging_in": "running", "processing": "running", "staging_out": "running",
-    "suspended": "running",
-}  # fmt: skip
-_EVENTS = """
-SELECT CASE WHEN a.unit_id IS NOT NULL THEN 'done'
-            WHEN b.state IN ('failed', 'cancelled', 'completed') THEN 'failed'
-            WHEN b.state IN ('submitted', 'project_running', 'jobs_completed') THEN 'running'
-            ELSE 'waiting' END, coalesce(sum(u.events), 0)::bigint
-FROM submissions_unit u LEFT JOIN submissions_batch b ON b.id = u.batch_id
-LEFT JOIN submissions_acceptance a ON a.unit_id = u.id
-WHERE u.stage_id = ANY(%s) GROUP BY 1
+LATEST = 50  # settled submissions of a stage that its rate is taken from; that gives it to 14 %
+Arrivals = list[tuple[datetime, int]]
+_ARRIVALS = """
+SELECT g.id, s.ended_at, count(*)
+FROM campaigns_stage g
+CROSS JOIN LATERAL (
+    SELECT s.id, s.ended_at FROM submissions_submission s JOIN submissions_batch b ON b.id = s.batch_id
+    WHERE b.stage_id = g.id AND b.pass_number = g.pass_number AND s.ended_at IS NOT NULL
+    ORDER BY s.ended_at DESC LIMIT %(latest)s) s
+JOIN submissions_result r ON r.submission_id = s.id
+JOIN submissions_acceptance a ON a.result_id = r.id
+WHERE g.id = ANY(%(stages)s) GROUP BY g.id, s.id, s.ended_at
 """
 
 
-def progress_by(way: str, stages: Sequence[StageFacts], within: Sequence[StageFacts] = ()) -> dict[str, int]:
-    """Return done, running, failed, waiting and their sum `units`, in files, events or jobs.
+def expected_ends(
+    campaign: Campaign, stages: Sequence[StageFacts], files: Mapping[str, Counts]
+) -> tuple[Forecast | None, dict[str, Forecast]]:  # fmt: skip
+    """Return when the campaign will be done, and each stage of which that can be said, at the rate of latest results.
 
-    `within` are all stages of the campaign, where only some are counted: their parents say how much is to come.
+    `files` are the counts by files. A stage goes on at the rate of its own last settled submissions (see `forecast`).
+    The campaign ends with its last stage. A stage that has given too few results yet is taken to go, together with all
+    others, at the rate of all; if that ends later, it counts. Nobody can say while the campaign does not run, while too
+    few results have come, and where inputs wait for a person's approval.
     """
-    found = dict.fromkeys(NAMES, 0)
-    if way == "events":
-        with connection.cursor() as cursor:
-            cursor.execute(_EVENTS, [[stage.version.stage_id for stage in stages]])
-            found |= dict(cursor.fetchall())
-    elif way == "jobs":
-        for stage in stages:
-            for state, n in stage.jobs.items():
-                found[_JOB_MEANING[state]] += n
-    else:
-        expected = expected_of(within or stages)
-        for stage in stages:
-            for name in ("done", "running", "failed"):
-                found[name] += stage.progress[name]
-        found["waiting"] = max(0, sum(expected[stage.name] for stage in stages) - sum(found.values()))
-    return found | {"units": sum(found.values())}
+    left = {stage.name: _left(files[stage.name]) for stage in stages}
+    if campaign.state != "running" or not any(left.values()):
+        return None, {}
+    waiting = {stage.name for stage in stages if stage.version.type == APPROVAL and left[stage.name]}
+    at, came = now(), _arrivals(stages)
+    ends = {
+        name: found
+        for name, number in left.items()
+        if name not in waiting and (found := forecast(came[name], number, at)) is not None
+    }
+    known = list(ends.values())
+    if waiting:
+        return None, ends
+    if any(number and name not in ends for name, number in left.items()):
+        pooled = forecast(_pooled(came.values()), sum(left.values()), at)
+        if pooled is None:
+            return None, ends
+        known.append(pooled)
+    return max(known, key=lambda entry: entry.end), ends
 
 
-def expected_of(stages: Sequence[StageFacts]) -> dict[str, int]:
-    """Return how many inputs each stage will have in the end."""
-    units = {stage.name: stage.progress["units"] for stage in stages}
-    for stage in stages:
-        if stage.version.type == "generator" and not units[stage.name] and stage.version.events:
-            per_job = stage.version.events_per_job or stage.version.events
-            units[stage.name] = -(-stage.version.events // per_job)
-    done = {stage.name: stage.progress["done"] for stage in stages}
-    feeds = [(feed.upstream, feed.downstream, feed.files) for stage in stages for feed in stage.feeds]
-    return expected_units(units, feeds, done)
+def _left(counts: Mapping[str, int]) -> int:
+    return counts["running"] + counts["recovering"] + counts["waiting"]
 
 
-def expected_end(campaign: Campaign, files: Mapping[str, int]) -> Forecast | None:
-    """Return when the campaign will be done at the rate of its latest results; None while nothing can be said."""
-    if campaign.state != "running":
-        return None
-    latest = Result.objects.filter(submission__batch__stage__campaign=campaign, refused="").order_by("-pk")
-    times = list(latest.values_list("at", flat=True)[:LATEST])
-    return forecast(times, files["running"] + files["waiting"], now())
+def _arrivals(stages: Sequence[StageFacts]) -> dict[str, Arrivals]:
+    """Return when the latest submissions of each stage were settled, and with how many results for inputs."""
+    names = {stage.version.stage_id: stage.name for stage in stages}
+    found: dict[str, Arrivals] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_ARRIVALS, {"stages": list(names), "latest": LATEST})
+        for stage_id, at, inputs in cursor.fetchall():
+            found[names[stage_id]].append((at, inputs))
+    return found
+
+
+def _pooled(stages: Iterable[Arrivals]) -> Arrivals:
+    """Return the arrivals of all stages from the time on since when those of every stage were looked at."""
+    stages = list(stages)
+    since = max((min(came)[0] for came in stages if len(came) >= LATEST), default=None)
+    return [(at, inputs) for came in stages for at, inputs in came if since is None or at >= since]
 
 
 def progress_of_campaigns(campaigns: Iterable[Campaign]) -> dict[int, dict[str, int]]:

@@ -14,8 +14,8 @@ from approvals.queries import policy_of
 from campaigns.definition import Definition
 from core import differences
 from integrations.errors import OutsideError
+from poms_site.overview.counting import counts_by, together
 from poms_site.overview.prediction import Work
-from poms_site.overview.progress import progress_by
 from poms_site.overview.queue import WouldBe, predict_with
 from poms_site.overview.run_facts import stages_of
 from poms_site.overview.words import duration, size
@@ -63,7 +63,7 @@ def trial_of(request: Request) -> Trial | None:
     if run is None:
         return None
     stages = stages_of(run.campaign)
-    told = progress_by("files", stages, stages)
+    told = together(counts_by("files", stages).values())
     seen = measuring.of_stages(run.campaign_id)
     names = [stage.name for stage in stages if stage.name in seen]
     limits = {stage.name: stage.version.memory_mb for stage in stages}

@@ -22,6 +22,7 @@ from submissions import queries
 from submissions.models import Acceptance, Output, Snapshot, Submission, Unit
 
 SEEDS = 400
+_ENDED = ("succeeded", "failed", "cancelled")
 
 
 @dataclass
@@ -36,7 +37,7 @@ class StageFacts:
     outputs: int
     events: int
     feeds: list[Feed]
-    snapshot: Snapshot | None = None
+    snapshots: Sequence[Snapshot] = ()
 
     @property
     def name(self) -> str:
@@ -51,6 +52,11 @@ class StageFacts:
         if self.campaign_state == "cancelled":
             return "cancelled"
         return "running" if self.batches else "pending"
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more comes into it: it has ended, or its campaign has."""
+        return self.version.stage.completed_at is not None or self.campaign_state in _ENDED
 
     @property
     def look(self) -> Look:
@@ -91,32 +97,36 @@ def stages_of(campaign: Campaign) -> list[StageFacts]:
     progress = queries.progress_of(version.stage for version in versions)
     jobs, batches = queries.job_counts_by_stage(ids), queries.batch_counts(ids)
     fed = dict(
-        Unit.objects.filter(stage_id__in=ids, edge__isnull=False)
+        Unit.objects.filter(stage_id__in=ids, edge__isnull=False, pass_number=F("stage__pass_number"))
         .values_list("edge_id")
         .annotate(Count("pk"))
         .order_by()
     )
     outputs = _outputs_of(ids)
-    snapshots = {row.stage_id: row for row in Snapshot.objects.filter(stage_id__in=ids).order_by("pass_number")}
+    snapshots: dict[int, list[Snapshot]] = defaultdict(list)
+    for row in Snapshot.objects.filter(stage_id__in=ids).order_by("pass_number", "number"):
+        own = snapshots[row.stage_id]
+        snapshots[row.stage_id] = [*own, row] if own and own[0].pass_number == row.pass_number else [row]
     feeds: dict[int, list[Feed]] = defaultdict(list)
     for edge in edges:
         feeds[edge.edge.downstream_id].append(_feed(edge, fed.get(edge.edge_id, 0)))
     return [
         StageFacts(
             v, campaign.state, progress[v.stage_id], jobs.get(v.stage_id, {}), batches.get(v.stage_id, {}),
-            *outputs.get(v.stage_id, (0, 0)), feeds[v.stage_id], snapshots.get(v.stage_id),
+            *outputs.get(v.stage_id, (0, 0)), feeds[v.stage_id], snapshots[v.stage_id],
         )
         for v in versions
     ]  # fmt: skip
 
 
 def _outputs_of(stage_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Return how many files and events each stage put out; files of one result hold the same events."""
+    """Return how many files and events each stage's present pass put out; files of one result hold the same events."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT stage_id, sum(files)::bigint, coalesce(sum(events), 0)::bigint FROM ("
-            " SELECT stage_id, result_id, count(*) AS files, max(events) AS events FROM submissions_output"
-            " WHERE stage_id = ANY(%s) GROUP BY stage_id, result_id) r GROUP BY stage_id",
+            " SELECT o.stage_id, o.result_id, count(*) AS files, max(o.events) AS events FROM submissions_output o"
+            " JOIN campaigns_stage g ON g.id = o.stage_id AND g.pass_number = o.pass_number"
+            " WHERE o.stage_id = ANY(%s) GROUP BY 1, 2) r GROUP BY stage_id",
             [list(stage_ids)],
         )
         return {stage_id: (files, events) for stage_id, files, events in cursor.fetchall()}
@@ -124,7 +134,9 @@ def _outputs_of(stage_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
 
 def _feed(version: EdgeVersion, files: int) -> Feed:
     edge = version.edge
-    return Feed(edge.upstream.name, edge.downstream.name, edge.pattern, version.gate, files)
+    across = edge.upstream.campaign_id != edge.campaign_id
+    above = f"{edge.upstream.campaign.name}/{edge.upstream.name}" if across else edge.upstream.name
+    return Feed(above, edge.downstream.name, edge.pattern, version.gate, files)
 
 
 def numbers_of(campaign: Campaign, stages: Sequence[StageFacts]) -> dict[str, int]:

@@ -16,7 +16,8 @@ LETTER = 10.4  # how wide a letter of a stage's name is, about
 def graph_of(stages: Sequence[StageFacts], room_wide: float) -> dict[str, Any]:
     """Return the drawing of the stages in a room so many pixels wide: cards with facts, lines with their files."""
     names = [stage.name for stage in stages]
-    feeds = [feed for stage in stages for feed in stage.feeds]
+    # What another campaign feeds stands in the list of stages; here is only this one.
+    feeds = [feed for stage in stages for feed in stage.feeds if feed.upstream in names]
     pairs = [(feed.upstream, feed.downstream) for feed in feeds]
     by_name = {stage.name: stage for stage in stages}
     drawing = _fitted(names, pairs, room_wide)

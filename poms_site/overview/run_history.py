@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from approvals.models import Request
 from campaigns.models import Campaign, Revision
 from core.models import Transition
-from submissions.models import Batch, Command, Hold, Submission
+from submissions.models import Command, Hold
 
 EVENTS = 300
 
@@ -37,27 +37,29 @@ def history_of(campaign: Campaign) -> tuple[list[Event], int]:
     Everything that happened to request, revision, campaign, holds and commands; of batches only what is not
     routine.
     """
-    rows = _steps("campaign", Campaign.objects.filter(pk=campaign.pk)).union(
+    rows = Transition.objects.of_campaign(campaign.pk).filter(_DECISIVE).union(
         _steps("request", Request.objects.filter(campaign=campaign)),
         _steps("revision", Revision.objects.filter(campaign=campaign)),
         _steps("hold", _holds(campaign)),
-        _steps("command", Command.objects.filter(submission__batch__stage__campaign=campaign)),
-        _steps("batch", Batch.objects.filter(stage__campaign=campaign), _BATCH_STEPS),
-        _steps("submission", Submission.objects.filter(batch__stage__campaign=campaign), _SUBMISSION_STEPS),
+        _steps("command", Command.objects.filter(submission__campaign=campaign)),
         all=True,
-    )
+    )  # fmt: skip
     last = list(rows.order_by("-id")[:EVENTS])[::-1]
     numbers = dict(Revision.objects.filter(campaign=campaign).values_list("pk", "number"))
-    return [_event(row, campaign, numbers) for row in last], rows.count()
+    return [_event(row, campaign, numbers) for row in last], len(last) if len(last) < EVENTS else rows.count()
 
 
-_BATCH_STEPS = Q(target__in=("failed", "cancelled")) | Q(verb__in=("recover", "relaunch"))
-_SUBMISSION_STEPS = Q(target__in=("launch_failed", "unsure", "removed"))
+_DECISIVE = (
+    Q(kind="campaign")
+    | Q(kind="batch", target__in=("failed", "cancelled"))
+    | Q(kind="batch", verb__in=("recover", "relaunch"))
+    | Q(kind="submission", target__in=("launch_failed", "unsure", "removed"))
+)
 
 
-def _steps(kind: str, things: QuerySet[Any], which: Q | None = None) -> QuerySet[Transition]:
+def _steps(kind: str, things: QuerySet[Any]) -> QuerySet[Transition]:
     """Return the steps of things of one kind; one kind at a time, so that each is looked up by its index."""
-    return Transition.objects.filter(which or Q(), kind=kind, thing_id__in=things.values("pk"))
+    return Transition.objects.filter(kind=kind, thing_id__in=things.values("pk"))
 
 
 def _holds(campaign: Campaign) -> QuerySet[Hold]:

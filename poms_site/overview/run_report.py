@@ -84,7 +84,7 @@ def _context(campaign_id: int, facts: Mapping[str, object]) -> dict[str, Any]:
         "seconds": ((campaign.ended_at or written) - began).total_seconds(),
         "progress": {
             name: sum(stage.progress[name] for stage in stages)
-            for name in ("units", "done", "running", "failed", "waiting")
+            for name in ("units", "done", "running", "recovering", "failed", "waiting")
         },
         "gates": run_facts.standing_gates(campaign) if campaign.ended_at is None else [],
         "tiles": _tiles(numbers, facts),

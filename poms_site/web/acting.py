@@ -38,7 +38,7 @@ class VerbPage(Page):
     def post(self, request: HttpRequest, key: str) -> HttpResponse:
         """Do it; what is refused is said on the same form, with what was typed."""
         row = self._find(key)
-        asked = self._typed(request)
+        named, asked = row.ref, self._typed(request)
         try:
             if self.verb.reason and not asked["reason"]:
                 raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
@@ -46,7 +46,7 @@ class VerbPage(Page):
         except (PomsError, OutsideError) as error:
             return self._form(row, asked, error)
         ref = self.verb.leads(row, made)
-        messages.success(request, f"{row.ref}: {self.verb.word.lower()} – done{f', see {ref}' if ref else ''}.")
+        messages.success(request, f"{named}: {self.verb.word.lower()} – done{f', see {ref}' if ref else ''}.")
         return self._back(address(ref) if ref else self._page_of(row))
 
     def _typed(self, request: HttpRequest) -> dict[str, Any]:
@@ -68,11 +68,14 @@ class VerbPage(Page):
 
     def _form(self, row: Any, asked: dict[str, Any], error: Exception | None = None) -> HttpResponse:
         bare = self.request.headers.get("HX-Request") == "true"
+        shown = self.verb.preview(row, asked) if self.verb.preview else {}
+        asked |= {ask.name: shown[ask.name] for ask in self.verb.asks if ask.name in shown}
         context = {
             "frame": "web/_bare.html" if bare else "base.html", "row": row, "verb": self.verb, "asked": asked,
+            "shown": shown,
             "fields": [(ask, asked.get(ask.name, ""), ask.choices(row)) for ask in self.verb.asks],
             "says": self.verb.says(row), "back": self._page_of(row), "error": error and errors.detail_of(error),
-            "problems": getattr(error, "problems", ()), "open": self.verb.offered(row),
+            "problems": getattr(error, "problems", ()), "open": self.verb.offered(row) or shown.get("open", False),
         }  # fmt: skip
         return self.show("web/verb.html", context, status=errors.status_of(error) if error else 200)
 
@@ -82,6 +85,8 @@ class VerbPage(Page):
         return HttpResponseRedirect(target, status=303)
 
     def _page_of(self, row: Any) -> str:
+        if row.pk is None:  # deleted
+            return reverse(NOUNS[self.verb.letter][0], args=[self.here.name])
         held = getattr(row, "campaign", None) if self.verb.letter == "h" else row
         return address(held.ref) if held is not None else reverse("campaigns", args=[self.here.name])
 
@@ -126,7 +131,7 @@ class BulkPage(Page):
         rows = Campaign.objects.visible_to(self.request.user).filter(experiment=self.here).select_related("experiment")
         if asked.get("all") == "1":
             for entry in FILTERS:
-                if value := printable(asked.get(entry.name, "")).strip():
+                if (value := printable(asked.get(entry.name, "")).strip()) or entry.always:
                     rows = entry.apply(rows, value)
         else:
             keys = [ref[1:] for ref in asked.getlist("ref") if ref[:1] == "c" and ref[1:].isdecimal() and len(ref) < 19]

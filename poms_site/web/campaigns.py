@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
 from approvals.models import Request, TestRun
+from campaigns.logic import drafting
 from campaigns.models import Campaign, Revision
+from campaigns.queries import defaults_of, shelved
 from campaigns.states import CAMPAIGN
-from core.errors import NotVisible, Problem, Refused
+from core.errors import NotVisible, PomsError, Problem, Refused
 from poms_site.overview import campaign_facts
-from poms_site.overview.progress import WAYS
-from poms_site.web import live, verbs
+from poms_site.overview.comparison import compared
+from poms_site.overview.counting import WAYS
+from poms_site.web import errors, live, verbs
 from poms_site.web.home import with_progress
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
@@ -26,6 +30,7 @@ FILTERS = (
     Filter("owner", "owner", by("owner__username")),
     Filter("tag", "tag", lambda rows, value: rows.filter(tags__contains=[value])),
     Filter("test", "test runs", lambda rows, value: rows.filter(test=value == "1"), (("0", "none"), ("1", "only"))),
+    Filter("archived", "archived", shelved, (("0", "none"), ("1", "only"), ("all", "also")), always=True),
 )
 SLOW_SECONDS = 20.0
 MANY_JOBS = 2000
@@ -108,22 +113,54 @@ class CampaignByNamePage(Page):
 
 
 class DefinitionPage(Page):
-    """The definition of a campaign, in its revisions."""
+    """The definition of a campaign, in its revisions: read, compared, restored, and what can be done with it."""
 
-    rules = {"get": "view"}
+    rules = {"get": "view", "post": "file_request"}
     place = "campaigns"
     help = "/docs/guide/definition/"
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Show the running revision, or the one that is asked for by number."""
+        """Show the running revision, or the one that is asked for by number, or compare it with another."""
+        return self._page(find(request.user, self.here, key))
+
+    def post(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Restore a revision: its text is saved again, as the next draft."""
         row = find(request.user, self.here, key)
+        number, base = (request.POST.get(name, "") for name in ("restore", "base"))
+        try:
+            saved = drafting.restore(row, _whole(number), by=request.user, base=_whole(base))
+        except PomsError as error:
+            return self._page(row, error)
+        messages.success(request, f"Revision {saved.number} says again what revision {number} said.")
+        return HttpResponseRedirect(request.path, status=303)
+
+    def _page(self, row: Campaign, error: PomsError | None = None) -> HttpResponse:
         revisions = list(Revision.objects.filter(campaign=row).select_related("author").order_by("-number"))
-        wanted = request.GET.get("revision", "")
+        asked = {name: self._asked(row, revisions, name) for name in ("revision", "from")}
+        running = next((r for r in revisions if r.pk == row.revision_id), revisions[0] if revisions else None)
+        shown, begin = asked["revision"] or running, asked["from"]
+        context = {
+            "row": row, "revisions": revisions, "shown": shown, "begin": begin,
+            "verbs": verbs.of_library(row, self.held), "edits": drafting.may_edit(row, self.request.user),
+            "error": error and errors.detail_of(error),
+            "problems": error.problems if error else (),
+        }  # fmt: skip
+        if begin and shown:
+            context["compared"] = compared(begin.source, shown.source, defaults_of(self.here))
+        return self.show("web/definition.html", context, status=errors.status_of(error) if error else 200)
+
+    def _asked(self, row: Campaign, revisions: list[Revision], name: str) -> Revision | None:
+        wanted = self.request.GET.get(name, "")
         chosen = next((r for r in revisions if str(r.number) == wanted), None)
         if wanted and chosen is None:
             raise NotVisible(f"{row.ref} has no revision {wanted[:20]}.")
-        shown = chosen or next((r for r in revisions if r.pk == row.revision_id), revisions[0] if revisions else None)
-        return self.show("web/definition.html", {"row": row, "revisions": revisions, "shown": shown})
+        return chosen
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise Refused("Nothing was restored.", [Problem("number", f"no number of a revision: {text[:20]}")])
+    return int(text)
 
 
 urlpatterns = [

@@ -15,7 +15,7 @@ from campaigns.definition.operating import operate
 from campaigns.definition.values import LOGIN_SETUP, STAGE
 from campaigns.logic import drafting, editing
 from campaigns.models import Campaign, Revision
-from campaigns.splitting.base import LATER, SPLITS
+from campaigns.splitting import KINDS
 from core.errors import Conflict, NotAllowed, PomsError, Problem, Refused
 from poms_site.overview import editor_graph
 from poms_site.web import errors
@@ -25,7 +25,13 @@ from poms_site.web.things import find, key_path
 # What can be chosen for a key; what is not here is typed.
 ALSO = {
     "keys": list(STAGE), "setup": LOGIN_SETUP, "choices": editor_graph.CHOICES,
-    "splits": {"now": ["None", *(name for name in SPLITS if name != "whole")], "later": LATER},
+    "splits": [
+        {
+            "name": "None" if name == "whole" else name, "says": kind.says, "suchAs": kind.such_as,
+            "takes": bool(kind.takes),
+        }
+        for name, kind in KINDS.items()
+    ],
     "recoveries": ["pending_files", "proj_status", "consumed_status", "delivered_not_consumed", "process_status"],
 }  # fmt: skip
 

@@ -15,10 +15,12 @@ from poms_site.overview.words import printable
 from poms_site.web.listing import Filter, by, by_key, listed
 from poms_site.web.page import Page
 from submissions.models import Output
+from submissions.queries import made_as, slices_with, uses_of
 
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 TEXTS = (".json", ".txt", ".log", ".csv", ".ini", ".md", ".yaml", ".yml")
 PREVIEW = 64 * 1024
+MOST_USES = 50
 
 
 def _put_out_by(rows: Any, value: str) -> Any:
@@ -57,11 +59,7 @@ class FilePage(Page):
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
         """Show it."""
         row = found(self, name)
-        output = (
-            Output.objects.filter(experiment=self.here, name=name)
-            .select_related("result__submission__experiment", "stage__campaign__experiment")
-            .first()
-        )
+        output = made_as(self.here.pk, name)
         place = registry.catalogue(self.here).place(row.path)
         kind = Path(name).suffix.lower()
         text = ""
@@ -74,6 +72,8 @@ class FilePage(Page):
                 "row": row, "output": output, "parents": row.parents.select_related("parent")[:100], "text": text,
                 "children": row.children.select_related("child")[:100], "there": place is not None,
                 "picture": place is not None and kind in PICTURES, "metadata": sorted(row.metadata.items()),
+                "uses": uses_of(self.here.pk, name)[:MOST_USES],
+                "waits_in": slices_with(self.here.pk, name)[:MOST_USES],
             },
         )  # fmt: skip
 

@@ -33,6 +33,7 @@ _PLACES = (
     ("requests", "Requests", "requests", "view"),
     ("queue", "Queue", "queue", "view"),
     ("campaigns", "Campaigns", "campaigns", "view"),
+    ("schedules", "Schedules", "schedules", "view"),
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),

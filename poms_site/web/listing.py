@@ -26,10 +26,11 @@ class Filter:
     word: str
     narrow: Callable[[Any, str], Any]
     choices: Sequence[tuple[str, str]] = ()
+    always: bool = False  # whether it narrows, with an empty value, also where nothing is asked
 
     def apply(self, rows: Any, value: str) -> Any:
         """Return the rows that fit; a value that nothing can have is refused with those that are known."""
-        if self.choices and value not in (known := [key for key, _ in self.choices]):
+        if value and self.choices and value not in (known := [key for key, _ in self.choices]):
             wrong = Problem(self.name, f"unknown: {value[:60]}", ", ".join(known))
             raise Refused("The list cannot be filtered so.", [wrong])
         return self.narrow(rows, value)
@@ -99,8 +100,8 @@ def listed(
     asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
     for entry in filters:
-        if entry.name in asked:
-            rows = entry.apply(rows, asked[entry.name])
+        if entry.name in asked or entry.always:
+            rows = entry.apply(rows, asked.get(entry.name, ""))
     rows = _after(rows, order, asked["after"]) if "after" in asked else rows
     ordered = rows.order_by("-pk") if order == "-pk" else rows.order_by(order, "pk")
     page = list(ordered[: SIZE + 1])

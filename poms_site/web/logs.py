@@ -84,8 +84,8 @@ def read(job: Job, asked: Wanted) -> Log:
 
 
 def of_script(submission: Submission) -> Log:
-    """Return the end of what the launch script of a submission printed."""
-    if submission.launched_at is None and not submission.attempt:
+    """Return the end of what the launch script of a submission printed; what was passed without one printed nothing."""
+    if not submission.launcher or (submission.launched_at is None and not submission.attempt):
         return Log()
     try:
         launcher = registry.launcher(submission.launcher)

@@ -148,16 +148,15 @@ class OrderPage(Board):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Change all ranks or none; where the queue has changed meanwhile, show it anew with the proposal."""
-        require_ranker(request.user, self.here, [])
+        user: Any = request.user
+        require_ranker(user, self.here, [])
         proposal, asked = self.proposed(), typed(request, "reason")
-        require_ranker(request.user, self.here, proposal.changed)
+        require_ranker(user, self.here, proposal.changed)
         read = {int(name[5:]): ordering.rank_of(value) for name, value in _fields(request.POST, "was")}
         try:
             if not proposal.ranks:
                 raise Refused("Nothing would change: move a campaign or type another rank first.")
-            changed = ordering.reorder(
-                proposal.ranks, actor=f"user:{request.user.username}", reason=asked["reason"], read=read
-            )
+            changed = ordering.reorder(proposal.ranks, actor=user.actor, reason=asked["reason"], read=read)
         except (Refused, Conflict) as error:
             return self.board(proposal, asked=asked, error=error)
         messages.success(request, f"{count(len(changed), 'rank')} changed. What waits goes in the new order.")

@@ -11,8 +11,9 @@ from django.urls import path, reverse
 
 from approvals import checks
 from approvals.forms import RequestForm, as_typed
-from approvals.logic import cloning, filing, looking, reading, sketching
-from approvals.models import Origin, Request, Template
+from approvals.logic import cloning, filing, looking, reading, sketching, templating
+from approvals.models import Origin, Request
+from approvals.queries import templates_for
 from approvals.states import AMENDABLE, EDITABLE
 from core.errors import Conflict, NotVisible, PomsError, Refused
 from experiments.scoping import require
@@ -81,7 +82,7 @@ class NewRequestPage(RequestForms):
         """Show an empty form, or one that begins as something else; and what there is to begin with."""
         given, begun = self._begin()
         more: dict[str, Any] = {
-            "begun": begun, "templates": Template.objects.filter(experiment=self.here, active=True).order_by("title"),
+            "begun": begun, "templates": templates_for(self.here).order_by("common", "title"),
             "sketches": sketching.unfinished(self.here, request.user), "sketch": request.GET.get("sketch", ""),
             "like": request.GET.get("from", ""),
         }  # fmt: skip
@@ -109,10 +110,11 @@ class NewRequestPage(RequestForms):
             source = find(self.request.user, self.here, _key(ref))
             return cloning.fields_of(source), source.ref
         if name := asked.get("template", ""):
-            template = Template.objects.filter(experiment=self.here, name=name, active=True).first()
+            template = templates_for(self.here).filter(name=name).order_by("common").first()
             if template is None:
                 raise NotVisible(f"There is no template {name[:60]} in {self.here.name}.")
-            return cloning.fields_of(template), f"the template {template.title}"
+            text = templating.text_of(template, self.here, {})
+            return {**cloning.fields_of(template), "definition": text}, f"the template {template.title}"
         if (key := asked.get("sketch", "")).isdecimal() and len(key) < 19:
             sketch = sketching.of(self.here, self.request.user, int(key))
             if sketch is None:

@@ -17,10 +17,13 @@ PARTS = {"guide": "Guide", "operate": "Operating", "api": "The API", "develop": 
 # All that is shown beside docs/, by name: a file that merely lies in the clone is nobody's business.
 SOURCES = frozenset({
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "THREAT_MODEL.md",
-    "examples/README.md",
+    "examples/README.md", "examples/submitting.py",
     *(f"examples/dimuon/{name}" for name in (
         "README.md", "dimuon.ini", "dimuon_submit", "eventfile.py", "gen.py", "merge.py", "reco.py", "same_events.py",
         "setup.sh", "zpeak.py",
+    )),
+    *(f"examples/keepup/{name}" for name in (
+        "README.md", "detector.py", "keepup.ini", "keepup_submit", "reco.py", "records.py", "setup.sh",
     )),
 })  # fmt: skip
 MOST_FOUND = 20

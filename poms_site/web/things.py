@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django.urls import path, register_converter, reverse
 
 from approvals.models import Request
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment
 from submissions.models import Batch, Hold, Job, Submission
@@ -20,6 +21,7 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "s": ("submissions", Submission, ("experiment", "batch__experiment", "batch__stage__campaign__experiment")),
     "j": ("jobs", Job, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
                         "submission__batch__stage__campaign__experiment")),
+    "k": ("schedules", Schedule, ("experiment", "stage__campaign__experiment")),
     "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment")),
 }  # fmt: skip
 
@@ -34,8 +36,9 @@ def find(user: Any, experiment: Experiment, key: str) -> Any:
     return row
 
 
+@lru_cache(maxsize=4096)
 def address(ref: str) -> str:
-    """Return the page of a reference such as demo/c1."""
+    """Return the page of a reference such as demo/c1: always the same, and a list asks for fifty at once."""
     experiment, _, key = ref.rpartition("/")
     if key[:1] == "h":
         return reverse("campaigns", args=[experiment])

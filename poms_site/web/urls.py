@@ -11,13 +11,16 @@ from poms_site.web import (
     docs,
     editor,
     files,
+    library,
     notices,
     queue,
     request_form,
     requests,
+    schedules,
     search,
     sign_in,
     sites,
+    taking_in,
     work,
 )
 from poms_site.web.home import HomePage, OverviewPage, StylePage
@@ -31,12 +34,15 @@ urlpatterns = [
     *search.urlpatterns,
     *request_form.urlpatterns,
     *requests.urlpatterns,
-    # Verbs before campaigns by name, which takes any word.
+    # Verbs, and what is no campaign, before campaigns by name, which takes any word.
+    *taking_in.urlpatterns,
     *acting.urlpatterns,
     *work.urlpatterns,
     *queue.urlpatterns,
+    *schedules.urlpatterns,
     *editor.urlpatterns,
     *campaigns.urlpatterns,
+    *library.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,
     *notices.urlpatterns,

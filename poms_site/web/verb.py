@@ -44,12 +44,10 @@ class Verb:
     asks: tuple[Ask, ...] = ()
     any_of: frozenset[str] = frozenset()  # beyond the rule: one of these, and what `ranking` says of them
     listed: bool = True  # whether pages offer it among the buttons; others have a place of their own there
+    # What the form shows above it by the template `shows`, as things are now; its values also fill the hidden fields.
+    preview: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
+    shows: str = ""
     leads: Callable[[Any, Any], str | None] = lambda row, made: None  # the reference to go to then, if not the thing
-
-
-def actor(user: Any) -> str:
-    """Return who acts, as the ledger names people."""
-    return f"user:{user.username}"
 
 
 def in_states(*states: str) -> Callable[[Any], bool]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from campaigns import queries as definitions
 from campaigns.models import Campaign
+from core.errors import Problem, Refused
 from poms_site.overview import ranking
 from poms_site.overview.words import count, words
+from poms_site.web.library_verbs import LIBRARY_VERBS
+from poms_site.web.recovery_verbs import RECOVERY_VERBS
 from poms_site.web.request_verbs import REQUEST_VERBS
-from poms_site.web.verb import Ask, Verb, actor, in_states
-from submissions.logic import acting, holding, launching, ordering, recovering
+from poms_site.web.schedule_verbs import SCHEDULE_VERBS
+from poms_site.web.verb import Ask, Verb, in_states
+from submissions.logic import acting, completing, holding, launching, ordering, recovering, reprocessing
 from submissions.models import Batch, Submission
-from submissions.queries import job_counts, standing_boosts, standing_holds
+from submissions.queries import awaited, job_counts, standing_boosts, standing_holds
 from submissions.states import JOB_ENDED
 
 # --- What verbs say they will do ---------------------------------------------------------------------------
@@ -84,14 +89,41 @@ def _unboost_says(campaign: Campaign) -> str:
     return f"{until}{campaign.ref} goes by its rank {campaign.rank} again."
 
 
+def _stages(campaign: Campaign) -> list[tuple[str, str]]:
+    return [(version.stage.name, version.stage.name) for version in definitions.graph_of(campaign)[0]]
+
+
+def _waiting(campaign: Campaign) -> list[tuple[str, str]]:
+    return [(name, f"{name}: {why}") for name, why in awaited(campaign)]
+
+
+def _awaited(campaign: Campaign) -> str:
+    told = [f"{name} {why}" for name, why in awaited(campaign)]
+    return f"{'; '.join(told)}." if told else f"Nothing of {campaign.ref} waits for anybody now."
+
+
+STAGE = Ask("stage", "Stage", "one", choices=_stages, bulk=False)
+WAITING = Ask("stage", "Stage", "one", choices=_waiting, bulk=False)
+VERDICT = Ask(
+    "verdict", "Verdict", "one", choices=lambda c: [("passed", "it is good"), ("refused", "it is not")], bulk=False
+)
+
+
+def _sign_off(campaign: Campaign, user: Any, reason: str, asked: dict[str, Any]) -> None:
+    verdict = asked.get("verdict")
+    if verdict not in ("passed", "refused"):
+        raise Refused("Nothing was changed.", [Problem("verdict", "choose one", "passed or refused")])
+    completing.sign_off(campaign, asked.get("stage", ""), passed=verdict == "passed", actor=user.actor, reason=reason)
+
+
 LIVE = ("pending", "launching", "submitted", "running")
 
 
 def _command(verb: str) -> Callable[[Any, Any, str, dict[str, Any]], Any]:
     def act(row: Any, user: Any, reason: str, asked: dict[str, Any]) -> Any:
         if isinstance(row, Submission):
-            return acting.command(verb, row, actor=actor(user), reason=reason)
-        return acting.command(verb, row.submission, job=row, actor=actor(user), reason=reason)
+            return acting.command(verb, row, actor=user.actor, reason=reason)
+        return acting.command(verb, row.submission, job=row, actor=user.actor, reason=reason)
 
     return act
 
@@ -105,37 +137,45 @@ VERBS: tuple[Verb, ...] = (
     # Campaigns
     Verb("c", "hold", "Hold", "watch",
          lambda c: f"Nothing more of {c.ref} is launched until somebody releases it. What runs goes on.",
-         lambda c, user, reason, asked: holding.hold("campaign", c, actor=actor(user), reason=reason),
+         lambda c, user, reason, asked: holding.hold("campaign", c, actor=user.actor, reason=reason),
          lambda c: c.state in ("approved", "running") and not _is_held(c)),
     Verb("c", "release", "Release", "watch", _release_holds_says,
-         lambda c, user, reason, asked: holding.release_campaign(c, actor=actor(user), reason=reason), _is_held,
+         lambda c, user, reason, asked: holding.release_campaign(c, actor=user.actor, reason=reason), _is_held,
          reason=False, main=True),
     Verb("c", "relaunch", "Relaunch what failed", "watch", _relaunch_says,
-         lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=actor(user), reason=reason), _has_failed,
+         lambda c, user, reason, asked: recovering.relaunch_failed(c, actor=user.actor, reason=reason), _has_failed,
          main=True),
     Verb("c", "prioritise", "Prioritise", "view",
          lambda c: f"It has rank {c.rank}; the higher goes first, also among what is queued already.",
          lambda c, user, reason, asked: ordering.prioritise(c, ordering.rank_of(asked.get("rank", "")),
-                                                            actor=actor(user), reason=reason),
+                                                            actor=user.actor, reason=reason),
          in_states("new", "pending_approval", "approved", "running"), asks=(RANK,), any_of=ranking.RANKS),
     Verb("c", "boost", "Put on top", "operate", _boost_says,
          lambda c, user, reason, asked: ordering.boost(c, ordering.hours_of(asked.get("hours", "")),
-                                                       actor=actor(user), reason=reason),
+                                                       actor=user.actor, reason=reason),
          lambda c: c.state in ("approved", "running") and not _is_boosted(c), asks=(HOURS,)),
     Verb("c", "unboost", "No longer on top", "operate", _unboost_says,
-         lambda c, user, reason, asked: ordering.unboost(c, actor=actor(user), reason=reason), _is_boosted),
+         lambda c, user, reason, asked: ordering.unboost(c, actor=user.actor, reason=reason), _is_boosted),
+    Verb("c", "sign_off", "Sign off", "sign_off", _awaited, _sign_off, lambda c: bool(awaited(c, by_person=True)),
+         main=True, asks=(WAITING, VERDICT)),
+    Verb("c", "accept", "Accept as it is", "operate", _awaited,
+         lambda c, user, reason, asked: completing.accept(c, asked.get("stage", ""), actor=user.actor, reason=reason),
+         lambda c: bool(awaited(c)), asks=(WAITING,)),
+    Verb("c", "process_again", "Process again", "operate",
+         lambda c: "A stage and all that it feeds are done once more, from the start; what there is stays.",
+         lambda c, user, reason, asked: reprocessing.process_again(c, asked.get("stage", ""), actor=user.actor,
+                                                                   reason=reason),
+         in_states("succeeded", "failed"), asks=(STAGE,)),
     Verb("c", "cancel", "Cancel", "operate", _cancel_says,
-         lambda c, user, reason, asked: acting.cancel(c, actor=actor(user), reason=reason),
+         lambda c, user, reason, asked: acting.cancel(c, actor=user.actor, reason=reason),
          in_states("new", "approved", "running", "failed"), danger=True),
+    *LIBRARY_VERBS,
     # Batches
     Verb("b", "relaunch", "Relaunch", "watch",
          lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=actor(user), reason=reason), in_states("failed"),
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=user.actor, reason=reason), in_states("failed"),
          main=True),
-    Verb("b", "recover", "Recover", "operate",
-         lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=actor(user), reason=reason), in_states("failed"),
-         listed=False),
+    *RECOVERY_VERBS,
     # Submissions
     Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",
          _command("hold"), in_states(*LIVE)),
@@ -144,11 +184,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("s", "kill", "Kill", "operate", _kill_says, _command("kill"), in_states(*LIVE), danger=True),
     Verb("s", "adopt", "It ran: adopt its jobs", "operate",
          lambda s: f"You say that {s.ref} did start. Its jobs are looked for in the batch system and followed.",
-         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=True, actor=actor(user), reason=reason),
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=True, actor=user.actor, reason=reason),
          in_states("unsure"), main=True),
     Verb("s", "give_up", "It did not run: launch again", "operate",
          lambda s: f"You say that {s.ref} never started. If it did, its work will be done twice.",
-         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=False, actor=actor(user), reason=reason),
+         lambda s, user, reason, asked: launching.resolve_unsure(s, ran=False, actor=user.actor, reason=reason),
          in_states("unsure"), danger=True),
     # Jobs
     Verb("j", "hold", "Hold", "watch", lambda j: f"{j.ref} is held until somebody releases it.", _command("hold"),
@@ -156,13 +196,14 @@ VERBS: tuple[Verb, ...] = (
     Verb("j", "release", "Release", "watch", lambda j: f"{j.ref} goes back to the queue.", _command("release"),
          lambda j: j.ended_at is None and j.state == "held", main=True),
     Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
+    *SCHEDULE_VERBS,
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
-         lambda h, user, reason, asked: holding.release(h, actor=actor(user), reason=reason),
+         lambda h, user, reason, asked: holding.release(h, actor=user.actor, reason=reason),
          lambda h: h.released_at is None, reason=False, main=True),
 )  # fmt: skip
 
-BULK = ("hold", "release", "relaunch", "prioritise", "cancel")
+BULK = ("hold", "release", "relaunch", "prioritise", "cancel", "tag", "untag", "archive", "unarchive", "delete")
 BY_NAME = {(verb.letter, verb.name): verb for verb in VERBS}
 
 
@@ -174,3 +215,8 @@ def may(verb: Verb, held: frozenset[str]) -> bool:
 def offered(letter: str, row: Any, held: frozenset[str]) -> list[Verb]:
     """Return the verbs that a person who holds these permissions can use on a thing as it is now."""
     return [verb for verb in VERBS if verb.letter == letter and verb.listed and may(verb, held) and verb.offered(row)]
+
+
+def of_library(row: Any, held: frozenset[str]) -> list[Verb]:
+    """Return what a person who holds these permissions can do with a campaign as a definition."""
+    return [verb for verb in LIBRARY_VERBS if may(verb, held) and verb.offered(row)]

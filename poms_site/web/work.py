@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from campaigns.models import Stage
 from core import ledger
 from core.clock import now
 from core.errors import Problem, Refused
@@ -20,7 +18,7 @@ from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
 from submissions import queries
-from submissions.models import Batch, Command, Job, Output, Submission, SubmissionUnit, Unit
+from submissions.models import Batch, Command, Job, Output, Submission, SubmissionUnit, TapeProgress, Unit
 from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
@@ -51,7 +49,7 @@ BATCH_FILTERS = (
 )
 SUBMISSION_FILTERS = (
     Filter("state", "state", by("state"), SUBMISSION.choices()),
-    Filter("campaign", "campaign", by_key("batch__stage__campaign_id", "c")),
+    Filter("campaign", "campaign", by_key("campaign_id", "c")),
     Filter("batch", "batch", by_key("batch_id", "b")),
     Filter("stage", "stage", by("batch__stage__name")),
 )
@@ -139,12 +137,20 @@ class BatchPage(Page):
             Unit.objects.filter(batch=row).order_by("pk").select_related("acceptance__result__submission__experiment")
         )
         outputs = Output.objects.filter(result__submission__batch=row).order_by("pk")
+        tape = TapeProgress.objects.filter(batch=row).first()
         return {
             "row": row, "attempts": attempts, "verbs": verbs.offered("b", row, self.held),
             "units": units[:MOST_SHOWN], "outputs": outputs[:MOST_SHOWN], "outputs_total": outputs.count(),
             "steps": steps_of({"batch": [row.pk], "submission": [a.row.pk for a in attempts]}, self.here.name),
             "progress": {"done": row.done, "running": 0, "failed": 0, "waiting": row.n_units - row.done},
+            "tape": tape, "failures": failures_of(tape),
         }  # fmt: skip
+
+
+def failures_of(tape: TapeProgress | None) -> list[dict[str, Any]]:
+    """Return the outputs that have failed on their way to tape, with the time since when as a time."""
+    failures = tape.failures if tape else []
+    return [{**entry, "since": datetime.fromisoformat(entry["since"])} for entry in failures]
 
 
 class SubmissionPage(Page):
@@ -163,9 +169,8 @@ class SubmissionPage(Page):
     def _facts(self) -> dict[str, Any]:
         row = self.row
         jobs = Job.objects.filter(submission=row).select_related("experiment").order_by("index", "pk")
-        commands = (
-            Command.objects.filter(submission=row).select_related("experiment", "job__experiment").order_by("-pk")
-        )
+        wanted = Command.objects.filter(submission=row).select_related("experiment", "job__experiment")
+        commands = list(wanted.order_by("-pk"))
         return {
             "row": row, "verbs": verbs.offered("s", row, self.held),
             "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
@@ -219,6 +224,7 @@ class Step:
         "campaign": "c",
         "request": "r",
         "hold": "h",
+        "schedule": "k",
     }
 
     def __init__(self, row: Any, experiment: str) -> None:
@@ -243,15 +249,7 @@ class CampaignHistoryPage(Page):
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show a page of it."""
         row = find(request.user, self.here, key)
-        stages = Stage.objects.filter(campaign=row).values("pk")
-        batches = Batch.objects.filter(stage__in=stages).values("pk")
-        attempts = Submission.objects.filter(batch__in=batches).values("pk")
-        mine = (
-            Q(kind="campaign", thing_id=row.pk)
-            | Q(kind="batch", thing_id__in=batches)
-            | Q(kind="submission", thing_id__in=attempts)
-        )
-        found = listed(request, Transition.objects.filter(mine, experiment_id=self.here.pk), ())
+        found = listed(request, Transition.objects.of_campaign(row.pk), ())
         found.rows = [Step(step, self.here.name) for step in found.rows]
         return self.show("web/campaign_history.html", {"row": row, "list": found})
 

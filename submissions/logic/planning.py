@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-from django.db.models import Count, F, Max
+from collections import Counter
+from collections.abc import Sequence
 
-from campaigns import completion, queries, splitting
-from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
+from django.db import transaction
+from django.db.models import Count, F, Max, QuerySet
+
+from campaigns import completion, queries, recoveries, splitting
+from campaigns.definition import PASSES_ON
+from campaigns.models import Campaign, EdgeVersion, Schedule, Stage, StageVersion
 from core import queue, transitions
 from core.clock import now
 from core.crashpoints import crashpoint
 from core.loops import careful
-from integrations import registry
-from integrations.catalogue.base import FileSeen
-from submissions.logic import feeding, preparing
-from submissions.models import Batch, PlanDue, Snapshot, StageProgress, Unit
+from submissions.logic import feeding, freezing, preparing
+from submissions.models import Batch, Completion, PlanDue, Slice, StageProgress, Unit
 from submissions.queries import due_stages, forgotten_stages, gates_of_edges
+from submissions.states import OPEN_BATCH
 
 ACTOR = "loop:plan"
 STAGES_A_PASS = 20
 BATCHES_A_STEP = 200
-FIRST_PASS = 1
-OPEN_BATCH_STATES = ("pending", "submitted", "project_running", "jobs_completed")
+# So many batches of a stage wait for their launch at most: slices wait more cheaply, and a later revision still reaches
+# them. The rest follows as these are launched.
+AHEAD = 1_000
+UNITS_A_LOOK = 50_000
 
 
 def plan_some() -> int:
@@ -46,7 +51,12 @@ def plan(stage_id: int) -> bool:
     is planning is left to it: then the answer is False.
     """
     version = queries.running_version(stage_id)
-    files = _dataset_files(version) if version else None
+    kept_up = version is not None and keeps_up(version)
+    fetched = freezing.fetch(version) if version and not kept_up and freezing.is_due(version) else None
+    let = feeding.let_into(version) if version and _is_behind(version) else None
+    # A catalogue that does not answer raises: whether the dataset has gained files is unknown then, and nothing ends.
+    gained, times = _look_again(version) if version and not kept_up and not fetched else (None, 0)
+    crashpoint("plan.after_fetch")
     with transaction.atomic():
         stage = Stage.objects.select_for_update(skip_locked=True, of=("self",), no_key=True).filter(pk=stage_id).first()
         if stage is None:
@@ -54,80 +64,178 @@ def plan(stage_id: int) -> bool:
         PlanDue.objects.filter(stage_id=stage_id).delete()
         if version is None or version.revision.campaign.state not in ("approved", "running"):
             return True
-        StageProgress.objects.get_or_create(stage=stage, pass_number=FIRST_PASS)
-        _feed(version, files)
+        if stage.pass_number != version.stage.pass_number:
+            note([stage_id])  # another pass was opened meanwhile: what was fetched is not for it
+            return True
+        StageProgress.objects.get_or_create(stage=stage, pass_number=stage.pass_number)
+        if not kept_up and not freezing.is_frozen(version):
+            if version.type == "generator":
+                feeding.number_events(version)
+            elif fetched is not None:
+                freezing.keep(version, fetched)
+        elif gained and gained.units and freezing.times_frozen(version) == times:
+            freezing.keep(version, gained)
         edges = queries.edges_into(version)
-        closed = _close(version, edges)
+        if let is not None:
+            feeding.catch_up(version, let)
+        elif _is_behind(version):
+            note([stage_id])  # the stages above have ended meanwhile: what they gave is looked through first
+            return True
+        closed = _close(version, edges, kept_up=kept_up)
         waiting, doomed = gates_of_edges(version, edges)
-        if not waiting and not doomed:
-            more = _form_batches(version, closed)
-            if more:
-                note([stage_id])
-                return True
+        # What keeps up gets its inputs tick by tick, each to its end: what has come is cut whole.
+        whole = closed or (kept_up and not edges)
+        left_out = Counter[str]() if waiting or doomed else _form_batches(version, edges, whole)
         crashpoint("plan.before_end")
-        _end_stage(version, closed=closed, doomed=doomed)
+        _end_stage(version, closed=closed, doomed=doomed, left_out=left_out)
     crashpoint("plan.after_commit")
     return True
 
 
-def _dataset_files(version: StageVersion) -> list[FileSeen] | None:
-    """Fetch the files of a dataset that is still to be frozen, before any transaction is open."""
-    fed = version.type == "generator" or version.dataset in ("", "from_parent")
-    if fed or Snapshot.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS).exists():
-        return None
-    files = list(registry.catalogue(version.revision.campaign.experiment).files(version.dataset))
-    return files[: version.most_files or None]
+def _is_behind(version: StageVersion) -> bool:
+    """Tell whether to look through what the stages above have given: when a stage or its pass begins, and at its end.
 
-
-def _feed(version: StageVersion, files: list[FileSeen] | None) -> None:
-    if Snapshot.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS).exists():
-        return
-    if version.type == "generator":
-        feeding.number_events(version, FIRST_PASS)
-    elif files is not None:
-        feeding.freeze_files(version, FIRST_PASS, files)
-
-
-def _close(version: StageVersion, edges: list[EdgeVersion]) -> bool:
-    """Tell whether no more units will come, and keep the answer."""
-    parents = {edge.edge.upstream_id for edge in edges} - {version.stage_id}
-    progress = StageProgress.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS)
+    In between, what they give comes by itself; so only what was there before, or fell between two revisions, is found.
+    """
+    parents = _parents(version, queries.edges_into(version))
     if not parents:
+        return False
+    progress = StageProgress.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number).first()
+    return progress is None or not (progress.closed or Stage.objects.filter(pk__in=parents, completed_at=None).exists())
+
+
+def _parents(version: StageVersion, edges: list[EdgeVersion]) -> set[int]:
+    return {edge.edge.upstream_id for edge in edges} - {version.stage_id}
+
+
+def _look_again(version: StageVersion) -> tuple[freezing.Frozen | None, int]:
+    """Return what a stage's dataset has gained, if the list of recoveries asks for it and all else has ended.
+
+    Each `added_files` of the list is one look that found something. With it comes how often its input was frozen.
+    """
+    looks = looks_of(version)
+    if not looks or version.stage.completed_at is not None or not freezing.can_gain(version):
+        return None, 0
+    times, own = freezing.times_frozen(version), _own(version)
+    goes_on = own.filter(state__in=OPEN_BATCH).exists() or freezing.waiting(version).exists()
+    if times > looks or goes_on or not own.exists():
+        return None, 0
+    return freezing.fetch_gained(version), times
+
+
+def looks_of(version: StageVersion) -> int:
+    """Return how often a stage takes by itself what its dataset has gained."""
+    steps = recoveries.steps_of(version.recoveries, version.recovery_rounds)
+    return sum(1 for step in steps if step.kind == "added_files")
+
+
+def keeps_up(version: StageVersion) -> bool:
+    """Tell whether the stage's inputs come by a schedule, or have come by one that it had before."""
+    scheduled = bool(version.schedule) and not version.revision.campaign.test
+    return scheduled or Schedule.objects.filter(stage_id=version.stage_id).exists()
+
+
+def _schedule_goes_on(version: StageVersion) -> bool:
+    """Tell whether more may come by the schedule: one that is not made yet has not begun."""
+    row = Schedule.objects.filter(stage_id=version.stage_id).values_list("ended_at").first()
+    return row is None or row[0] is None
+
+
+def _close(version: StageVersion, edges: list[EdgeVersion], *, kept_up: bool) -> bool:
+    """Tell whether no more units will come, and keep the answer."""
+    parents = _parents(version, edges)
+    foreign = {edge.edge.upstream_id for edge in edges if edge.edge.upstream.campaign_id != edge.edge.campaign_id}
+    takes_what_is_there = version.revision.campaign.test and bool(foreign)
+    if takes_what_is_there:  # a test waits for no other campaign
+        parents -= foreign
+    progress = StageProgress.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number)
+    if not (parents or kept_up or takes_what_is_there):
         return progress.values_list("closed", flat=True).get()
     closed = not Stage.objects.filter(pk__in=parents, completed_at=None).exists()
+    closed = closed and not (kept_up and _schedule_goes_on(version))
     progress.exclude(closed=closed).update(closed=closed)
     return closed
 
 
-def _form_batches(version: StageVersion, closed: bool) -> bool:
-    """Cut the untaken units into batches with their first submission; tell whether some are left for a next step."""
+def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool) -> Counter[str]:
+    """Put inputs into batches, each with its first submission, and ask to be called again if there are more.
+
+    Returns why inputs that have come are left out for good, and how many.
+    """
+    room = _room(version, edges)
+    most = min(room, BATCHES_A_STEP)
+    if most <= 0:
+        return Counter()
+    number = _own(version).aggregate(last=Max("number"))["last"] or 0
+    slices = freezing.untaken(version, most + 1, ready=True)
+    formed = 0
+    for part in slices[:most]:
+        if units := feeding.take(version, part):
+            formed += 1
+            Slice.objects.filter(pk=part.pk).update(batch=_form(version, number + formed, units, part.label))
+    more, left_out = len(slices) > most, Counter[str]()
+    if not more:
+        found, cut = _cut_arrived(version, closed)
+        for piece in cut.slices[: most - formed]:
+            formed += 1
+            _form(version, number + formed, [found[place] for place in piece.members], piece.label)
+        more, left_out = formed == most, cut.left_out
+    if formed:
+        queue.wake("launch")
+    if more and room > most:
+        note([version.stage_id])
+    return left_out
+
+
+def _own(version: StageVersion) -> QuerySet[Batch]:
+    return Batch.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number)
+
+
+def _room(version: StageVersion, edges: list[EdgeVersion]) -> int:
+    """Return how many batches may be formed now: one after the other where the stage depends on itself."""
+    if any(edge.edge.upstream_id == version.stage_id for edge in edges):
+        return 0 if _own(version).filter(state__in=OPEN_BATCH).exists() else 1
+    return AHEAD - _own(version).filter(state="pending").count()
+
+
+def _cut_arrived(version: StageVersion, closed: bool) -> tuple[list[Unit], splitting.Cut]:
+    """Cut the units that have come one by one and that no batch has: events of a generator, outputs of other stages."""
     split = splitting.parse(version.split)
-    untaken = list(Unit.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS, batch=None).order_by("pk"))
-    weights = [1 if split.weighs == "file" else unit.events or 1 for unit in untaken]
-    sizes = split.cut(weights, closed=closed)
-    if not sizes:
-        return False
-    _start_campaign(version.revision.campaign)
-    batches = Batch.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS)
-    number = batches.aggregate(last=Max("number"))["last"] or 0
-    begin = 0
-    for size in sizes[:BATCHES_A_STEP]:
-        units, begin, number = untaken[begin : begin + size], begin + size, number + 1
-        key = f"slice:{version.stage_id}:{FIRST_PASS}:{number}"
-        batch = Batch.objects.create(
-            experiment_id=version.revision.campaign.experiment_id, stage_id=version.stage_id, version=version,
-            pass_number=FIRST_PASS, number=number, reason_key=key, n_units=size,
-        )  # fmt: skip
-        Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(batch=batch)
-        transitions.created(batch, actor=ACTOR, reason=f"slice {number} of {version.stage.name}: {size} inputs")
+    if split.what.once:  # what has come is what one look finds
+        split, closed = splitting.Split("nfiles" if split.limit else "whole", split.given), True
+    rows = Unit.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number, batch=None)
+    if split.what.groups:
+        rows = rows.select_related("output__result")
+    in_order = rows.order_by("pk")
+    alike = split.limit and not split.what.groups  # the first of them can be cut without the others
+    found = list(in_order[: UNITS_A_LOOK + 1] if alike else in_order)
+    whole = not alike or len(found) <= UNITS_A_LOOK
+    if split.what.groups == "taken_at" and keeps_up(version) and _schedule_goes_on(version):
+        closed = False  # a window is over when its time is, whenever somebody looks
+    inputs = [freezing.input_of(split, rank, unit) for rank, unit in enumerate(found)]
+    return found, splitting.cut(split, inputs, closed=closed and whole, now=now().timestamp())
+
+
+def _form(version: StageVersion, number: int, units: list[Unit], label: str) -> Batch:
+    """Make a batch of these units with the intent of its first launch."""
+    stage, campaign = version.stage, version.revision.campaign
+    _start_campaign(campaign)
+    batch = Batch.objects.create(
+        experiment_id=campaign.experiment_id, stage=stage, version=version, pass_number=stage.pass_number,
+        number=number, reason_key=f"slice:{stage.pk}:{stage.pass_number}:{number}", n_units=len(units), label=label,
+    )  # fmt: skip
+    Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(batch=batch)
+    what = f" ({label})" if label else ""
+    reason = f"slice {number} of {stage.name}{what}: {len(units)} input{'s' if len(units) > 1 else ''}"
+    transitions.created(batch, actor=ACTOR, reason=reason)
+    if version.type not in PASSES_ON:
         preparing.intend(
             batch, units, kind="first", round_number=0, reason_key=f"first:{batch.pk}", actor=ACTOR,
             reason="first launch of the batch",
         )  # fmt: skip
-        crashpoint("plan.after_batch")
-    StageProgress.objects.filter(stage_id=version.stage_id, pass_number=FIRST_PASS).update(taken=F("taken") + begin)
-    queue.wake("launch")
-    return len(sizes) > BATCHES_A_STEP
+    StageProgress.objects.filter(stage=stage, pass_number=stage.pass_number).update(taken=F("taken") + len(units))
+    crashpoint("plan.after_batch")
+    return batch
 
 
 def _start_campaign(campaign: Campaign) -> None:
@@ -144,50 +252,64 @@ def _start_campaign(campaign: Campaign) -> None:
             )
 
 
-def _end_stage(version: StageVersion, *, closed: bool, doomed: str) -> None:
+def _end_stage(version: StageVersion, *, closed: bool, doomed: str, left_out: Counter[str]) -> None:
     stage = Stage.objects.get(pk=version.stage_id)
     if stage.completed_at is not None or not (closed or doomed):
         return
-    own = Batch.objects.filter(stage=stage, pass_number=FIRST_PASS)
-    untaken = Unit.objects.filter(stage=stage, pass_number=FIRST_PASS, batch=None).exists()
-    if own.filter(state__in=OPEN_BATCH_STATES).exists() or (untaken and not doomed):
+    units = Unit.objects.filter(stage=stage, pass_number=stage.pass_number)
+    untaken = units.filter(batch=None).count() - left_out.total() > 0 or freezing.waiting(version).exists()
+    if _own(version).filter(state__in=OPEN_BATCH).exists() or (untaken and not doomed):
         return
-    sums = Unit.objects.filter(stage=stage, pass_number=FIRST_PASS).aggregate(
-        units=Count("pk"), done=Count("acceptance")
-    )
-    units, done = sums["units"], sums["done"]
-    stage.succeeded = not doomed and units > 0 and completion.is_met(done, units, version.completion_pct)
-    stage.completed_at = now()
-    stage.save(update_fields=["succeeded", "completed_at"])
-    below = version.revision.edge_versions.filter(edge__upstream=stage).values_list("edge__downstream_id", flat=True)
-    note([stage_id for stage_id in set(below) if stage_id != stage.pk])
-    _end_campaign(version, f"stage {stage.name}: {done} of {units} inputs have output{doomed and f'; {doomed}'}")
+    sums = units.aggregate(units=Count("pk"), done=Count("acceptance"))
+    number, done = sums["units"] - left_out.total(), sums["done"]
+    succeeded = not doomed and number > 0 and completion.is_met(done, number, version.completion_pct)
+    if succeeded and version.completion:
+        Completion.objects.get_or_create(stage=stage, pass_number=stage.pass_number, defaults={"inputs": number})
+        queue.wake("complete")
+        return
+    told = [f"stage {stage.name}: {done} of {number} inputs have output"]
+    told += [f"{times} left out: {why}" for why, times in sorted(left_out.items())]
+    finish(version, succeeded=succeeded, actor=ACTOR, reason="; ".join(filter(None, [*told, doomed])))
 
 
-def _end_campaign(version: StageVersion, reason: str) -> None:
+def finish(version: StageVersion, *, succeeded: bool, actor: str, reason: str) -> None:
+    """Give a stage its verdict, let those below it know, and end the campaign with its last stage."""
+    Stage.objects.filter(pk=version.stage_id).update(succeeded=succeeded, completed_at=now())
+    note(sorted({edge.edge.downstream_id for edge in queries.edges_from(version.stage_id)}))
+    _end_campaign(version, actor, reason)
+
+
+def _end_campaign(version: StageVersion, actor: str, reason: str) -> None:
     """End the campaign when its last stage has ended; its row's lock lets only one of two last stages do so."""
     campaign = Campaign.objects.select_for_update(no_key=True).get(pk=version.revision.campaign_id)
     stages = Stage.objects.filter(versions__revision_id=version.revision_id)
     if stages.filter(completed_at=None).exists() or campaign.state not in ("approved", "running"):
         return
     if campaign.state == "approved":  # it ended before it had anything to do
-        transitions.move(campaign, "running", expect="approved", actor=ACTOR, reason=reason, started_at=now())
+        transitions.move(campaign, "running", expect="approved", actor=actor, reason=reason, started_at=now())
     failed = list(stages.filter(succeeded=False).values_list("name", flat=True))
     transitions.move(
-        campaign, "failed" if failed else "succeeded", expect="running", actor=ACTOR, ended_at=now(),
+        campaign, "failed" if failed else "succeeded", expect="running", actor=actor, ended_at=now(),
         reason=f"incomplete: {', '.join(failed)}; {reason}" if failed else "every stage is complete",
     )  # fmt: skip
 
 
-def reopen(campaign: Campaign, *, actor: str, reason: str) -> None:
-    """Let a failed campaign run again, with every stage that could not start because of the failure."""
+def reopen(campaign: Campaign, stage_ids: Sequence[int], *, actor: str, reason: str) -> None:
+    """Let stages run again, and with them what lies below; if the campaign has failed, also what could not start.
+
+    They end again by themselves, when nothing of them is left to do.
+    """
+    # These wait for whoever may be ending one of them, then the campaign; of all others only what has ended is touched.
+    Stage.objects.filter(pk__in=sorted(stage_ids)).update(completed_at=None, succeeded=None)
     locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    again = queries.fed_by(locked.revision_id, stage_ids) if locked.revision_id else set(stage_ids)
     if locked.state == "failed":
         transitions.move(locked, "running", expect="failed", actor=actor, reason=reason, ended_at=None)
-        stuck = Stage.objects.filter(campaign=campaign, succeeded=False)
-        ids = list(stuck.order_by("pk").values_list("pk", flat=True))
-        stuck.update(completed_at=None, succeeded=None)
-        note(ids)
+        again |= set(Stage.objects.filter(campaign=campaign, succeeded=False).values_list("pk", flat=True))
+    # They are judged anew at their next end: signatures and checks were of what was there then.
+    Completion.objects.filter(stage_id__in=again, pass_number=F("stage__pass_number")).delete()
+    Stage.objects.filter(pk__in=again).exclude(completed_at=None).update(completed_at=None, succeeded=None)
+    note(sorted(again))
 
 
 def sweep() -> int:

@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from campaigns import command
+from campaigns import command, splitting
+from campaigns.command import Pair
 from campaigns.models import StageVersion
-from core import transitions
+from core import queue, transitions
+from integrations import registry
+from integrations.catalogue.base import OFFERS
+from integrations.catalogue.patterns import several
 from submissions.models import Batch, Submission, SubmissionUnit, Unit
 
 
 def intend(
     batch: Batch, units: Sequence[Unit], *, kind: str, round_number: int, reason_key: str, actor: str, reason: str,
-    memory: Mapping[int, int] | None = None,
+    memory: Mapping[int, int] | None = None, wall: Mapping[int, int] | None = None, overrides: Sequence[Pair] = (),
+    avoid: Sequence[str] = (),
 ) -> Submission:  # fmt: skip
     """Write the intent to run a batch's units, inside the caller's transaction.
 
-    `memory` gives units, by key, more than the stage's memory in MB. At most one unfinished attempt of a
-    batch can exist: a second intent breaks the partial unique index.
+    `memory` and `wall` give units, by key, more than the stage's memory in MB and time in seconds; `overrides` are a
+    recovery's, laid over all other parameters; `avoid` names nodes. At most one unfinished attempt of a batch can
+    exist: a second intent breaks the partial unique index.
     """
     version = batch.version
     campaign = version.revision.campaign
     uuid = uuid4()
     output_dir = settings.LOCAL_FILES / campaign.experiment.name / f"c{campaign.pk}" / version.stage.name / str(uuid)
-    jobs = _jobs(version, units, memory or {})
-    memory_mb = max(job["memory_mb"] for job in jobs)
-    words = {
-        **version.revision.keywords, "experiment": campaign.experiment.name, "group": campaign.experiment.name,
-        "version": version.software_version, "dataset": version.dataset, "parameter": version.dataset,
-        "campaign": campaign.name_for_jobs, "stage": version.stage.name, "experimenter": campaign.owner.username,
-    }  # fmt: skip
+    own = _of_value(version, batch.label)
+    jobs = _jobs(version, units, memory or {}, wall or {}, own)
+    memory_mb, wall_s = max(job["memory_mb"] for job in jobs), max(job["wall_s"] for job in jobs)
+    pairs = command.overlay(version.parameters, own.get("params", ()), overrides)
+    offered = _offered(version, batch, pairs, uuid)
+    words = command.words_of(
+        version.revision.keywords, experiment=campaign.experiment.name, campaign=campaign.name_for_jobs,
+        stage=version.stage.name, version=version.software_version,
+        dataset=offered or batch.label or version.dataset, experimenter=campaign.owner.username,
+        pass_number=batch.pass_number,
+    )  # fmt: skip
     submission = Submission.objects.create(
         experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
-        round=round_number,
-        launcher=version.launcher, system=version.batch, setup=version.setup, memory_mb=memory_mb,
-        wall_s=version.wall_s, output_dir=str(output_dir), n_jobs=len(jobs),
-        command=command.argv(version.launch_script, version.parameters, words),
+        round=round_number, launcher=version.launcher, system=version.batch, setup=version.setup, memory_mb=memory_mb,
+        wall_s=wall_s, output_dir=str(output_dir), n_jobs=len(jobs), offered=offered,
+        command=command.argv(version.launch_script, pairs, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={
             "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name_for_jobs,
-            "stage": version.stage.name, "round": round_number, "memory_mb": memory_mb, "wall_s": version.wall_s,
+            "stage": version.stage.name, "round": round_number, "memory_mb": memory_mb, "wall_s": wall_s,
             "output_dir": str(output_dir), "output_patterns": _globs(version.output_file_patterns), "jobs": jobs,
+            "slice": batch.label, "overrides": [list(pair) for pair in overrides], "avoid": list(avoid),
         },
+        **({"look_at": None} if offered else {}),
     )  # fmt: skip
+    if offered:
+        queue.wake("offer")
     SubmissionUnit.objects.bulk_create(
         SubmissionUnit(submission=submission, unit_id=entry["id"], job_index=job["index"])
         for job in jobs
@@ -56,19 +70,57 @@ def intend(
     return submission
 
 
-def _jobs(version: StageVersion, units: Sequence[Unit], memory: Mapping[int, int]) -> list[dict[str, Any]]:
-    size = 1 if version.type == "generator" else version.files_per_job
+def jobs_of(
+    batch: Batch, units: Sequence[Unit], memory: Mapping[int, int], wall: Mapping[int, int]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the jobs in which an attempt runs units of a batch, each with its memory in MB and time in seconds."""
+    return _jobs(batch.version, units, memory, wall, _of_value(batch.version, batch.label))
+
+
+def _of_value(version: StageVersion, label: str) -> dict[str, Any]:
+    """Return what a stage lays over itself for batches of one value of what it is split by; `*` is for the others."""
+    found: dict[str, Any] = version.value_overrides.get(label, version.value_overrides.get("*", {}))
+    return found
+
+
+def _offered(version: StageVersion, batch: Batch, pairs: Sequence[Pair], uuid: UUID) -> str:
+    """Return the name under which the catalogue is to offer the attempt's files; empty where jobs need none.
+
+    They need one where the catalogue follows what is consumed, and where the script asks for a dataset by name.
+    """
+    split = splitting.parse(version.split)
+    if version.type == "generator" or split.what.holds == "values":
+        return ""
+    texts = [version.launch_script, *(text for pair in pairs for text in pair)]
+    asked = any({"dataset", "parameter"} & set(command.references(text)) for text in texts)
+    campaign = version.revision.campaign
+    if not asked and OFFERS not in registry.catalogue(campaign.experiment, version.catalogue).can:
+        return ""
+    stage = re.sub(r"[^A-Za-z0-9_.-]", "_", version.stage.name)[:60]
+    return f"poms_{campaign.experiment.name}_c{campaign.pk}_{stage}_b{batch.number}_{str(uuid)[:8]}"
+
+
+def _jobs(
+    version: StageVersion, units: Sequence[Unit], memory: Mapping[int, int], wall: Mapping[int, int],
+    own: Mapping[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
+    size = 1 if version.type == "generator" else own.get("files_per_job", version.files_per_job)
+    least_memory, least_wall = own.get("memory_mb", version.memory_mb), own.get("wall_s", version.wall_s)
     jobs = []
     for index, first in enumerate(range(0, len(units), size)):
         group = units[first : first + size]
-        needs = max(memory.get(unit.pk, version.memory_mb) for unit in group)
-        jobs.append({"index": index, "memory_mb": needs, "units": [_entry(unit) for unit in group]})
+        jobs.append({
+            "index": index, "memory_mb": max(memory.get(unit.pk, least_memory) for unit in group),
+            "wall_s": max(wall.get(unit.pk, least_wall) for unit in group), "units": [_entry(unit) for unit in group],
+        })  # fmt: skip
     return jobs
 
 
 def _entry(unit: Unit) -> dict[str, Any]:
     if unit.file_name:
         facts = {"file": unit.file_name, "path": unit.path, "events": unit.events}
+    elif unit.key.startswith("value:"):
+        facts = {"value": unit.key.removeprefix("value:")}
     else:
         facts = {"first_event": unit.first_event, "events": unit.events, "seed": unit.seed}
     return {"id": unit.pk, "key": unit.key, **facts}
@@ -76,22 +128,23 @@ def _entry(unit: Unit) -> dict[str, Any]:
 
 def _globs(patterns: str) -> list[str]:
     """Turn comma-separated SQL LIKE patterns into shell globs."""
-    return [part.strip().replace("%", "*").replace("_", "?") for part in patterns.split(",") if part.strip()]
+    return [part.replace("%", "*").replace("_", "?") for part in several(patterns)]
 
 
 def _environment(version: StageVersion, batch: Batch, uuid: str, round_number: int) -> dict[str, str]:
     """Return what the script finds in its environment (protocols.md 5 for the POMS4 names)."""
     campaign = version.revision.campaign
-    return {
+    known = command.environment_of(
+        experiment=campaign.experiment.name, campaign=campaign.name_for_jobs, stage=version.stage.name,
+        stage_type=version.type,
+    )  # fmt: skip
+    return known | {
         "POMS_SUBMISSION_ID": uuid,
         "POMS4_SUBMISSION_ID": uuid,
         "POMS4_CAMPAIGN_ID": str(campaign.pk),
-        "POMS4_CAMPAIGN_NAME": campaign.name_for_jobs,
         "POMS4_CAMPAIGN_STAGE_ID": str(version.stage_id),
-        "POMS4_CAMPAIGN_STAGE_NAME": version.stage.name,
-        "POMS4_CAMPAIGN_STAGE_TYPE": version.type,
         "POMS4_TEST_LAUNCH": "1" if campaign.test else "",
-        "POMS_EXPERIMENT": campaign.experiment.name,
         "POMS_BATCH": str(batch.number),
+        "POMS_PASS": str(batch.pass_number),
         "POMS_ROUND": str(round_number),
     }

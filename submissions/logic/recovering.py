@@ -6,22 +6,23 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
-from campaigns import completion
-from campaigns.models import Campaign
+from campaigns import completion, recoveries
+from campaigns.definition import PASSES_ON
+from campaigns.models import Campaign, StageVersion
+from campaigns.recoveries import Policy, Round, Stop
 from core import queue, transitions
 from core.clock import due
 from core.crashpoints import crashpoint
 from core.errors import Conflict, Problem, Refused
 from core.loops import careful, untroubled
-from submissions.logic import planning, preparing
-from submissions.models import Batch, Job, Submission, SubmissionUnit, Unit
+from submissions.logic import missing, planning, preparing
+from submissions.models import Acceptance, Batch, Submission, SubmissionUnit, Unit
 from submissions.queries import without_plan
 from submissions.states import UNFINISHED
 
 ACTOR = "loop:recover"
 A_PASS = 50
 MOST_LAUNCH_FAILURES = 5
-MEMORY_CODES = ("memory",)
 
 
 def recover_some() -> int:
@@ -42,6 +43,7 @@ def recover_some() -> int:
 
 def decide(batch_id: int) -> bool:
     """Decide on one batch under its lock; False when somebody else has it or it is not due any more."""
+    fates = missing.fates_of(batch_id)  # outside comes before the transaction; no answer, no decision
     with transaction.atomic():
         # Its version is read only where it is needed: most batches are complete.
         batch = (
@@ -62,7 +64,7 @@ def decide(batch_id: int) -> bool:
         elif last is not None and batch.state == "pending" and last.state == "launch_failed":
             _launch_again(batch, last)
         elif last is not None and batch.state == "jobs_completed":
-            _judge(batch, last)
+            _judge(batch, last, fates)
         crashpoint("recover.before_commit")
         if batch.state in ("completed", "failed", "cancelled"):
             planning.note([batch.stage_id])
@@ -76,11 +78,6 @@ def _cancel(batch: Batch) -> None:
         transitions.move(batch, "cancelled", expect=batch.state, actor=ACTOR, reason="its campaign was cancelled")
 
 
-def missing_units(batch: Batch) -> list[Unit]:
-    """Return the batch's units without a result, in order."""
-    return list(Unit.objects.filter(batch=batch, acceptance=None).order_by("pk"))
-
-
 def _launch_again(batch: Batch, last: Submission) -> None:
     failures = batch.launch_failures + 1
     Batch.objects.filter(pk=batch.pk).update(launch_failures=failures)
@@ -91,68 +88,82 @@ def _launch_again(batch: Batch, last: Submission) -> None:
     units = [
         entry.unit for entry in SubmissionUnit.objects.filter(submission=last).select_related("unit").order_by("pk")
     ]
+    memory, wall = missing.given_to(last)
     preparing.intend(
         batch, units, kind=last.kind, round_number=last.round, reason_key=f"again:{batch.pk}:{last.pk}", actor=ACTOR,
-        reason=f"the launch failed: {last.why}", memory=_memory_of(last),
+        reason=f"the launch failed: {last.why}", memory=memory, wall=wall,
+        overrides=[(key, value) for key, value in last.jobs_file.get("overrides", [])],
+        avoid=last.jobs_file.get("avoid", []),
     )  # fmt: skip
     queue.wake("launch")
 
 
-def _judge(batch: Batch, last: Submission) -> None:
+def _judge(batch: Batch, last: Submission, fates: missing.Fates) -> None:
+    """Complete the batch, recover what it misses, or let it fail: D3 before T5, for what can still come should."""
     version = batch.version
-    missing = missing_units(batch)
-    tally = completion.tally(batch.n_units - len(missing), batch.n_units)
-    if not missing:
+    units = missing.units_of(batch)
+    tally = completion.tally(batch.n_units - len(units), batch.n_units)
+    if not units:
         transitions.move(batch, "completed", expect="jobs_completed", actor=ACTOR, reason=tally)
-    elif last.state == "removed":
-        transitions.move(
-            batch, "failed", expect="jobs_completed", actor=ACTOR, reason=f"{last.ref} was removed; {tally}"
-        )
-    elif batch.rounds < version.recovery_rounds:
-        _recover(batch, last, missing, kind="recovery", actor=ACTOR, reason=tally)
-    elif completion.is_met(batch.n_units - len(missing), batch.n_units, version.completion_pct):
-        transitions.move(
-            batch, "completed", expect="jobs_completed", actor=ACTOR,
-            reason=f"{tally}, and {version.completion_pct} % suffice",
-        )  # fmt: skip
+        return
+    if last.state == "removed":
+        reason = f"{last.ref} was removed; {tally}"
+        transitions.move(batch, "failed", expect="jobs_completed", actor=ACTOR, reason=reason)
+        return
+    found = next_round_of(batch, last, units, fates)
+    if isinstance(found, Round):
+        again(batch, last, units, found, kind="recovery", actor=ACTOR, reason=tally)
+    elif completion.is_met(batch.n_units - len(units), batch.n_units, version.completion_pct):
+        reason = f"{tally}, and {version.completion_pct} % suffice; {found.why}"
+        transitions.move(batch, "completed", expect="jobs_completed", actor=ACTOR, reason=reason)
     else:
-        reason = f"{tally} after {batch.rounds} recoveries; {version.completion_pct} % are needed"
+        reason = f"{tally} after {batch.rounds} recoveries; {version.completion_pct} % are needed; {found.why}"
         transitions.move(batch, "failed", expect="jobs_completed", actor=ACTOR, reason=reason)
 
 
-def _recover(
-    batch: Batch, last: Submission, missing: Sequence[Unit], *, kind: str, actor: str, reason: str
-) -> Submission:
-    """Launch the missing units again as a new submission, with more memory where memory was the cause."""
-    memory = _more_memory(last, batch.version.memory_factor)
-    grown = [unit for unit in missing if memory.get(unit.pk, 0) > batch.version.memory_mb]
-    why = f"{reason}; again: {len(missing)}" + (f", {len(grown)} of them with more memory" if grown else "")
+def next_round_of(batch: Batch, last: Submission, units: Sequence[Unit], fates: missing.Fates) -> Round | Stop:
+    """Return what the next recovery of a batch would run, or why there is none."""
+    version = batch.version
+    steps = recoveries.steps_of(version.recoveries, version.recovery_rounds)
+    gained = Acceptance.objects.filter(result__submission=last).count() if batch.rounds else None
+    return recoveries.next_round(steps, batch.step, missing.seen(units, fates), policy_of(version), gained=gained)
+
+
+def policy_of(version: StageVersion) -> Policy:
+    """Return how far recovery goes by itself at a stage."""
+    return Policy(memory_factor=version.memory_factor, wall_factor=version.wall_factor, most_tries=version.most_tries)
+
+
+def given_in(
+    batch: Batch, last: Submission, units: Sequence[Unit], found: Round
+) -> tuple[list[Unit], dict[int, int], dict[int, int]]:  # fmt: skip
+    """Return the units of a round, and the memory in MB and time in seconds of each: more of what it ran out of."""
+    version, wanted = batch.version, set(found.inputs)
+    units = [unit for unit in units if unit.key in wanted]
+    memory, wall = missing.given_to(last)
+    starved = {unit.pk for unit in units if unit.key in found.more_memory}
+    slow = {unit.pk for unit in units if unit.key in found.more_time}
+    memory = recoveries.grown(memory, starved, version.memory_factor)
+    return units, memory, recoveries.grown(wall, slow, version.wall_factor)
+
+
+def again(
+    batch: Batch, last: Submission, units: Sequence[Unit], found: Round, *, kind: str, actor: str, reason: str
+) -> Submission:  # fmt: skip
+    """Launch missing units of a locked batch again as a new submission; of a recovery the rounds are counted."""
+    chosen, memory, wall = given_in(batch, last, units, found)
     round_number = last.round + 1
+    why = f"{reason}; again: {len(chosen)}{missing.why_again(found)}"
     transitions.move(
-        batch, "pending", expect=("jobs_completed", "failed"), actor=actor, reason=why,
-        rounds=batch.rounds + 1 if kind == "recovery" else 0, launch_failures=0,
+        batch, "pending", expect=("jobs_completed", "failed", "completed"), actor=actor, reason=why,
+        rounds=batch.rounds + 1 if kind == "recovery" else 0, step=found.step, launch_failures=0,
     )  # fmt: skip
     submission = preparing.intend(
-        batch, missing, kind=kind, round_number=round_number, reason_key=f"{kind}:{batch.pk}:{round_number}",
-        actor=actor, reason=why, memory=memory,
+        batch, chosen, kind=kind, round_number=round_number, reason_key=f"{kind}:{batch.pk}:{round_number}",
+        actor=actor, reason=why, memory=memory, wall=wall, overrides=found.overrides, avoid=sorted(found.avoid),
     )  # fmt: skip
     queue.wake("launch")
     return submission
-
-
-def _memory_of(submission: Submission) -> dict[int, int]:
-    """Return what memory in MB each unit was given in a submission."""
-    jobs = submission.jobs_file.get("jobs", [])
-    return {unit["id"]: job["memory_mb"] for job in jobs for unit in job["units"]}
-
-
-def _more_memory(last: Submission, factor: float) -> dict[int, int]:
-    """Return each unit's memory for the next round: grown by the factor where its job ran out of it."""
-    given = _memory_of(last)
-    hungry = set(Job.objects.filter(submission=last, code__in=MEMORY_CODES).values_list("index", flat=True))
-    units = SubmissionUnit.objects.filter(submission=last, job_index__in=[n for n in hungry if n is not None])
-    grown = {entry.unit_id: round(given[entry.unit_id] * factor) for entry in units}
-    return {**given, **grown}
 
 
 def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
@@ -165,22 +176,24 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
             .select_related("version__revision__campaign__experiment", "version__stage", "stage__campaign")
             .get(pk=batch.pk)
         )
-        missing = missing_units(batch)
+        units = missing.units_of(batch)
         if batch.stage.campaign.state not in ("running", "failed"):
             raise Conflict(f"The campaign {batch.stage.campaign.ref} is {batch.stage.campaign.state}; it runs no more.")
         if batch.state != "failed":
             state = batch.state.replace("_", " ")
             raise Conflict(f"The batch {batch.ref} is {state}; only a failed one can be launched again.")
-        if not missing:
+        if batch.version.type in PASSES_ON:
+            raise Conflict(f"{batch.ref} runs nothing; whoever approves of it after all signs {batch.stage.ref} off.")
+        if batch.pass_number != batch.stage.pass_number:
+            raise Conflict(f"{batch.stage.ref} is in a later pass; what {batch.ref} misses is done there.")
+        if not units:
             raise Conflict(f"The batch {batch.ref} misses nothing; there is nothing to launch.")
         last = Submission.objects.filter(batch=batch).order_by("-pk").first()
         if last is None:
             raise Conflict(f"The batch {batch.ref} was never launched.")
-        submission = _recover(batch, last, missing, kind="relaunch", actor=actor, reason=reason)
-        batch.stage.completed_at, batch.stage.succeeded = None, None
-        batch.stage.save(update_fields=["completed_at", "succeeded"])
-        planning.reopen(batch.stage.campaign, actor=actor, reason=reason)
-        planning.note([batch.stage_id])
+        by_cause = recoveries.everything(missing.seen(units, missing.fates_by_jobs(batch)), policy_of(batch.version))
+        submission = again(batch, last, units, by_cause, kind="relaunch", actor=actor, reason=reason)
+        planning.reopen(batch.stage.campaign, [batch.stage_id], actor=actor, reason=reason)
     return submission
 
 

@@ -1,12 +1,17 @@
 """Making it happen, and the record of it."""
 
 from submissions.models.batch import Batch, Submission, SubmissionUnit
+from submissions.models.completion import Completion
 from submissions.models.control import Command, Hold
 from submissions.models.job import Job, JobCount, Report
-from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Snapshot, StageProgress, Unit
+from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
+from submissions.models.tape import Prestaging, TapeProgress
+from submissions.models.tick import Tick
 
 __all__ = [
-    "Acceptance", "Batch", "Boost", "Command", "Hold", "Job", "JobCount", "Output", "PlanDue", "Pool", "Report",
-    "Result", "Share", "Snapshot", "StageProgress", "Submission", "SubmissionUnit", "Unit",
+    "Acceptance",
+    "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Output", "PlanDue", "Pool", "Prestaging",
+    "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit", "TapeProgress",
+    "Tick", "Unit",
 ]  # fmt: skip

@@ -29,9 +29,11 @@ class Batch(Scoped):
     reason_key = models.CharField(max_length=200, unique=True)
     state = models.CharField(max_length=20, choices=states.BATCH.choices(), default="pending")
     state_since = models.DateTimeField(db_default=Now())
+    label = models.CharField(max_length=200, default="", help_text="what its inputs have in common: a run, a value")
     n_units = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0, help_text="units with an accepted result")
     rounds = models.PositiveSmallIntegerField(default=0, help_text="recoveries since the first launch or a relaunch")
+    step = models.PositiveSmallIntegerField(default=0, help_text="of the list of recoveries, how many were taken")
     launch_failures = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="when the recover loop should decide on it")
     created_at = models.DateTimeField(db_default=Now())
@@ -57,7 +59,7 @@ class Submission(Scoped):
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="submissions")
     campaign = models.ForeignKey(
         Campaign, on_delete=models.PROTECT, related_name="+", db_index=False, help_text="its batch's"
-    )
+    )  # the index of its list, below, is its key's too
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     reason_key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=20, help_text="first, recovery or relaunch")
@@ -65,6 +67,8 @@ class Submission(Scoped):
     state = models.CharField(max_length=20, choices=states.SUBMISSION.choices(), default="pending")
     state_since = models.DateTimeField(db_default=Now())
     look_at = models.DateTimeField(null=True, db_default=Now(), help_text="when a loop should look at it next")
+    late_at = models.DateTimeField(null=True, help_text="when to look for outputs that came after it was settled")
+    late_looks = models.PositiveSmallIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0, help_text="fence: an older attempt never runs again")
     unknown_since = models.DateTimeField(null=True, help_text="since when nobody can say what became of it")
     why = models.TextField(blank=True, help_text="the last thing worth knowing about it")
@@ -74,6 +78,10 @@ class Submission(Scoped):
     setup = models.TextField(blank=True)
     environment = models.JSONField(default=dict)
     jobs_file = models.JSONField(default=dict, help_text="what the script finds as jobs.json")
+    offered = models.CharField(
+        max_length=200, default="", help_text="the name by which its jobs get their inputs from the catalogue"
+    )
+    offered_at = models.DateTimeField(null=True, help_text="since when the catalogue offers them")
     output_dir = models.TextField()
     memory_mb = models.PositiveIntegerField()
     wall_s = models.PositiveIntegerField()
@@ -99,6 +107,9 @@ class Submission(Scoped):
                 name="submissions_submission_look_ix",
                 condition=Q(look_at__isnull=False),
             ),
+            models.Index(fields=["late_at"], name="submissions_submission_late_ix", condition=Q(late_at__isnull=False)),
+            # The list and the history of a campaign's submissions.
+            models.Index(fields=["campaign", "id"], name="submissions_submission_of_ix"),
             # What waits for a place, and what is there: the launcher asks for both before each claim.
             models.Index(
                 fields=["campaign", "created_at", "id"],

@@ -11,48 +11,107 @@ from experiments.scoping import Scoped
 
 
 class Snapshot(Scoped):
-    """The frozen input of a stage: how many units of which dataset, and the digest of their keys."""
+    """The frozen input of a stage: how many units of which dataset, as it was cut, and the digest of their keys.
+
+    A pass has one, and a further one each time that it takes what its dataset has gained since.
+    """
 
     EXPERIMENT_PATH = "stage__campaign__experiment_id"
 
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="+")
     pass_number = models.PositiveIntegerField(default=1)
-    dataset = models.CharField(max_length=400)
+    number = models.PositiveSmallIntegerField(default=1, help_text="within its pass")
+    dataset = models.TextField()
+    mark = models.CharField(max_length=200, default="", help_text="the catalogue's own name for it")
+    split = models.CharField(max_length=200, default="")
     units = models.BigIntegerField()
+    left_out = models.JSONField(default=dict, help_text="why the split leaves files out, and how many")
     digest = models.CharField(max_length=64)
     taken_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["stage", "pass_number"], name="submissions_snapshot_uq")]
+        constraints = [
+            models.UniqueConstraint(fields=["stage", "pass_number", "number"], name="submissions_snapshot_uq")
+        ]
+
+
+class Slice(Scoped):
+    """A part of a frozen dataset, to be one batch: its files become units when a batch takes it, and not before.
+
+    So a million files wait in as many rows as there will be batches. That a file is in one slice is the cutter's
+    doing; that it is in one batch is the key of its unit (design 3).
+    """
+
+    EXPERIMENT_PATH = "snapshot__stage__campaign__experiment_id"
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="slices", db_index=False)
+    number = models.PositiveIntegerField()
+    label = models.CharField(max_length=200, default="", help_text="what its files have in common")
+    units = models.PositiveIntegerField()
+    events = models.BigIntegerField(default=0, help_text="of its files, as far as the catalogue knows them")
+    inputs = models.TextField(help_text="a line each: key, path, events, size, separated by tabs")
+    asked_at = models.DateTimeField(null=True, help_text="when its files were last asked for from tape")
+    on_disk = models.PositiveIntegerField(db_default=0, help_text="files that were on disk when it was last looked")
+    on_disk_at = models.DateTimeField(null=True, help_text="since when all its files were seen on disk")
+    taken_at = models.DateTimeField(null=True, help_text="since when a batch has it")
+    batch = models.OneToOneField("Batch", on_delete=models.PROTECT, null=True, related_name="slice")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "number"], name="submissions_slice_number_uq")]
+        indexes = [
+            models.Index(
+                fields=["snapshot", "number"], name="submissions_slice_untaken_ix",
+                condition=models.Q(taken_at__isnull=True),
+            )
+        ]  # fmt: skip
+
+    def file_names(self) -> list[str]:
+        """Return the names of its files."""
+        keys = (line.partition("\t")[0] for line in self.inputs.split("\n"))
+        return [key.removeprefix("file:") for key in keys]
 
 
 class Unit(Scoped):
     """What a stage consumes: a file, or a numbered range of events with its seed."""
 
-    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
+    # There are as many of these rows as there are files: no index without a question that needs it.
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+", db_index=False)
     stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="+")
     pass_number = models.PositiveIntegerField(default=1, help_text="deliberate reprocessing opens the next one")
-    key = models.CharField(max_length=220, help_text="file:<name> or events:<first>")
+    key = models.CharField(max_length=220, help_text="file:<name>, events:<first> or value:<words>")
     file_name = models.CharField(max_length=200, blank=True)
     path = models.TextField(blank=True)
     first_event = models.BigIntegerField(null=True)
     events = models.BigIntegerField(null=True)
+    size = models.BigIntegerField(null=True)
+    traits = models.JSONField(null=True, help_text="what its stage's split goes by: run, taken_at, a metadata value")
     seed = models.BigIntegerField(null=True)
-    edge = models.ForeignKey(Edge, on_delete=models.PROTECT, null=True, related_name="+")
-    output = models.ForeignKey("Output", on_delete=models.PROTECT, null=True, related_name="+")
+    edge = models.ForeignKey(Edge, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    output = models.ForeignKey("Output", on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     batch = models.ForeignKey("Batch", on_delete=models.PROTECT, null=True, related_name="units")
+    arrived_at = models.DateTimeField(null=True, help_text="when its file was there, of those that a schedule found")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["stage", "pass_number", "key"], name="submissions_unit_key_uq"),
-            models.UniqueConstraint(fields=["edge", "output"], name="submissions_unit_output_uq"),
+            # The key comes first: a file's own story is asked for by its name.
+            models.UniqueConstraint(fields=["key", "stage", "pass_number"], name="submissions_unit_key_uq"),
+            models.UniqueConstraint(fields=["edge", "output", "pass_number"], name="submissions_unit_output_uq"),
         ]
         indexes = [
+            models.Index(
+                fields=["output"], name="submissions_unit_of_output_ix", condition=models.Q(output__isnull=False)
+            ),
             models.Index(
                 fields=["stage", "id"],
                 name="submissions_unit_untaken_ix",
                 condition=models.Q(batch__isnull=True),
-            )
+            ),
+            # Of what a schedule found: how soon it was done.
+            models.Index(
+                fields=["stage", "arrived_at"],
+                name="submissions_unit_arrived_ix",
+                condition=models.Q(arrived_at__isnull=False),
+            ),
         ]
 
 
@@ -91,6 +150,7 @@ class Output(Scoped):
     size = models.BigIntegerField()
     checksum = models.CharField(max_length=80, blank=True)
     events = models.BigIntegerField(null=True)
+    metadata = models.JSONField(default=dict)
 
     class Meta:
         constraints = [

@@ -114,7 +114,7 @@ DEFINITIONS = {
     ),
     "an unknown split": (
         GENERATOR + "cs_split_type=byfoot(3)\n", "byfoot", "[campaign_stage gen] cs_split_type",
-        "there are nfiles(n), nevents(n) and None", "",
+        "there are nfiles, nevents, bysize", "",
     ),
     "an unknown stage": (
         GENERATOR + "[campaign_stage b]\n[dependencies b]\ncampaign_stage_1=gne\n", "campaign_stage_1",
@@ -289,26 +289,45 @@ ACTS_ON = {
     "requests-extend": ("keepup", "approver"), "requests-confirm": ("pending", "operator"),
     "requests-test": ("draft", "operator"), "requests-clone": ("draft", "experimenter"),
     "campaigns-boost": ("campaign", "operator"), "campaigns-unboost": ("campaign", "operator"),
-    "queue-preview": ("", "operator"), "queue-order": ("", "operator"), "notices-choices": ("", "operator"),
+    "campaigns-sign_off": ("signing", "reviewer"), "campaigns-accept": ("signing", "operator"),
+    "campaigns-process_again": ("campaign", "operator"),
+    "splits-preview": ("", "experimenter"), "files-declare": ("", "operator"), "queue-preview": ("", "operator"), "queue-order": ("", "operator"), "notices-choices": ("", "operator"),
     "requests-comment": ("draft", "experimenter"), "requests-attach": ("draft", "experimenter"),
     "requests-untick": ("pending", "operator"), "requests-detach": ("draft", "experimenter"),
-    "campaigns-import": ("", "experimenter"), "campaigns-plan": ("", "experimenter"), "campaigns-definition": ("campaign", "operator"),
+    "campaigns-import": ("", "experimenter"), "campaigns-plan": ("", "experimenter"), "campaigns-fife": ("", "experimenter"),
+    "campaigns-definition": ("campaign", "operator"),
     "campaigns-hold": ("campaign", "operator"),
     "campaigns-release": ("campaign", "operator"), "campaigns-relaunch": ("campaign", "operator"),
     "campaigns-cancel": ("campaign", "operator"), "campaigns-prioritise": ("campaign", "operator"),
+    "campaigns-recover": ("campaign", "operator"), "stages-recover": ("stage", "operator"),
     "holds-release": ("hold", "operator"), "batches-relaunch": ("broken", "operator"),
     "batches-recover": ("broken", "operator"), "submissions-kill": ("running", "operator"),
     "submissions-hold": ("running", "operator"), "submissions-release": ("running", "operator"),
     "submissions-adopt": ("unsure", "operator"), "submissions-give_up": ("unsure", "operator"),
     "jobs-kill": ("job", "operator"), "jobs-hold": ("job", "operator"), "jobs-release": ("job", "operator"),
+    "schedules-pause": ("schedule", "operator"), "schedules-resume": ("schedule", "operator"),
+    "schedules-run": ("schedule", "operator"),
     "requests-list": ("", "experimenter"), "jobtypes-list": ("", "operator"), "setups-list": ("", "operator"),
     "reports-create": ("", "operator"), "tokens-list": ("", "operator"),
+    "campaigns-apply": ("", "experimenter"), "campaigns-clone": ("unasked", "experimenter"),
+    "campaigns-tag": ("unasked", "experimenter"), "campaigns-untag": ("unasked", "experimenter"),
+    "campaigns-archive": ("unasked", "experimenter"), "campaigns-unarchive": ("unasked", "experimenter"),
+    "campaigns-delete": ("unasked", "experimenter"), "campaigns-template": ("unasked", "operator"),
+    "jobtypes-detail": ("jobtype", "operator"), "jobtypes-restore": ("jobtype", "operator"),
+    "setups-detail": ("setup", "operator"), "setups-restore": ("setup", "operator"), "setups-test": ("setup", "operator"),
+    "templates-list": ("", "operator"), "templates-detail": ("template", "operator"),
+    "templates-restore": ("template", "operator"), "templates-use": ("template", "experimenter"),
+    "templates-publish": ("template", "administrator"),
 }  # fmt: skip
 # These take no body, or may come without a reason.
-NO_BODY = {"notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke"}
+NO_BODY = {
+    "notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke", "setups-test",
+}  # fmt: skip
 NO_REASON = {
     "requests-check", "requests-file", "requests-approve", "requests-extend", "requests-confirm", "requests-test",
     "requests-clone", "requests-comment", "requests-attach", "campaigns-definition", "campaigns-release", "holds-release", "requests-detail",
+    "campaigns-clone", "campaigns-tag", "campaigns-untag", "campaigns-archive", "campaigns-unarchive",
+    "campaigns-template", "jobtypes-restore", "setups-restore", "templates-restore", "templates-use",
 }  # fmt: skip
 
 
@@ -323,12 +342,21 @@ def world(cast) -> World:
 
 def address(world: World, route: str) -> str:
     name = ACTS_ON[route][0]
+    if name in ("jobtype", "setup", "template"):
+        ref, _, named = world.own.ref(name).partition("/")
+        return reverse(route, kwargs={"ref": ref, "name": named})
+    if name == "stage":
+        ref, _, stage = world.own.ref(name).rpartition("/")
+        return reverse(route, kwargs={"ref": ref, "stage": stage})
     return reverse(route, kwargs={"ref": world.own.ref(name)} if name else {})
 
 
 @pytest.mark.django_db
 def test_a_body_that_cannot_be_used_is_refused_on_every_route(cast, world, call_as):
-    people = {name: call_as(cast.people[name]) for name in ("experimenter", "approver", "operator")}
+    people = {
+        name: call_as(cast.people[name])
+        for name in ("experimenter", "approver", "operator", "reviewer", "administrator")
+    }
     before, wrong = picture(), []
     for route, method in writing_routes():
         if route in NO_BODY:
@@ -344,15 +372,21 @@ def test_a_body_that_cannot_be_used_is_refused_on_every_route(cast, world, call_
 
 @pytest.mark.django_db
 def test_a_verb_without_its_reason_is_refused(cast, world, call_as):
-    people = {name: call_as(cast.people[name]) for name in ("experimenter", "approver", "operator")}
+    people = {
+        name: call_as(cast.people[name])
+        for name in ("experimenter", "approver", "operator", "reviewer", "administrator")
+    }
     before, wrong = picture(), []
     for route, method in writing_routes():
         if route in NO_REASON | NO_BODY or not ACTS_ON[route][0]:
             continue
         beside = {
-            "campaigns-prioritise": {"rank": 10}, "campaigns-boost": {"hours": 4}, "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
+            "campaigns-prioritise": {"rank": 10}, "campaigns-boost": {"hours": 4}, "campaigns-accept": {"stage": "gen"},
+            "campaigns-sign_off": {"stage": "gen", "verdict": "passed"}, "campaigns-process_again": {"stage": "gen"},
+            "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
             "requests-merge": {"with": [world.own.ref("like")]}, "requests-untick": {"ticked": ["seen"]},
-            "requests-detach": {"name": "note.txt"},
+            "requests-detach": {"name": "note.txt"}, "jobtypes-detail": {"launch_script": "/bin/false"},
+            "setups-detail": {"host": "far"}, "templates-detail": {"title": "Better"},
         }.get(route, {})  # fmt: skip
         for missing in ({}, {"reason": ""}, {"reason": " \t "}):
             answer = people[ACTS_ON[route][1]].generic(

@@ -56,7 +56,7 @@ FAULTS = {
     ),
     "another dataset": Fault({"definition": reading("raw"), "dataset": "more"}, "made", "but stages read raw"),
     "query of nothing": Fault({"definition": reading("requested"), "query": "zzz%"}, "made", "what to process"),
-    "query that cannot be read": Fault({"definition": reading("requested"), "query": "%"}, "made", "patterns of names"),
+    "query that cannot be read": Fault({"definition": reading("requested"), "query": "file_name %("}, "made", "Parse error"),
     "stages in a cycle": Fault({"definition": builders.definition(stages=CYCLE)}, "made", "feed each other in a circle"),
     "unknown job type": Fault(
         {"definition": builders.definition().replace("job_type=tiny", "job_type=tinny")}, "made", "did you mean tiny?"

@@ -8,10 +8,14 @@ import pytest
 
 from approvals.logic import deciding, renewing
 from approvals.models import Request
+from campaigns.models import Schedule
 from core.clock import now
 from core.errors import Conflict, NotAllowed, Refused
 from core.models import Transition
+from integrations.models import Dataset, File
+from submissions.logic import scheduling
 from submissions.queries import gates, standing_holds
+from tests import builders
 from tests.approvals.desk import again, filed
 
 pytestmark = pytest.mark.django_db
@@ -89,3 +93,30 @@ def test_a_campaign_that_has_ended_lapses_no_more(cast, lasting):
     acting.cancel(again(lasting).campaign, actor="user:operator", reason="done")
     ends(lasting, seconds=-1)
     assert renewing.renew_some() == 0
+
+
+def test_a_schedule_hears_until_when_it_is_renewed(cast):
+    """Written downward, for the floor below knows no requests: when it is made, and when somebody extends it."""
+    stages = "[campaign_stage raw]\ndataset_or_split_data=raw_data\nschedule=@daily\n"
+    dataset = Dataset.objects.create(experiment=cast.experiment, name="raw_data")
+    dataset.files.add(File.objects.create(experiment=cast.experiment, name="f0", path="/d/f0"))
+    campaign = builders.approved_campaign(cast, builders.definition(stages=stages), keep_up=True)
+    scheduling.schedule_some()
+    assert Schedule.objects.get().valid_until is None
+    renewing.renew_some()
+    request = Request.objects.get(campaign=campaign)
+    assert Schedule.objects.get().valid_until == request.valid_until
+    renewing.extend(request, by=cast.approver, reason="still taking data")
+    assert Schedule.objects.get().valid_until == again(request).valid_until > request.valid_until
+
+
+@pytest.mark.parametrize("schedule", ["", "schedule=@daily\n"])
+def test_what_has_a_schedule_keeps_up_whatever_its_request_said(cast, schedule):
+    dataset = Dataset.objects.create(experiment=cast.experiment, name="raw_data")
+    dataset.files.add(File.objects.create(experiment=cast.experiment, name="f0", path="/d/f0"))
+    stages = f"[campaign_stage raw]\ndataset_or_split_data=raw_data\n{schedule}"
+    campaign = builders.approved_campaign(cast, builders.definition(stages=stages))
+    row = Request.objects.get(campaign=campaign)
+    assert (row.keep_up, row.valid_until is not None) == (bool(schedule),) * 2
+    said = Transition.objects.filter(kind="request", thing_id=row.pk, target="pending_approval").get().reason
+    assert ("it keeps up from now on" in said) == bool(schedule)

@@ -109,12 +109,12 @@ def test_a_template_that_is_no_longer_used_makes_nothing(cast):
         production_stage="mc",
     )
     builders.login_setup(cast)
-    made = cloning.from_template(template, by=cast.experimenter, title="from it")
+    made = cloning.from_template(template, cast.experiment, by=cast.experimenter, parameters={}, title="from it")
     assert (made.production_stage, made.definition) == ("mc", template.definition)
     customising.change_template(template, by=cast.operator, reason="old", active=False)
     template.refresh_from_db()
     with pytest.raises(Refused, match="Nothing was made"):
-        cloning.from_template(template, by=cast.experimenter, title="from it")
+        cloning.from_template(template, cast.experiment, by=cast.experimenter, parameters={}, title="from it")
 
 
 def test_a_template_that_cannot_be_read_is_refused(cast):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,10 @@ def test_completed_is_read_as_complete():
     text = WHOLE.replace("events=100", "events=100\ncompletion_type=completed")
     assert parse(text).definition.stages[1].completion_type == "complete"
     assert definition.known_words(parse(text).definition, parse(text).definition.stages[0])["tune"] == "G18"
+
+
+@pytest.mark.parametrize("line", ["a{}b", "[a{}b", "a{}:{}b", "[{}", "{}a{}"])
+def test_a_line_of_blanks_does_not_keep_the_reader_busy(line):
+    begun = time.monotonic()
+    parse("[campaign]\n" + (line.replace("{}", " " * 16_000)[:32_000] + "\n") * 8)
+    assert time.monotonic() - begun < 2

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from campaigns import keepup
 from campaigns.definition import (
     Definition,
     EdgeText,
@@ -37,6 +39,13 @@ PLAIN = st.text(alphabet="abc/._-%0 ", max_size=12).map(str.strip)
 PARTS = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=12)
 PAIRS = st.lists(st.tuples(PARTS, PARTS), max_size=3).map(tuple)
 SPLITS = st.sampled_from(["None", "nfiles(10)", "nevents(5000)", "drainingn(1000)", "byrun(low=1,high=9)", "list"])
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+SCHEDULES = st.sampled_from(
+    ["", "*/5 * * * *", "0 6 1,15 * mon-fri", "@daily", "every 5 s", "every 5 min", "every 24 h"]
+)
+MOMENTS = st.one_of(
+    st.just(""), st.integers(0, 999 * 365 * 24 * 60).map(lambda n: f"{FIRST + timedelta(minutes=n):%Y-%m-%d %H:%M}")
+)
 COUNTS = st.integers(0, 10**9)
 
 
@@ -49,7 +58,11 @@ def stages(draw, name: str) -> StageText:
         completion_type=draw(st.sampled_from(["located", "complete"])), completion_pct=draw(st.integers(1, 100)),
         events=draw(COUNTS), seed=draw(COUNTS), events_per_job=draw(COUNTS), files_per_job=draw(st.integers(1, 10**6)),
         most_files=draw(COUNTS), memory_mb=draw(st.integers(1, 10**7)), memory_factor=draw(st.sampled_from([1.0, 1.5, 16.0])),
-        wall_s=draw(st.integers(1, 10**7)), recovery_rounds=draw(st.integers(0, 20)),
+        wall_s=draw(st.integers(1, 10**7)), recovery_rounds=draw(st.integers(0, 20)), schedule=draw(SCHEDULES),
+        schedule_zone=draw(st.sampled_from(["UTC", "America/Chicago"])), schedule_start=draw(MOMENTS),
+        schedule_end=draw(MOMENTS), catch_up=draw(st.sampled_from(keepup.CATCH_UP)), catch_up_cap=draw(st.integers(1, 1000)),
+        overlap=draw(st.sampled_from(keepup.OVERLAP)), latency_objective=draw(st.sampled_from(["", "95% within 24 h", "99.5% within 2 h"])),
+        recall_times=draw(SCHEDULES), recall_window=draw(st.integers(1, 1000)),
     )  # fmt: skip
 
 

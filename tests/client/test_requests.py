@@ -113,9 +113,10 @@ def test_people_talk_about_a_request(service, poms, tmp_path):
 
 def test_templates_and_cost_are_shown(service, poms):
     service.pages(
-        "templates/", [{"name": "reco", "title": "Reconstruct", "production_stage": "reco", "counts_on": ["dataset"]}]
+        "templates/",
+        [{"ref": "demo/reco", "title": "Reconstruct", "production_stage": "reco", "counts_on": ["dataset"]}],
     )
-    assert "reco\tReconstruct" in poms("template", "list", "-e", "demo").out
+    assert "demo/reco\tReconstruct" in poms("template", "list", "-e", "demo").out
     service.on("GET", "requests/demo/r1/cost/", {"jobs": 9, "core_hours": 1.5, "stages": []})
     assert poms("request", "cost", "demo/r1", "--json").json["jobs"] == 9
 

@@ -15,9 +15,9 @@ from tests.contracts import checks
 WORDS = {
     "request": ("draft pending_approval approved returned rejected withdrawn superseded",
                 "rejected withdrawn superseded"),
-    "campaign": ("new pending_approval approved running succeeded failed cancelled", "succeeded cancelled"),
+    "campaign": ("new pending_approval approved running succeeded failed cancelled", "cancelled"),
     "revision": ("draft proposed approved rejected superseded", "rejected superseded"),
-    "batch": ("pending submitted project_running jobs_completed completed failed cancelled", "completed cancelled"),
+    "batch": ("pending submitted project_running jobs_completed completed failed cancelled", "cancelled"),
     "submission": ("pending launching submitted running jobs_completed completed launch_failed failed removed unsure",
                    "completed launch_failed failed removed"),
     "job": ("idle staging_in processing staging_out held suspended succeeded failed removed lost",

@@ -54,6 +54,7 @@ FILTERS = {
     "batches": [{}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
+    "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
     "overview-page": [{}], "sites": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
@@ -77,7 +78,10 @@ def asked_pages() -> list[tuple[str, dict[str, str]]]:
 def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tmp_path):
     settings.LOCAL_SPOOL = tmp_path
     world = populate(cast)
-    own = {name: world.own.ref(name).rpartition("/")[2] for name in ("draft", "campaign", "live", "running", "job")}
+    own = {
+        name: world.own.ref(name).rpartition("/")[2]
+        for name in ("draft", "campaign", "live", "running", "job", "schedule")
+    }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
     )
@@ -88,9 +92,9 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     client.force_login(cast.experimenter)
     keys = {"c": own["campaign"], "b": own["live"], "s": own["running"]}
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "batch": "live",
-              "submission": "running", "job": "job"}  # fmt: skip
+              "submission": "running", "job": "job", "schedule": "schedule"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns", "batch": "batches",
-             "submission": "submissions", "job": "jobs"}  # fmt: skip
+             "submission": "submissions", "job": "jobs", "schedule": "schedules"}  # fmt: skip
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}
         if page in things:

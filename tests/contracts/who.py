@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.roles import EVERYWHERE
@@ -20,9 +23,23 @@ WHO = {
     "define_own": "analyser",
     "operate": "operator",
     "watch": "operator shifter",
-    "sign_off": "reviewer",
+    "sign_off": "approver reviewer",
     "administer": "administrator",
 }
+
+
+# Of each page and route these are asked about every object, all others about one: their own or, by turns, another. With
+# POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
+CLOSELY = ("experimenter", "operator", "stranger")
+WHOLE = os.environ.get("POMS_WHOLE") == "1"
+
+
+def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
+    """Return about which objects somebody is asked: all, or one of the first three, mostly the first, their own."""
+    if WHOLE or who in CLOSELY:
+        return list(objects)
+    turn = zlib.crc32(" ".join((who, *where)).encode())
+    return [objects[0] if turn % 2 else objects[turn // 2 % min(3, len(objects))]]
 
 
 @dataclass(frozen=True)

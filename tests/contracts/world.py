@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from approvals.logic import deciding, discussing, filing
 from approvals.models import Confirmation, Package, Policy, Request, Template
-from campaigns.models import Campaign, Defaults, JobType
+from campaigns.logic import drafting, editing, shelving
+from campaigns.models import Campaign, Defaults, JobType, Schedule
 from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, User
-from integrations.models import BatchSystem, Dataset, File
+from integrations.models import BatchSystem, CatalogueLink, Dataset, File
 from submissions.logic import holding, planning
-from submissions.models import Batch, Command, Job, JobCount, Share, Submission
+from submissions.models import Batch, Command, Completion, Job, JobCount, Share, Submission, Tick
 from submissions.states import JOB_RANK
 from tests import builders
 from tests.cast import Cast, assemble
@@ -26,6 +28,7 @@ THREE_BATCHES = (
     "[dependencies sum]\ncampaign_stage_1=gen\n"
 )
 MISSING = 999_999_999
+DAY = timedelta(days=1)
 
 
 @dataclass
@@ -86,15 +89,22 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     raw = Dataset.objects.create(experiment=cast.experiment, name="raw")
     raw.files.set(File.objects.bulk_create(rows))
     things["reading"] = filing.file(builders.request(cast, reading(text)), by=cast.experimenter)
+    things["schedule"] = _schedule(things["reading"])
     lasting = filing.file(builders.request(cast, text("lasting"), keep_up=True), by=cast.experimenter)
     things["keepup"] = deciding.approve(lasting, by=cast.approver, reason="each week")
     own = {"experiment": cast.experiment}
     things["template"] = Template.objects.create(**own, name="start", title="Start", definition=text("start"))
     things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
     things["defaults"] = Defaults.objects.create(**own, text="wall_s=86400")
+    things["catalogue"] = CatalogueLink.objects.create(**own, name="old", system="filelist", is_default=False)
     things["share"] = Share.objects.create(**own, weight=2)
     things["policy"] = Policy.objects.create(**own)
+    unasked = editing.create(cast.experiment, name="unasked", owner=cast.experimenter, reason="to have one")
+    drafting.save(unasked, text("unasked"), by=cast.experimenter)
+    shelving.tag(unasked, ["old"], by=cast.experimenter)
+    things["unasked"] = unasked
     campaign = things["campaign"] = builders.approved_campaign(cast, text("third"))
+    things["signing"] = _signing(cast, text("signed"))
     things["done"] = Request.objects.get(campaign=campaign)
     stage = things["stage"] = campaign.stages.get(name="gen")
     planning.plan(stage.pk)
@@ -130,13 +140,34 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     return corner
 
 
+def _schedule(request: Request) -> Schedule:
+    """Let the stage of a request keep up, with a time that was and one that comes, whatever became of the request."""
+    version = request.revision.stage_versions.select_related("stage").get()
+    at = timezone.now()
+    row = Schedule.objects.create(
+        experiment=request.experiment, stage=version.stage, version=version, expression="@daily", zone="Europe/Zurich",
+        catch_up="last", cap=10, overlap="allow", objective="95% within 24 h", since=at, look_at=at + DAY, next_at=at + DAY,
+    )  # fmt: skip
+    Tick.objects.create(schedule=row, nominal=at, outcome="ran", at=at, inputs=2)
+    return row
+
+
 def reading(text: Any) -> str:
     """Return a definition whose only stage reads a dataset."""
     stages = "[campaign_stage reco]\ndataset_or_split_data=raw\ncs_split_type=None\n"
     return str(text("reading")).replace(THREE_BATCHES, stages)
 
 
-def _set(thing: Batch | Submission, state: str) -> Any:
+def _signing(cast: Cast, text: str) -> Campaign:
+    """Return a campaign whose first stage has done its work and waits for somebody's verdict."""
+    text = text.replace("[campaign_stage gen]", "[campaign_stage gen]\ncompletion=signoff")
+    campaign = builders.approved_campaign(cast, text)
+    Completion.objects.create(stage=campaign.stages.get(name="gen"), inputs=3, waits_for="waits for a reviewer")
+    _set(campaign, "running")
+    return campaign
+
+
+def _set(thing: Batch | Campaign | Submission, state: str) -> Any:
     """Put a row into a state without its history, which no route of the matrix asks for."""
     type(thing).objects.filter(pk=thing.pk).update(**{"state": state})
     thing.refresh_from_db()

@@ -20,7 +20,12 @@ class Look:
     role: str
     status: int = 200
     press: str = ""  # the verb that opens a dialog there
-    brief: bool = False  # one of many alike: looked at in two of the ways
+    brief: bool = False  # one of many alike: each third of them
+
+    @property
+    def daily(self) -> bool:
+        """Tell whether it is one of the pages in which people work all day."""
+        return self.route in DAILY and self.status == 200
 
     @property
     def reads(self) -> bool:
@@ -28,7 +33,11 @@ class Look:
         return self.status == 200 and not self.press and not self.brief and self.route not in FORMS
 
 
-FORMS = {"sign-in", "request-new", "request-edit", "notice-choices", "outbox", "campaign-editor"}
+DAILY = {
+    "home", "overview-page", "request", "request-new", "requests", "campaigns", "campaign", "queue", "jobs", "job", "batch",
+    "submission", "campaign-editor",
+}  # fmt: skip
+FORMS = {"campaign-new", "sign-in", "request-new", "request-edit", "notice-choices", "outbox", "campaign-editor"}
 
 
 def _verb(noun: str, verb: str, role: str, thing: str) -> Look:
@@ -101,6 +110,9 @@ PAGES = (
     Look("job-failed", "job", f"{E}/jobs/{{failed}}/", "operator"),
     Look("job-log-found", "job", f"{E}/jobs/{{failed}}/?find=event", "operator"),
     Look("job", "job", f"{E}/jobs/{{job}}/", "analyser"),
+    Look("schedules", "schedules", f"{E}/schedules/", "operator"),
+    Look("schedules-empty", "schedules", "/e/other/schedules/", "stranger"),
+    Look("schedule", "schedule", f"{E}/schedules/{{schedule}}/", "operator"),
     Look("files", "files", f"{E}/files/", "experimenter"),
     Look("file-picture", "file", f"{E}/files/{{picture}}/", "experimenter"),
     Look("file-text", "file", f"{E}/files/{{text}}/", "experimenter"),
@@ -117,10 +129,27 @@ PAGES = (
     Look("dialog-cancel", "campaign-cancel", f"{E}/campaigns/{{held}}/", "operator", press="Cancel…"),
     _verb("campaign", "release", "operator", "held"),
     _verb("campaign", "relaunch", "operator", "campaign"),
+    _verb("campaign", "recover", "operator", "campaign"),
     _verb("campaign", "prioritise", "operator", "held"),
     _verb("campaign", "boost", "operator", "held"),
     _verb("campaign", "unboost", "operator", "held"),
+    _verb("campaign", "sign_off", "reviewer", "held"),
+    _verb("campaign", "accept", "operator", "held"),
+    _verb("campaign", "process_again", "operator", "held"),
     _verb("campaign", "cancel", "operator", "held"),
+    *(
+        _verb("campaign", verb, "operator", "draft_campaign")
+        for verb in ("clone", "tag", "untag", "archive", "delete", "template")
+    ),
+    _verb("campaign", "unarchive", "operator", "archived"),
+    Look("campaign-new", "campaign-new", f"{E}/campaigns/new/", "experimenter"),
+    Look("campaign-plan", "campaign-plan", f"{E}/campaigns/{{draft_campaign}}/plan/", "operator"),
+    Look("library", "library", f"{E}/library/", "operator"),
+    Look("template", "template", f"{E}/templates/dimuon/", "experimenter"),
+    Look("jobtype", "jobtype", f"{E}/jobtypes/{{jobtype}}/", "operator"),
+    Look("setup", "setup", f"{E}/setups/{{setup}}/", "operator"),
+    Look("definition-compared", "campaign-definition", f"{E}/campaigns/{{draft_campaign}}/definition/?from=1&revision=2",
+         "operator"),
     _verb("request", "check", "experimenter", "draft"),
     _verb("request", "file", "experimenter", "draft"),
     _verb("request", "withdraw", "experimenter", "draft"),
@@ -138,11 +167,14 @@ PAGES = (
     _verb("batch", "recover", "operator", "batch"),
     *(_verb("submission", verb, "operator", "first") for verb in ("hold", "release", "kill", "adopt", "give_up")),
     *(_verb("job", verb, "operator", "job") for verb in ("hold", "release", "kill")),
+    *(_verb("schedule", verb, "operator", "schedule") for verb in ("pause", "resume", "run")),
     _verb("hold", "release", "operator", "hold"),
     *(
         Look(f"bulk-{verb}", f"bulk-{verb}", f"{E}/campaigns/bulk/{verb}/?ref={{held}}&ref={{campaign}}", "operator",
              brief=verb != "hold")
-        for verb in ("hold", "release", "relaunch", "prioritise", "cancel")
+        for verb in (
+            "hold", "release", "relaunch", "prioritise", "cancel", "tag", "untag", "archive", "unarchive", "delete",
+        )
     ),
     # Documentation
     Look("docs", "docs", "/docs/", "experimenter"),
@@ -176,6 +208,7 @@ PAGES = (
     *_model("campaigns", "defaults", "operator"),
     *_model("campaigns", "loginsetup", "operator"),
     *_model("submissions", "share", "administrator"),
+    *_model("integrations", "cataloguelink", "administrator", refused="change history delete"),
     *_model("approvals", "policy", "administrator"),
     *_model("approvals", "package", "administrator", refused="change history delete"),
     *_model("approvals", "template", "operator"),
@@ -198,5 +231,6 @@ NO_PAGE = {
     "request-attachment": "the bytes of an attachment",
     "request-look": "only a POST, of the form's own script",
     "request-sketch-drop": "only a POST",
+    **dict.fromkeys(("template-use", "template-publish", "setup-test"), "only a POST; their page is looked at"),
     "editor-look": "only a POST, of the editor's own script",
 }

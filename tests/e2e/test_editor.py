@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,18 +17,21 @@ from playwright.sync_api import Locator, Page, expect
 from tests.builders import TINY_SUBMIT
 from tests.e2e.browsing import Keys
 from tests.e2e.conftest import OpenContext
-from tests.e2e.running import Site
+from tests.e2e.running import ROOT, Site
+from tests.scale.editor import definition as wide_definition
 
 pytestmark = pytest.mark.e2e
+SCREENSHOTS = Path(os.environ.get("POMS_SCREENSHOTS") or ROOT / ".poms" / "screenshots")
+RUNS_MS = 180_000.0  # for the jobs, on two slow cores that others use too
 BRANCHES = ("branch_0", "branch_1", "branch_2")
 Opened = tuple[Page, str]
 
 
 def definition(name: str) -> str:
     return (
-        f"# begun by hand\n[campaign]\nexperiment=demo\nname={name}\n[campaign_defaults]\njob_type=tiny\n"
+        f"# begun by hand\n[campaign]\nexperiment=demo\nname={name}\n[campaign_defaults]\njob_type=drawn\n"
         "login_setup=local\nwall_s=900\n[campaign_stage split]\nstage_type=generator\nevents=20\n"
-        f"cs_split_type=nevents(5)\nseed=7\n[job_type tiny]\nlaunch_script={json.dumps(str(TINY_SUBMIT))}\n"
+        f"cs_split_type=nevents(5)\nseed=7\n[job_type drawn]\nlaunch_script={json.dumps(str(TINY_SUBMIT))}\n"
     )
 
 
@@ -198,6 +204,79 @@ def test_typing_is_drawn_and_a_complaint_leads_to_its_line(opened: Opened):
     expect(stage(page, "split")).to_have_count(1)
 
 
+def test_a_stage_feeds_itself_only_where_that_is_meant_and_the_drawing_is_pulled_along(opened: Opened):
+    page, _ = opened
+    stage(page, "split").click()
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.locator("#ed-target").select_option("split")
+    page.locator("#ed-connect").click()
+    assert edges(page) == set()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#ed-target").select_option("split")
+    page.locator("#ed-connect").click()
+    said(page, "split feeds split now")
+    assert asked and edges(page) == {("split", "split")}
+
+    page.locator("summary", has_text="Add stages").click()
+    page.locator("#ed-add-name").fill("long*40")
+    page.locator("#ed-add-go").click()
+    said(page, "40 stages added")
+    box = page.locator(".ed-box")
+    x, y = middle(box)
+    page.mouse.move(x, y)
+    page.mouse.down(button="middle")
+    page.mouse.move(x, y - 120, steps=4)
+    page.mouse.up(button="middle")
+    assert box.evaluate("box => box.scrollTop") >= 100
+
+
+def test_job_types_and_set_ups_are_added_and_taken_away(opened: Opened):
+    page, _ = opened
+    page.get_by_role("button", name="Job types").click()
+    page.locator("#ed-new-section").fill("other")
+    page.locator("#ed-section-add").click()
+    expect(page.locator("#ed-text")).to_have_value(re.compile(r"\[job_type other\]"))
+    page.get_by_role("button", name="Remove other").click()
+    said(page, "other is removed")
+    assert "[job_type other]" not in text(page)
+    page.locator("#ed-undo").click()
+    expect(page.locator("#ed-text")).to_have_value(re.compile(r"\[job_type other\]"))
+
+
+def test_five_hundred_stages_are_opened_and_saved(
+    open_context: OpenContext, poms: Site, state_of: Any, capsys: pytest.CaptureFixture[str]
+):
+    wide = wide_definition(500, name=f"wide-{uuid4().hex[:8]}")
+    ref = poms.api("experimenter", "campaigns/import/", {"experiment": "demo", "text": wide, "apply": True})["ref"]
+    page = _page(open_context, poms, state_of, "experimenter", ref)
+    begun = time.monotonic()
+    page.reload()
+    page.wait_for_selector("#ed[data-ready]")
+    opened_after = time.monotonic() - begun
+    assert page.locator(".ed-stage").count() == 500
+    type_over(page, "events=10", "events=12")
+    begun = time.monotonic()
+    page.locator("#ed-save").click()
+    expect(page.locator(".messages")).to_contain_text("Saved as revision 2")
+    page.wait_for_selector("#ed[data-ready]")
+    with capsys.disabled():
+        print(f" 500 stages: opened in {opened_after:.2f} s, saved in {time.monotonic() - begun:.2f} s ", end="")
+
+
+def type_over(page: Page, old: str, new: str) -> None:
+    """Mark the first such words in the text and type others, as people do; to put all of a large text anew is slow."""
+    page.locator("#ed-text").evaluate(
+        """(text, old) => {
+            const at = text.value.indexOf(old);
+            text.focus();
+            text.setSelectionRange(at, at + old.length);
+        }""",
+        old,
+    )
+    page.keyboard.insert_text(new)
+
+
 def change(page: Page, old: str, new: str) -> None:
     page.locator("#ed-text").fill(text(page).replace(old, new))
 
@@ -230,3 +309,50 @@ def test_a_reader_sees_all_and_changes_nothing(opened: Opened, open_context: Ope
     assert page.locator("#ed-f-seed").is_disabled()
     assert page.locator(".ed-handle, #ed-save").count() == 0
     assert page.locator("#ed-text").get_attribute("readonly") is not None
+
+
+def test_what_is_drawn_is_edited_saved_approved_and_runs_to_the_end(
+    opened: Opened, open_context: OpenContext, poms: Site, state_of: Any
+):
+    page, ref = opened
+    page.locator("summary", has_text="Add stages").click()
+    for name, parent in (("branch*3", "split"), ("merge", "")):
+        page.locator("#ed-add-name").fill(name)
+        page.locator("#ed-add-parent").select_option(parent)
+        page.locator("#ed-add-go").click()
+        said(page, "added")
+    for begin in BRANCHES:
+        page.locator("#ed-fit").click()
+        drag(page, stage(page, begin).locator(".ed-handle"), middle(stage(page, "merge")))
+        said(page, f"{begin} feeds merge now")
+    assert edges(page) == WHOLE
+    stage(page, "branch_1").click()
+    page.locator("#ed-f-memory_mb").fill("300")
+    page.locator("#ed-f-memory_mb").press("Enter")
+    said(page, "memory_mb is set")
+    page.locator("#ed-save").click()
+    expect(page.locator(".messages")).to_contain_text("Saved as revision 2")
+    page.screenshot(path=SCREENSHOTS / "editor-drawn.png", full_page=True)
+
+    page.get_by_role("link", name="Ask for approval").click()
+    page.get_by_label("Title").fill("The paper's example")
+    page.get_by_label("Production stage").select_option("mc")
+    page.get_by_role("button", name="Keep as a draft").click()
+    page.get_by_role("link", name="File for approval").click()
+    page.locator("dialog").get_by_role("button", name="File for approval").click()
+    expect(page.locator("main h1").first).to_contain_text("pending approval")
+    asked = poms.api("supervisor", f"campaigns/{ref}/")["request"]
+
+    desk = open_context(storage_state=state_of("approver"))[0].new_page()
+    desk.goto(f"{poms.url}/admin/approvals/request/{asked.rpartition('r')[2]}/change/")
+    desk.get_by_role("button", name=re.compile("^Approve revision")).click()
+    expect(desk.locator("body")).to_contain_text("is approved")
+
+    page.goto(f"{poms.url}/e/demo/campaigns/{ref.rpartition('/')[2]}/")
+    expect(page.locator("h1")).to_contain_text("succeeded", timeout=RUNS_MS)
+    page.screenshot(path=SCREENSHOTS / "editor-drawn-and-run.png", full_page=True)
+    stages = {one["name"]: one for one in poms.api("supervisor", f"campaigns/{ref}/")["stages"]}
+    assert all(one["succeeded"] for one in stages.values())
+    assert stages["branch_1"]["memory_mb"] == 300
+    made = {name: one["done"] for name, one in stages.items()}
+    assert made["merge"] == sum(made[name] for name in BRANCHES) == 3 * made["branch_0"] > 0

@@ -11,6 +11,14 @@ from tests.e2e.running import ROOT, Site
 EXAMPLE = ROOT / "examples" / "dimuon" / "dimuon.ini"
 PATIENCE = 240.0
 World = dict[str, str]
+NIGHTLY = """[campaign_stage reco]
+dataset_or_split_data=requested
+cs_split_type=nfiles(5)
+schedule=@daily
+schedule_zone=America/Chicago
+latency_objective=95% within 24 h
+param_overrides=[["--stage ", "reco"]]
+"""
 PENDING = {"special": "outputs are called pending_%.root\nkeep the seeds", "hours_per_file": 0.01}
 
 
@@ -20,17 +28,20 @@ def produce(poms: Site) -> World:
     held = _campaign_held(poms)
     if not poms.rows("jobtypes/"):
         poms.api("operator", "jobtypes/", {"experiment": "demo", "name": "plain", "launch_script": "dimuon_submit"})
+    thought = _thought_of(poms)
     draft = _request(poms, "A production that is still being thought about", small("small"))
     pending = _request(poms, "A production that waits for its approver", small("pending"), "file", PENDING)
     _discussed(poms, pending)
     returned = _request(poms, "A production that came back", small("returned"), "return")
     jobs, files = poms.rows("jobs/"), poms.rows("files/?campaign=demo/c1")
+    schedule = _keeping_up(poms, [row["name"] for row in files if row["name"].endswith(".root")][:2])
     failed = next(job for job in jobs if job["state"] == "failed")
     batch = next(row for row in poms.rows("batches/") if len(row["submissions"]) > 1 and row["campaign"] == "demo/c1")
     names = [row["name"] for row in files]
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
-        "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
+        "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",
+        "schedule": _key(schedule), "setup": "local", "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
         "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "recovery": _key(batch["submissions"][-1]["ref"]),
         "first": _key(batch["submissions"][0]["ref"]),
         "picture": next(name for name in names if name.endswith(".png")),
@@ -63,6 +74,35 @@ def _campaign_held(poms: Site) -> dict[str, Any]:
     campaign = poms.api("supervisor", f"requests/{ref}/")["campaign"]
     hold = next(row for row in poms.rows("holds/") if row["released"] is None)
     return {"campaign": campaign, "hold": hold["ref"]}
+
+
+def _keeping_up(poms: Site, names: list[str]) -> str:
+    """A stage that looks for new files each midnight; POMS makes its schedule when the request is approved."""
+    head, _, rest = EXAMPLE.read_text().partition("[campaign_stage gen]")
+    head = head.replace("name=dimuon\n", "name=nightly\n").replace("gen,reco,merge", "reco")
+    text = f"{head}{NIGHTLY}\n[job_type{rest.partition('[job_type')[2]}"
+    ref = _request(poms, "Each night's muons", text, more={"files": names, "keep_up": True})
+    if not poms.api("supervisor", f"requests/{ref}/")["campaign"]:
+        _approve(poms, ref)
+    deadline = time.monotonic() + PATIENCE
+    while not (rows := poms.rows("schedules/")):
+        assert time.monotonic() < deadline, "no schedule was made"
+        time.sleep(0.5)
+    return str(rows[0]["ref"])
+
+
+def _thought_of(poms: Site) -> dict[str, str]:
+    """Two campaigns that nobody asked for: one in two revisions with a tag, one in the archive."""
+    found = {row["name"]: row["ref"] for row in poms.rows("campaigns/?archived=all")}
+    for name, verb, body in (("thought", "tag", {"tags": ["spring", "muons"]}), ("given-up", "archive", {})):
+        if name in found:
+            continue
+        wanted = {"experiment": "demo", "text": small(name), "apply": True, "note": "as the group wants it"}
+        found[name] = poms.api("experimenter", "campaigns/import/", wanted)["campaign"]
+        more = {"text": small(name).replace("--tune", "--tuned").replace("nevents(1000)", "nevents(500)")}
+        poms.api("experimenter", "campaigns/import/", {**wanted, **more, "note": "smaller batches"})
+        poms.api("experimenter", f"campaigns/{found[name]}/{verb}/", body)
+    return {"draft": found["thought"], "archived": found["given-up"]}
 
 
 def _discussed(poms: Site, ref: str) -> None:

@@ -287,7 +287,7 @@ class Run:
             "pauses": dict(self.killer.pauses), "attempts": attempts, "started_again": again, "by_kind": kinds, "people": dict(self.people.did),
             "deadlocks": deadlocks, "troubles": troubles, "failed_passes": self._failed_passes(),
             "relaunched": self.people.relaunched, "other_deaths": dict(self.team.deaths),
-            "schedules": "no schedules exist", "ended": ended, "seconds": round(self.seconds, 1),
+            "ended": ended, "seconds": round(self.seconds, 1),
             "cpu_by_who": {who: round(seconds, 1) for who, seconds in self.team.cpu.items()} | {
                 "parent": round(own.ru_utime + own.ru_stime, 1)
             },

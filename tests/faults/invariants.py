@@ -309,15 +309,19 @@ def slices_are_a_partition(*, settled: bool = True) -> list[str]:
 
 
 def ticks_have_one_outcome() -> list[str]:
-    """I6: every due tick has one outcome. No schedules exist yet: then nothing may have made any, either."""
-    tables = _rows(
-        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-        " AND (tablename LIKE '%%schedule%%' OR tablename LIKE '%%tick%%') AND tablename <> 'django_q_schedule'"
-        " AND tablename NOT LIKE '%%ticket%%'"
-    )
-    return _each("a table of schedules or ticks has come, and this check does not look into it", tables) + _each(
-        "the queue has schedules of its own", _rows("SELECT id FROM django_q_schedule")
-    )
+    """I6: each nominal time has one outcome, none is passed over, and the queue has no schedules of its own."""
+    checks = {
+        "a time of a schedule has two outcomes":
+            "SELECT schedule_id, nominal FROM submissions_tick GROUP BY 1, 2 HAVING count(*) > 1",
+        "a schedule waits for a time that has its outcome":
+            "SELECT s.id FROM campaigns_schedule s JOIN submissions_tick t ON t.schedule_id = s.id"
+            " AND t.nominal = s.next_at AND t.asked_by = ''",
+        "an outcome lies after the time that the schedule waits for":
+            "SELECT t.id FROM campaigns_schedule s JOIN submissions_tick t ON t.schedule_id = s.id"
+            " WHERE t.nominal > s.next_at AND t.asked_by = ''",
+        "the queue has schedules of its own": "SELECT id FROM django_q_schedule",
+    }  # fmt: skip
+    return [sentence for what, sql in checks.items() for sentence in _each(what, _rows(sql))]
 
 
 # --- I7 -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,9 @@ observe_rows_per_s          jobs that change state, through the merge; reference
 observe_new_rows_per_s      jobs seen for the first time; same reference
 observe_tick_rows_per_s     rows of a snapshot of which 2 % have changed; same reference
 launch_overhead_ms          one launch in a list of 100 through the shim; reference: a bare process start
+campaign_list_p95_ms, …     what tests.scale.campaigns says of the pages of many campaigns; reference: of few
+split_1e6_s, …_calls        what tests.scale.splits says of freezing and cutting a dataset; references there
+editor_open_p95_ms, …       what tests.scale.editor says of the editor of 500 stages; reference: of six
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.scale.splits import splits
+
 SYSTEM = "bench"
 
 
@@ -28,10 +33,19 @@ def main() -> None:
     """Measure everything and print one line each."""
     options = argparse.ArgumentParser(prog="bench")
     options.add_argument("--full", action="store_true", help="500,000 jobs in place of 50,000")
-    full = options.parse_args().full
+    options.add_argument(
+        "--brief", action="store_true", help="fewer rows, as CI has time for: the figures are no proof"
+    )
+    given = options.parse_args()
+    full = given.full
+    pages(brief=given.brief)
     home = Path(tempfile.mkdtemp(prefix="poms-bench-"))
     os.environ.update(
-        DJANGO_SETTINGS_MODULE="poms_site.settings", POMS_STATE=str(home), POMS_BELL="0", POMS_LOG="ERROR"
+        DJANGO_SETTINGS_MODULE="poms_site.settings",
+        POMS_STATE=str(home),
+        POMS_BELL="0",
+        POMS_LOG="ERROR",
+        POMS_HTTP_ALLOW="127.0.0.1",
     )
     from poms_site import embedded
 
@@ -42,12 +56,23 @@ def main() -> None:
 
         django.setup()
         call_command("migrate", verbosity=0)
-        observe(500_000 if full else 50_000)
+        from tests.cast import assemble
+
+        cast = assemble()
+        observe(500_000 if full else 50_000, cast)
         launch(home / "launches", rounds=10 if full else 5)
+        splits(say, cast, brief=given.brief)
     finally:
         if server is not None:
             server.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def pages(*, brief: bool) -> None:
+    """Ask sites of their own, on databases of their own, for the pages of many campaigns and for a large editor."""
+    few = ["--campaigns", "300", "--submissions", "20000", "--times", "20"] if brief else []
+    for module, options in (("campaigns", few),) if brief else (("campaigns", []), ("editor", [])):
+        subprocess.run([sys.executable, "-m", f"tests.scale.{module}", *options], check=True)
 
 
 def say(name: str, value: float, unit: str, reference: float) -> None:
@@ -63,7 +88,7 @@ def timed(act: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def observe(jobs: int) -> None:
+def observe(jobs: int, cast: Any) -> None:
     """Merge snapshots of so many jobs: all new, all changed, 2 % changed."""
     from django.db import connection, transaction
 
@@ -74,7 +99,7 @@ def observe(jobs: int) -> None:
     from submissions.models import JobCount
 
     system = BatchSystem.objects.create(name=SYSTEM)
-    uuids = _submissions(jobs // 100)
+    uuids = _submissions(jobs // 100, cast)
 
     def snapshot(states: Callable[[int], str], at: float) -> list[JobSeen]:
         return [
@@ -117,15 +142,15 @@ def _totals(counts: Any) -> list[Any]:
     return [counts(state_code=row["state_code"], n=row["total"]) for row in rows]
 
 
-def _submissions(count: int) -> list[str]:
+def _submissions(count: int, cast: Any) -> list[str]:
     """Make so many submissions that were launched, with the least around them."""
     from submissions.logic import planning
     from submissions.models import Submission
     from tests import builders
-    from tests.cast import assemble
 
+    planning.AHEAD = count  # a bench looks at all of them at once
     text = f"[campaign_stage gen]\nstage_type=generator\nevents={count}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
-    builders.approved_campaign(assemble(), builders.definition(stages=text))
+    builders.approved_campaign(cast, builders.definition(stages=text))
     while planning.plan_some():
         pass
     Submission.objects.update(state="running")

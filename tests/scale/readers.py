@@ -186,6 +186,22 @@ class Ages:
                 time.sleep(0.2)
 
 
+def ask(address: str, path: str, cookie: str, form: dict[str, str] | None = None) -> float:
+    """Ask for a page, or send a form; return how long the answer took, in milliseconds."""
+    line = http.client.HTTPConnection(address, timeout=60)
+    headers, body = {"Cookie": cookie}, None
+    if form is not None:
+        headers["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(form)
+    begun = time.monotonic()
+    line.request("GET" if form is None else "POST", path.replace(" ", "%20"), body, headers)
+    answer = line.getresponse()
+    answer.read()
+    took = 1e3 * (time.monotonic() - begun)
+    assert answer.status == (200 if form is None else 303), (path, answer.status)
+    line.close()
+    return took
+
+
 def p95(values: list[float]) -> float:
     """Return the 95th percentile."""
     return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]

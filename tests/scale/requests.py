@@ -11,11 +11,9 @@ requests_inbox_p95_ms, requests_list_p95_ms, …   the time of an answer; refere
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import shutil
 import tempfile
-import time
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -26,6 +24,7 @@ PAGES = {
     "inbox": ("approver", "/admin/approvals/request/?waiting=me"),
     "inbox_all": ("approver", "/admin/approvals/request/"),
     "inbox_search": ("approver", "/admin/approvals/request/?q=muons"),
+    "inbox_search_rare": ("approver", "/admin/approvals/request/?q=raw.0417+v10_17"),
     "list": ("experimenter", "/e/demo/requests/"),
     "list_filtered": ("experimenter", "/e/demo/requests/?state=approved&title_has=muons+12"),
     "search": ("experimenter", "/search/?q=muons 123"),
@@ -67,7 +66,7 @@ def fill(number: int, *, experiment: Any, requester: Any, approver: Any, definit
             Request(
                 experiment=experiment, title=f"Z to two muons {n}", requester=requester, production_stage="mc",
                 state=STATES[n % 20], priority=n % 101, definition=definition, campaign=campaign, revision=revision,
-                filed_at=at,
+                filed_at=at, dataset=f"muons.raw.{n % 500:04}", release=f"v10_{n % 40:02}_00",
             )
             for n, campaign, revision in zip(some, campaigns, revisions, strict=True)
         )  # fmt: skip
@@ -83,21 +82,10 @@ def fill(number: int, *, experiment: Any, requester: Any, approver: Any, definit
         )
 
 
-def ask(address: str, path: str, cookie: str) -> float:
-    """Ask for a page; return how long the answer took, in milliseconds."""
-    line = http.client.HTTPConnection(address, timeout=60)
-    begun = time.monotonic()
-    line.request("GET", path.replace(" ", "%20"), headers={"Cookie": cookie})
-    answer = line.getresponse()
-    answer.read()
-    took = 1e3 * (time.monotonic() - begun)
-    assert answer.status == 200, (path, answer.status)
-    line.close()
-    return took
-
-
 def measured(site: Any, cookies: dict[str, str], times: int) -> dict[str, list[float]]:
     """Ask each page so many times, one after the other, with a pause that outlives what is kept for readers."""
+    from tests.scale.readers import ask
+
     found: dict[str, list[float]] = {name: [] for name in PAGES}
     for name, (role, path) in PAGES.items():
         ask(site.address, path, cookies[role])

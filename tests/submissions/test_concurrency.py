@@ -25,7 +25,7 @@ from core.errors import Conflict
 from core.loops import careful
 from core.models import Trouble
 from integrations import registry
-from integrations.catalogue.base import FileSeen, Produced
+from integrations.catalogue.base import Attempt, FileSeen, Produced
 from integrations.errors import Unsure
 from integrations.launcher.base import Fate, Launch, Started
 from submissions.logic import launching, planning, recovering, settling
@@ -59,10 +59,11 @@ FAMILY = (
 class Everything:
     """A catalogue to which each submission has left one output for each of its inputs."""
 
-    def produced(self, place: str, uuid: str) -> list[Produced]:
-        keys = SubmissionUnit.objects.filter(submission__uuid=uuid).values_list("unit__key", flat=True)
-        output = FileSeen(name=f"{uuid}.txt", path=f"{place}/{uuid}.txt", size=1)
-        return [Produced(job="1.0@local", units=list(keys), outputs=[output])]
+    can: frozenset[str] = frozenset()
+
+    def produced(self, attempt: Attempt) -> list[Produced]:
+        output = FileSeen(name=f"{attempt.uuid}.txt", path=f"{attempt.place}/{attempt.uuid}.txt", size=1)
+        return [Produced(job="1.0@local", units=list(attempt.inputs), outputs=[output])]
 
     def declare(self, files: Sequence[FileSeen]) -> dict[str, str]:
         return {}
@@ -185,7 +186,7 @@ def play_side(side: int, families_: list[dict[str, tuple[int, int]]], barrier: o
 
 
 def test_a_child_of_two_parents_that_end_at_once_starts_exactly_once(real_cast, monkeypatch, tmp_path):
-    monkeypatch.setattr(registry, "catalogue", lambda experiment, key="local": Everything())
+    monkeypatch.setattr(registry, "catalogue", lambda *of: Everything())
     family = families(real_cast, ROUNDS)
     began = time.monotonic()
     _race(family, tmp_path)

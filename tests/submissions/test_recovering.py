@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from campaigns.models import Campaign
+from submissions import queries
 from submissions.logic import acting, holding, recovering
 from submissions.models import Acceptance, Batch, Command, Job, Output, Result, Submission
 from tests import builders
@@ -45,6 +46,9 @@ def test_after_the_last_round_the_batch_fails_below_its_percentage(real_cast, lo
     assert campaign.state == "failed"
     assert Submission.objects.count() == 2
     assert Batch.objects.get().state == "failed"
+    (progress,) = queries.progress_of(campaign.stages.all()).values()
+    found = {name: number for name, number in progress.items() if number}
+    assert found == {"units": 3, "done": 2, "events_done": 2, "failed": 1}
 
 
 def test_enough_inputs_with_output_are_enough(real_cast, local_system, drive):

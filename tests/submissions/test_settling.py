@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from core.clock import now
 from integrations import registry
-from integrations.catalogue.base import FileSeen, Produced
+from integrations.catalogue.base import Attempt, FileSeen, Produced
+from integrations.models import BatchSystem
 from submissions.logic import planning, settling
-from submissions.models import Acceptance, Batch, Output, Result, Submission
+from submissions.models import Acceptance, Batch, Job, Output, Result, Submission
+from submissions.states import JOB_RANK
 from tests import builders
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def local_row(db):
+    return BatchSystem.objects.create(name="local", backend="local")
 
 
 class Left:
@@ -19,7 +27,7 @@ class Left:
     def __init__(self, *produced: Produced) -> None:
         self.entries = produced
 
-    def produced(self, output_dir: str, uuid: str) -> tuple[Produced, ...]:
+    def produced(self, attempt: Attempt) -> tuple[Produced, ...]:
         return self.entries
 
     def declare(self, files: list[FileSeen]) -> dict[str, str]:
@@ -38,7 +46,7 @@ def test_of_two_manifests_of_one_job_the_first_counts_and_of_two_jobs_with_one_u
     Batch.objects.filter(pk=submission.batch_id).update(**{"state": "jobs_completed"})
     key = submission.units.order_by("pk").first().unit.key
     entries = (left("1.0", key, "first"), left("1.0", key, "again"), left("1.1", key, "other"), left("1.2", "?", "odd"))
-    monkeypatch.setattr(registry, "catalogue", lambda experiment: Left(*entries))
+    monkeypatch.setattr(registry, "catalogue", lambda *of: Left(*entries))
     settling.settle(Submission.objects.get(pk=submission.pk))
     assert list(Output.objects.values_list("name", flat=True)) == ["first"]
     assert Acceptance.objects.get().result.job == "1.0"
@@ -47,3 +55,25 @@ def test_of_two_manifests_of_one_job_the_first_counts_and_of_two_jobs_with_one_u
     assert "have a result already" in refused["1.1"]
     assert "not of this submission: ?" in refused["1.2"]
     assert Batch.objects.get(pk=submission.batch_id).done == 1
+
+
+@pytest.mark.parametrize("kind", ["located", "complete"])
+def test_an_input_without_output_is_done_once_its_job_has_ended_well_where_that_is_what_counts(cast, kind, local_row):
+    text = builders.definition().replace("completion_pct=100", f"completion_pct=100\ncompletion_type={kind}")
+    campaign = builders.approved_campaign(cast, text)
+    planning.plan(campaign.stages.get(name="gen").pk)
+    submission = Submission.objects.order_by("pk").first()
+    Submission.objects.filter(pk=submission.pk).update(**{"state": "jobs_completed"})
+    Batch.objects.filter(pk=submission.batch_id).update(**{"state": "jobs_completed"})
+    well, badly = submission.units.order_by("pk")
+    for entry, state in ((well, "succeeded"), (badly, "failed")):
+        Job.objects.create(
+            experiment=cast.experiment, submission=submission, system=local_row, external_id=f"{entry.pk}.0",
+            index=entry.job_index, state_code=JOB_RANK[state], starts=1, event_at=now(), state_since=now(),
+            started_at=now(), ended_at=now(),
+        )  # fmt: skip
+    settling.settle(Submission.objects.get(pk=submission.pk))
+    done = [entry.unit_id for entry in Acceptance.objects.all()]
+    assert done == ([well.unit_id] if kind == "complete" else [])
+    assert not Output.objects.exists()
+    assert Batch.objects.get(pk=submission.batch_id).done == len(done)

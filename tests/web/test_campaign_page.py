@@ -12,10 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from campaigns.models import Campaign
 from core import transitions
 from poms_site.overview import campaign_facts
-from poms_site.overview.progress import expected_end, progress_of_campaigns
+from poms_site.overview.progress import progress_of_campaigns
 from poms_site.web import live
 from submissions.logic import holding, planning
-from submissions.models import Batch, Job, JobCount, Result
+from submissions.models import Batch, Job, JobCount
 from submissions.states import JOB_RANK
 from tests import builders
 
@@ -79,7 +79,7 @@ def test_the_numbers_of_a_campaign_that_runs(world, campaign):
     facts = campaign_facts.gather(campaign, "files", "")
     assert numbers(campaign)[-1] == 6
     assert numbers(campaign, "files", "gen")[1:4] == (1, 1, 1)
-    assert numbers(campaign, "jobs") == (0, 1, 0, 0, 1)
+    assert numbers(campaign, "jobs") == (0, 1, 0, 1, 2)  # of the unsure launch nobody knows yet
     assert sum(numbers(campaign, "events", "gen")[:4]) == numbers(campaign, "events", "gen")[4] == 3
     assert [cell.look.mark for strip in facts.strips for cell in strip.cells] == ["failed", "moving", "wait"]
     assert facts.chosen is None
@@ -96,21 +96,6 @@ def test_what_holds_a_campaign_is_said(world, campaign, cast, as_, text):
     assert all(gate in said for gate in texts)
     fresh = builders.request(cast, builders.definition(campaign="fresh"))
     assert fresh.campaign is None
-
-
-@pytest.mark.django_db
-def test_an_end_is_expected_while_it_runs_and_results_come(world, campaign):
-    files = {"running": 1, "waiting": 1}
-    assert expected_end(campaign, files) is None
-    Result.objects.bulk_create(
-        Result(experiment=campaign.experiment, submission=world.own.objects["running"], job=f"{n}.0@local")
-        for n in range(5)
-    )
-    Result.objects.update(at="2026-01-01T00:00:00Z")
-    assert expected_end(campaign, files).end is not None
-    assert expected_end(campaign, {"running": 0, "waiting": 0}) is None
-    campaign.state = "failed"
-    assert expected_end(campaign, files) is None
 
 
 @pytest.mark.django_db

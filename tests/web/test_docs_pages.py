@@ -16,8 +16,12 @@ from django.test import Client
 from django.urls import get_resolver
 
 from approvals.states import REQUEST
+from campaigns.keepup import OUTCOMES
+from campaigns.keepup.objective import WORDS
+from campaigns.queries import CONDITIONS
 from campaigns.states import CAMPAIGN
 from poms_site.markdown import address, render, served_at
+from poms_site.overview.calendar import COMING, DUE
 from poms_site.overview.words import LOOKS
 from poms_site.web import shelf
 from poms_site.web.page import Page
@@ -321,6 +325,7 @@ def test_every_state_is_in_the_table_of_marks():
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     written = {state.strip("` "): meaning for meaning, _, _, states in rows[2:] for state in states.split(",")}
     used = {state for table in (REQUEST, CAMPAIGN, BATCH, SUBMISSION, JOB, COMMAND) for state in table.states}
+    used |= {*OUTCOMES, *WORDS, *CONDITIONS, DUE, COMING}  # of schedules
     assert written == {state: LOOKS[state].meaning for state in used}
 
 

@@ -9,14 +9,15 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from approvals.models import Request
-from campaigns.models import Campaign
+from campaigns.logic import shelving
+from campaigns.models import Campaign, Stage
 from core.clock import now
 from core.models import Transition
 from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
-from submissions.logic import ordering
+from submissions.logic import ordering, pausing
 from submissions.models import Command, Hold, Job
 from submissions.states import JOB_RANK
 from tests import builders
@@ -36,25 +37,37 @@ SCENES = {
     ("r", "unwatch"): ("experimenter", "draft"), ("r", "untick"): ("operator", "pending"),
     ("r", "detach"): ("experimenter", "draft"),
     ("c", "hold"): ("shifter", "campaign"), ("c", "release"): ("shifter", "campaign"),
-    ("c", "relaunch"): ("shifter", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
+    ("c", "relaunch"): ("shifter", "campaign"), ("c", "recover"): ("operator", "campaign"), ("c", "prioritise"): ("operator", "campaign"),
     ("c", "boost"): ("operator", "campaign"), ("c", "unboost"): ("operator", "campaign"),
+    ("c", "sign_off"): ("reviewer", "signing"), ("c", "accept"): ("operator", "signing"),
+    ("c", "process_again"): ("operator", "signing"),
+    ("c", "clone"): ("experimenter", "unasked"), ("c", "tag"): ("experimenter", "unasked"),
+    ("c", "untag"): ("experimenter", "unasked"), ("c", "archive"): ("experimenter", "unasked"),
+    ("c", "unarchive"): ("experimenter", "unasked"), ("c", "delete"): ("experimenter", "unasked"),
+    ("c", "template"): ("operator", "unasked"),
     ("c", "cancel"): ("operator", "campaign"), ("b", "relaunch"): ("shifter", "broken"),
     ("b", "recover"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
     ("s", "release"): ("shifter", "running"), ("s", "kill"): ("operator", "running"),
     ("s", "adopt"): ("operator", "unsure"), ("s", "give_up"): ("operator", "unsure"), ("j", "hold"): ("shifter", "job"),
     ("j", "release"): ("shifter", "job"), ("j", "kill"): ("operator", "job"), ("h", "release"): ("shifter", "hold"),
+    ("k", "pause"): ("shifter", "schedule"), ("k", "resume"): ("shifter", "schedule"), ("k", "run"): ("operator", "schedule"),
 }  # fmt: skip
 verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
 REASON = "it <b>must</b> be"
+LEADS_ON = ("test", "clone", "merge", "split", "delete")  # to what was made, or to the list where a thing is gone
 QUIET = ("check", "watch", "unwatch")  # these leave no step in the ledger
 
 
 def given(world, verb, **more):
     """Return what somebody types who does this."""
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
-             "with": world.own.ref("like"), "hours": "4", "name": "note.txt"}  # fmt: skip
+             "with": world.own.ref("like"), "hours": "4", "name": "note.txt", "stage": "gen", "verdict": "passed"}  # fmt: skip
     if verb.name == "untick":
         typed["ticked"] = "seen"
+    if verb.name in ("tag", "untag"):
+        typed["tags"] = "spring, 2026" if verb.name == "tag" else "old"
+    if (verb.letter, verb.name) == ("c", "template"):
+        typed["name"] = "begun"
     if verb.name == "attach":
         typed["file"] = SimpleUploadedFile("a <b>.txt", b"hallo")
     return typed | more
@@ -72,6 +85,16 @@ def scene(world, cast, as_, settings, tmp_path):
             Hold.objects.update(released_at=now())
         if (verb.letter, verb.name) == ("j", "release"):
             Job.objects.update(state_code=JOB_RANK["held"])
+            world.own.objects[what].refresh_from_db()
+        if (verb.letter, verb.name) == ("c", "unarchive"):
+            shelving.archive(world.own.objects[what], by=cast.experimenter, reason="it is over")
+        if (verb.letter, verb.name) == ("k", "resume"):
+            pausing.pause(world.own.objects[what], actor="user:operator", reason="the disk is full")
+            world.own.objects[what].refresh_from_db()
+        if (verb.letter, verb.name) == ("c", "process_again"):
+            stages = Stage.objects.filter(campaign=world.own.objects[what])
+            stages.update(completed_at=now(), succeeded=True)
+            Campaign.objects.filter(pk=world.own.objects[what].pk).update(**{"state": "succeeded"})
             world.own.objects[what].refresh_from_db()
         if (verb.letter, verb.name) == ("c", "unboost"):
             ordering.boost(world.own.objects[what], 1, actor="user:operator", reason="a conference")
@@ -143,7 +166,7 @@ def test_a_verb_is_done_once_and_said(world, scene, verb):
     answer = client.post(url, given(world, verb))
     assert answer.status_code == 303
     elsewhere = answer["Location"] != home_of(thing)
-    assert elsewhere == (verb.name in ("test", "clone", "merge", "split"))
+    assert elsewhere == (verb.name in LEADS_ON)
     assert (steps() > before) or verb.name in QUIET
     page = client.get(answer["Location"]).content.decode()
     said = f"{thing.ref}: {verb.word.lower()} – done"
@@ -167,7 +190,7 @@ def test_a_dialogue_gets_a_form_without_frame_and_is_led_on(world, scene, verb):
     else:
         assert answer.status_code == 200
         led = answer["HX-Redirect"] == home_of(thing)
-        assert led == (verb.name not in ("test", "clone", "merge", "split"))
+        assert led == (verb.name not in LEADS_ON)
 
 
 def test_a_system_that_does_not_answer_is_said_on_the_form(world, scene, text):
@@ -276,6 +299,7 @@ def test_only_verbs_that_can_be_done_now_by_this_person_are_offered(world, cast)
         "prioritise",
         "boost",
         "cancel",
+        "recover",
     ]
     assert [v.name for v in offered("c", campaign, frozenset({"watch"}))] == ["release", "relaunch"]
     assert offered("c", campaign, frozenset({"view"})) == []

@@ -30,6 +30,10 @@ Sets = Annotated[
     Optional[list[str]],
     typer.Option("--set", metavar="KEY=VALUE", help="A further field; may be repeated."),
 ]
+Where = Annotated[
+    Optional[list[str]],
+    typer.Option("--where", "-w", metavar="KEY=VALUE", help="Only those, by a filter of the API; may be repeated."),
+]
 Refs = Annotated[list[str], typer.Argument(metavar="REF", show_default=False, help="For example demo/c1.")]
 Ref = Annotated[str, typer.Argument(metavar="REF", show_default=False, help="For example demo/c1.")]
 
@@ -101,13 +105,14 @@ def add_list(app: typer.Typer, noun: Noun, columns: Sequence[str], empty: str, f
     def list_(
         experiment: Experiment = None,
         state: State = None,
+        where: Where = None,
         limit: Limit = None,
         as_json: AsJson = False,
         quiet: Quiet = False,
         **narrowed: Optional[str],
     ) -> None:
         output = Output(as_json=as_json, quiet=quiet)
-        query: dict[str, Any] = {"experiment": experiment, "state": state}
+        query: dict[str, Any] = {"experiment": experiment, "state": state, **fields(where, "--where")}
         for kind in filters:
             given = narrowed[kind.word]
             query[kind.word] = kind.full(given, experiment) if given else None
@@ -256,12 +261,12 @@ def consequence(client: Any, noun: Noun, ref: str, word: str) -> str:
     return f"{word} ends {ref}, which is {state} and has {what}"
 
 
-def fields(given: Sequence[str] | None) -> dict[str, str]:
-    """Return KEY=VALUE pairs; raise UsedWrongly on others."""
+def fields(given: Sequence[str] | None, option: str = "--set") -> dict[str, str]:
+    """Return the KEY=VALUE pairs of an option; raise UsedWrongly on others."""
     found = {}
     for pair in given or ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsedWrongly(f"--set {pair!r} is not of the form KEY=VALUE")
+            raise UsedWrongly(f"{option} {pair!r} is not of the form KEY=VALUE")
         found[key.strip()] = value
     return found

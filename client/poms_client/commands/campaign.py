@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from poms_client import formatting
 from poms_client.commands._common import (
     AsJson,
     Experiment,
@@ -16,22 +17,23 @@ from poms_client.commands._common import (
     Verb,
     add_history,
     add_list,
-    add_show,
     add_verbs,
     connect,
+    fields,
+    for_each,
     noun_app,
     resolved,
     say,
 )
-from poms_client.commands.definition import add_definitions, write_text
-from poms_client.output import Output
+from poms_client.commands.definition import add_definitions
+from poms_client.errors import UsedWrongly
+from poms_client.output import Output, write_text
 from poms_client.refs import CAMPAIGN
 
 COLUMNS = ("ref", "state", "name", "progress", "rank", "owner", "request", "started", "ended")
 
 app = noun_app("campaign", "What runs: show, watch, hold, steer.")
 add_list(app, CAMPAIGN, COLUMNS, "No campaigns here. An approved request makes one: `poms request create`.")
-add_show(app, CAMPAIGN)
 add_verbs(
     app,
     CAMPAIGN,
@@ -41,8 +43,105 @@ add_verbs(
         "cancel": Verb("End a campaign and its unfinished jobs for good.", ends_work=True),
         "relaunch": Verb("Run again what failed of a campaign."),
         "unboost": Verb("Take a campaign from the top of the queue again."),
+        "archive": Verb("Take a campaign out of the lists.", reason=False),
+        "unarchive": Verb("Put an archived campaign back into the lists.", reason=False),
+        "delete": Verb("Delete a campaign that was never asked for.", ends_work=True),
     },
 )
+WAYS = ("files", "events", "jobs")
+COUNTS = ("in", "done", "failed", "recovering", "running", "waiting", "out")
+
+
+@app.command("show")
+@resolved
+def show(
+    refs: Refs,
+    by: Annotated[str, typer.Option("--by", metavar="WAY", help="Count in files, events or jobs.")] = "files",
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show everything about a campaign: its stages in numbers, when they are expected to end, what holds it."""
+    if by not in WAYS:
+        raise UsedWrongly(f"--by is {by!r}; it is one of {', '.join(WAYS)}")
+    output = Output(as_json=as_json, quiet=quiet)
+    client = connect()
+
+    def one(ref: str) -> None:
+        found = client.show(CAMPAIGN.collection, CAMPAIGN.full(ref, experiment))
+        output.one(in_numbers(found, by) if output.people and "counts" in found else found)
+
+    for_each(client, refs, one)
+
+
+def in_numbers(campaign: dict[str, Any], way: str) -> dict[str, Any]:
+    """Return a campaign for people: one row of counts a stage, and in words where nobody can say when it ends."""
+    head = {key: value for key, value in campaign.items() if key not in ("stages", "counts", "expected_end")}
+    stages = [
+        {"stage": stage.get("name"), "state": stage.get("state"), **_counts(stage, way), "expected end": _end(stage)}
+        for stage in campaign.get("stages") or ()
+    ]
+    total = {"stage": "all stages", "state": "", **_counts(campaign, way), "expected end": ""}
+    if len(stages) > 1:
+        stages.append(total)
+    return {**head, "expected_end": _end(campaign), f"stages in {way}": stages}
+
+
+def _counts(item: dict[str, Any], way: str) -> dict[str, Any]:
+    counts = item["counts"][way]
+    return {name: counts.get(name, 0) for name in COUNTS}
+
+
+def _end(item: dict[str, Any]) -> str:
+    if item.get("expected_end"):
+        return formatting.expected_end(item["expected_end"])
+    return "nobody can say" if item.get("state") == "running" else ""
+
+
+Tags = Annotated[list[str], typer.Option("--tag", "-t", metavar="TAG", help="A tag; may be repeated.")]
+
+
+def _tagging(word: str) -> Any:
+    def tag(
+        refs: Refs,
+        tags: Tags,
+        reason: Reason = None,
+        experiment: Experiment = None,
+        as_json: AsJson = False,
+        quiet: Quiet = False,
+    ) -> None:
+        output = Output(as_json=as_json, quiet=quiet)
+        say(CAMPAIGN, word, Verb("", reason=False), refs, reason, experiment, output, tags=tags)
+
+    return tag
+
+
+app.command("tag", help="Put tags on campaigns: list --where tag=TAG finds them.")(resolved(_tagging("tag")))
+app.command("untag", help="Take tags off campaigns.")(resolved(_tagging("untag")))
+
+
+@app.command("clone")
+@resolved
+def clone(
+    ref: Ref,
+    name: Annotated[str, typer.Option("--name", help="What the clone is called.")] = "",
+    replace: Annotated[
+        Optional[str], typer.Option("--replace", metavar="OLD=NEW", help="Make its name so: NEW in place of OLD.")
+    ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Replace also in the names of stages and in all values.")
+    ] = False,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a draft campaign with the newest definition of another; print its reference."""
+    output = Output(as_json=as_json, quiet=quiet)
+    find, put = next(iter(fields([replace], "--replace").items())) if replace else ("", "")
+    body = {"name": name, "find": find, "put": put, "everywhere": everywhere}
+    full = CAMPAIGN.full(ref, experiment)
+    made = connect().post([CAMPAIGN.collection, *full.split("/"), "clone"], body)
+    output.done(made["ref"], "clone", made)
 
 
 @app.command("prioritise")
@@ -73,6 +172,48 @@ def boost(
     """Put a campaign on top of its experiment's queue for a while."""
     output = Output(as_json=as_json, quiet=quiet)
     say(CAMPAIGN, "boost", Verb(""), refs, reason, experiment, output, hours=hours)
+
+
+Stage = Annotated[str, typer.Argument(metavar="STAGE", help="The stage's name.")]
+
+
+@app.command("sign-off")
+@resolved
+def sign_off(
+    ref: Ref,
+    stage: Stage,
+    refused: Annotated[bool, typer.Option("--refused", help="It is not good: the stage fails.")] = False,
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say that a stage's outputs are good; of an approval stage, that they may go on."""
+    output = Output(as_json=as_json, quiet=quiet)
+    verdict = "refused" if refused else "passed"
+    say(CAMPAIGN, "sign_off", Verb(""), [ref], reason, experiment, output, stage=stage, verdict=verdict)
+
+
+@app.command("accept")
+@resolved
+def accept(
+    ref: Ref, stage: Stage, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Take a stage that waits for its completion, or has failed by it, as complete as it is."""
+    output = Output(as_json=as_json, quiet=quiet)
+    say(CAMPAIGN, "accept", Verb(""), [ref], reason, experiment, output, stage=stage)
+
+
+@app.command("process-again")
+@resolved
+def process_again(
+    ref: Ref, stage: Stage, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Do a stage and all that it feeds once more, as another pass; what there is stays."""
+    output = Output(as_json=as_json, quiet=quiet)
+    say(CAMPAIGN, "process_again", Verb(""), [ref], reason, experiment, output, stage=stage)
 
 
 @app.command("text")

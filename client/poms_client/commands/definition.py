@@ -1,4 +1,4 @@
-"""`poms campaign import | export | revisions | diff`: the text of campaigns, in and out."""
+"""`poms campaign import | plan | apply | export | revisions | diff`: the text of campaigns, in and out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from poms_client import formatting
 from poms_client.commands._common import AsJson, Experiment, Quiet, Ref, connect, resolved
+from poms_client.commands.fife import fife
 from poms_client.errors import UsedWrongly
-from poms_client.output import Output, note
+from poms_client.output import Output, note, write_text
 from poms_client.refs import CAMPAIGN
 
 MAX_DEFINITION = 8 * 1024 * 1024  # bytes; the largest known campaign file has 60 kB
 COLUMNS = ("number", "state", "author", "at", "note")
 Number = Annotated[Optional[int], typer.Option(metavar="N", min=1, help="A revision by its number.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="The definition, .ini or YAML; - is standard input.")]
 Yaml = Annotated[bool, typer.Option("--yaml", help="As YAML instead of .ini.")]
 
 
@@ -24,13 +25,15 @@ def add_definitions(app: typer.Typer) -> None:
     """Give a command of campaigns the commands about their text."""
     app.command("import")(resolved(import_text))
     app.command("plan")(resolved(plan))
+    app.command("apply")(resolved(apply))
     app.command("export")(resolved(export))
     app.command("revisions")(resolved(revisions))
     app.command("diff")(resolved(diff))
+    app.command("fife")(resolved(fife))
 
 
 def import_text(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The definition, .ini or YAML; - is standard input.")],
+    file: File,
     experiment: Experiment = None,
     name: Annotated[str, typer.Option("--name", help="Import it under another name.")] = "",
     message: Annotated[str, typer.Option("--note", "-m", help="What is new; it is kept with the revision.")] = "",
@@ -57,7 +60,7 @@ def import_text(
 
 
 def plan(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The definition, .ini or YAML; - is standard input.")],
+    file: File,
     experiment: Experiment = None,
     name: Annotated[str, typer.Option("--name", help="As a campaign of another name.")] = "",
     as_json: AsJson = False,
@@ -78,6 +81,32 @@ def plan(
         raise typer.Exit(1)
     if found["changes"]:
         raise typer.Exit(2)
+
+
+def apply(
+    file: File,
+    experiment: Experiment = None,
+    name: Annotated[str, typer.Option("--name", help="As a campaign of another name.")] = "",
+    production_stage: Annotated[str, typer.Option(metavar="STAGE", help="Whose approvers decide on it.")] = "",
+    title: Annotated[str, typer.Option("--title", "-t", help="Of a new request, in a few words.")] = "",
+    message: Annotated[str, typer.Option("--note", "-m", help="Why; it is kept in the history.")] = "",
+    approve: Annotated[bool, typer.Option("--approve", help="Approve it too, as one who may.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask for a definition: a new request, or the one of the campaign that has its name; print its reference.
+
+    A campaign that runs goes on by it once it is approved. Said twice it changes nothing.
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    body: dict[str, Any] = {
+        "experiment": experiment or "", "text": read_definition(file), "name": name, "format": _form(file),
+        "production_stage": production_stage, "title": title, "note": message, "approve": approve,
+    }  # fmt: skip
+    answer = connect().post(["campaigns", "apply"], body)
+    if not answer["changed"]:
+        note("poms: nothing is different")
+    output.done(answer["request"], "apply", answer)
 
 
 def _told(found: dict[str, Any]) -> str:
@@ -142,15 +171,6 @@ def diff(
         write_text("".join(f"{line}\n" for line in found["difference"]))
     if found["difference"]:
         raise typer.Exit(1)
-
-
-def write_text(text: str) -> None:
-    """Write text as it is; at a terminal without what could steer it."""
-    if sys.stdout.isatty():
-        print(formatting.visible(text).rstrip("\n"))
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
 
 
 def read_definition(name: str) -> str:

@@ -111,6 +111,9 @@ def create(
     template: Template = None,
     title: Annotated[Optional[str], typer.Option("--title", "-t", help="What it is for, in a few words.")] = None,
     production_stage: Annotated[Optional[str], typer.Option(help="Whose approvers decide.")] = None,
+    parameters: Annotated[
+        Optional[list[str]], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the template.")
+    ] = None,
     settings: Sets = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -129,7 +132,11 @@ def create(
         raise UsedWrongly("A request needs a title", hint='Say --title "…".')
     if not definition and not template:
         raise UsedWrongly("A request needs a definition", hint="Say --definition FILE.ini or --template NAME.")
-    body.update(experiment=experiment, **({"template": template} if template else {}))
+    body.update(experiment=experiment)
+    if template:
+        body["template"] = template
+    if parameters:
+        body["parameters"] = fields(parameters, "--parameter")
     if definition:
         body["definition"] = read_definition(definition)
     answer = connect().post("requests", body)

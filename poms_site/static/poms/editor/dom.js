@@ -19,18 +19,35 @@ export const shortened = (text, most) => (text.length > most ? `${text.slice(0, 
 
 let building = false;
 
-// Build what stands in `root` anew; the field that has the focus keeps it, and what was typed there so far.
+// Who comes to a field by Tab has it brought into sight by the browser, but only with its next picture; if the field is built
+// anew before that, it is for us to do, unless somebody looks elsewhere since.
+let elsewhere = false;
+document.addEventListener("focusin", () => { if (!building) { elsewhere = false; } });
+for (const scrolls of ["wheel", "touchmove", "pointerdown"]) {
+  document.addEventListener(scrolls, () => { elsewhere = true; }, { capture: true, passive: true });
+}
+
+// Build what stands in `root` anew; the field that has the focus keeps it, and what was typed there so far. So do fields
+// that say nothing yet but to the button beside them: `data-kept` names what they are about.
 export const rebuild = (root, children) => {
   const active = root.contains(document.activeElement) ? document.activeElement : null;
   const dirty = active && "was" in active.dataset && active.value !== active.dataset.was;
   const [start, end] = dirty && active.localName !== "select" ? [active.selectionStart, active.selectionEnd] : [null, null];
+  const kept = [...root.querySelectorAll("[data-kept]")];
   building = true;
   root.replaceChildren(...children);
   building = false;
+  for (const old of kept) {
+    const anew = root.querySelector(`#${CSS.escape(old.id)}`);
+    if (anew?.dataset.kept === old.dataset.kept) { anew.value = old.value; }
+  }
   const again = active?.id ? root.querySelector(`#${CSS.escape(active.id)}`) : null;
   if (!again) { return; }
   if (dirty) { again.value = active.value; }
+  building = true;
   again.focus({ preventScroll: true });
+  building = false;
+  if (!elsewhere) { again.scrollIntoView({ block: "nearest" }); }
   if (start !== null && again.setSelectionRange) { again.setSelectionRange(start, end); }
 };
 

@@ -13,20 +13,25 @@ const choice = (id, value, names, inherited, set) => {
     (word) => set(word || null));
 };
 
-// How the input is cut: a kind and its argument.
-const split = (id, value, { now, later }, inherited, set) => {
+// How the input is cut: a kind and its arguments.
+const split = (id, value, kinds, inherited, set) => {
   const found = /^(\w+)\s*(?:\((.*)\))?$/s.exec(value);
   if (value && !found) { return onceLeft(el("input", { class: "form-control", id, value }), (text) => set(text || null)); }
-  const [kind, argument] = value ? [found[1], found[2] ?? ""] : ["", ""];
-  const word = (name) => [name, later.includes(name) ? `${name} (kept, not run yet)` : name];
-  const names = [...now, ...later].map(word);
-  if (kind && !names.some(([name]) => name === kind)) { names.push([kind, kind]); }
-  const select = el("select", { class: "form-select", id }, ...[["", inherited], ...names].map(([key, text]) => el("option", { value: key, selected: key === kind }, text)));
-  const size = el("input", { class: "form-control", id: `${id}-size`, value: argument, "aria-label": `Argument of ${kind || "the split"}`, inputmode: later.includes(kind) ? "text" : "numeric", hidden: !kind || kind === "None" });
-  const leave = () => set(select.value === "" ? null : select.value === "None" ? "None" : `${select.value}(${size.value || (later.includes(select.value) ? "" : "1")})`, select.value === kind ? "" : `${id}-size`);
+  const [kind, given] = value ? [found[1], found[2] ?? ""] : ["", ""];
+  const known = kinds.find(({ name }) => name === kind);
+  const names = [...kinds.map(({ name }) => name), ...(kind && !known ? [kind] : [])];
+  const options = [["", inherited], ...names.map((name) => [name, name])];
+  const select = el("select", { class: "form-select", id }, ...options.map(([key, text]) => el("option", { value: key, selected: key === kind }, text)));
+  const size = el("input", { class: "form-control", id: `${id}-size`, value: given, "aria-label": `Arguments of ${kind || "the split"}`, spellcheck: "false", autocomplete: "off", hidden: !known?.takes });
+  // Another kind begins with the arguments of its example; what stands there otherwise is the person's.
+  const leave = () => {
+    if (select.value === kind) { return set(size.value ? `${kind}(${size.value})` : kind); }
+    const to = kinds.find(({ name }) => name === select.value);
+    return set(select.value === "" ? null : (to?.suchAs ?? select.value), to?.takes ? `${id}-size` : "");
+  };
   onceLeft(select, leave);
   onceLeft(size, leave);
-  return el("span", { class: "ed-split" }, select, size);
+  return el("span", { class: "ed-split" }, select, size, known ? el("small", { class: "dim" }, `${known.says}; for instance ${known.suchAs}`) : null);
 };
 
 const input = (key, id, value, inherited, app, set) => {

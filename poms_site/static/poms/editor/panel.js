@@ -5,8 +5,8 @@ import { PARAMETERS, parameterLists, plainField, stageFields, why } from "./fiel
 import { listEditor, PAIRS, RECOVERIES, WORDS } from "./lists.js";
 
 const button = (id, words, press, kind = "") => el("button", { class: `btn ${kind}`.trim(), type: "button", id, click: press }, words);
-const select = (id, label, names, first) => el("div", { class: "field" }, el("label", { for: id }, label),
-  el("select", { class: "form-select", id }, first !== undefined && el("option", { value: "" }, first), ...names.map((name) => el("option", { value: name }, name))));
+const select = (id, label, names, first, kept) => el("div", { class: "field" }, el("label", { for: id }, label),
+  el("select", { class: "form-select", id, "data-kept": kept }, first !== undefined && el("option", { value: "" }, first), ...names.map((name) => el("option", { value: name }, name))));
 const typed = (id) => document.getElementById(id).value;
 const names = (app) => app.look.graph.stages.map((stage) => stage.name);
 const section = (app, kind, name = "") => app.look.sections.find((one) => one.kind === kind && one.name === name)?.values ?? {};
@@ -19,7 +19,7 @@ const oneStage = (app, name) => {
   const answer = app.look.stage?.name === name ? app.look.stage : null;
   const set = (key, value, focus) => app.set("campaign_stage", [name], key, value, focus);
   const edges = app.look.graph.edges.filter((edge) => edge.from === name || edge.to === name);
-  const target = select("ed-target", "Connect it to", names(app), "choose a stage");
+  const target = select("ed-target", "Connect it to", names(app), "choose a stage", name);
   const rename = plainField("ed-name", "Name", name, (to) => to && app.act({ verb: "rename", stage: name, to }, `${name} is called ${to} now.`, { choose: [to] }));
   return [
     el("h2", { tabindex: -1 }, `Stage ${name}`),
@@ -89,13 +89,15 @@ const sectionsOf = (app, kind, title, first, fields) => {
   const known = app.look.known[kind].filter((name) => !own.some((one) => one.name === name));
   const add = () => {
     const name = typed("ed-new-section").trim();
+    document.getElementById("ed-new-section").value = "";
     if (name) { app.set(kind, name, first, "", `ed-${kind}-${own.length}-${first}`); }
   };
   return [
     el("h2", {}, title), known.length ? el("p", { class: "dim" }, `The experiment also has: ${known.join(", ")}.`) : null,
     ...own.map((one, n) => el("section", { class: "ed-section", "aria-label": one.name }, el("h3", {}, one.name),
-      ...fields(one.values, `ed-${kind}-${n}`, (key) => (value, focus) => app.set(kind, one.name, key, value, focus)))),
-    el("div", { class: "ed-line" }, el("div", { class: "field" }, el("label", { for: "ed-new-section" }, "Name of a new one"), el("input", { class: "form-control", id: "ed-new-section" })), button("ed-section-add", "Add", add)),
+      ...fields(one.values, `ed-${kind}-${n}`, (key) => (value, focus) => app.set(kind, one.name, key, value, focus)),
+      el("p", { class: "verbs" }, button(`ed-${kind}-${n}-drop`, `Remove ${one.name}`, () => app.act({ verb: "drop", kind, name: one.name }, `${one.name} is removed.`), "btn-bad")))),
+    el("div", { class: "ed-line" }, el("div", { class: "field" }, el("label", { for: "ed-new-section" }, "Name of a new one"), el("input", { class: "form-control", id: "ed-new-section", "data-kept": kind })), button("ed-section-add", "Add", add)),
   ].filter(Boolean);
 };
 

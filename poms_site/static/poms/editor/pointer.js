@@ -1,4 +1,5 @@
-// Mouse, pen and finger on the drawing: choosing, dragging stages, connecting by their handles, a rectangle for many.
+// Mouse, pen and finger on the drawing: choosing, dragging stages, connecting by their handles, a rectangle for many;
+// with the middle button the whole drawing is pulled along.
 
 import { draw } from "./dom.js";
 
@@ -9,7 +10,14 @@ export const listen = (drawing, app) => {
   let held = null;
 
   const begin = (event) => {
-    if (event.button !== 0 || held) { return; }
+    if (held) { return; }
+    if (event.button === 1) {
+      held = { does: "pan", pointer: event.pointerId, px: event.clientX, py: event.clientY, left: drawing.box.scrollLeft, top: drawing.box.scrollTop };
+      event.preventDefault();
+      svg.setPointerCapture(event.pointerId);
+      return;
+    }
+    if (event.button !== 0) { return; }
     const [x, y] = drawing.at(event);
     const name = event.target.closest(".ed-stage")?.dataset.name;
     const common = { pointer: event.pointerId, x, y, px: event.clientX, py: event.clientY, more: event.shiftKey || event.ctrlKey || event.metaKey };
@@ -31,6 +39,10 @@ export const listen = (drawing, app) => {
 
   const go = (event) => {
     if (event.pointerId !== held?.pointer) { return; }
+    if (held.does === "pan") {
+      drawing.box.scrollTo(held.left + held.px - event.clientX, held.top + held.py - event.clientY);
+      return;
+    }
     const [x, y] = drawing.at(event);
     if (held.does === "press" && app.edits && Math.hypot(event.clientX - held.px, event.clientY - held.py) > STEADY) {
       held.does = "drag";

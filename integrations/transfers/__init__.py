@@ -1,0 +1,1 @@
+"""Services that take files to where they stay: what they say of those on their way."""
