@@ -111,7 +111,7 @@ class Local:
             [sys.executable, str(DAEMON), "serve", "--spool", str(self.spool), "--slots", str(slots), "--end-jobs"],
             stdout=subprocess.DEVNULL, stderr=(self.home / "daemon.log").open("ab"),
         )  # fmt: skip
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (self.spool / "daemon.json").exists():
             assert time.monotonic() < deadline, (self.home / "daemon.log").read_text()
             time.sleep(0.02)
@@ -120,7 +120,7 @@ class Local:
         """End the daemon and its jobs."""
         if self.daemon is not None:
             self.daemon.send_signal(signal.SIGTERM)
-            self.daemon.wait(20)
+            self.daemon.wait(60)
             self.daemon = None
 
 
@@ -148,7 +148,7 @@ def drive() -> Callable[..., None]:
     """Run the loops by hand, with no queue, until something holds."""
     from core import loops
 
-    def run(until: Callable[[], bool], seconds: float = 30, names: tuple[str, ...] = ()) -> None:
+    def run(until: Callable[[], bool], seconds: float = 120, names: tuple[str, ...] = ()) -> None:
         deadline = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < deadline, "it did not come about in time"

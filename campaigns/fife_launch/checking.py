@@ -10,9 +10,9 @@ from campaigns import command
 from campaigns.command import Pair
 from campaigns.fife_launch import options
 from campaigns.fife_launch.filling import names_in
-from campaigns.fife_launch.model import STAGE, Configuration, Setting, Staged
+from campaigns.fife_launch.model import EVALUATED, STAGE, Configuration, Setting, Staged
 from campaigns.fife_launch.options import Options
-from campaigns.fife_launch.staging import EVALUATED, staged
+from campaigns.fife_launch.staging import staged
 from campaigns.fife_launch.words import KEYS, MOST_TOLD, REQUIRED, bare
 from core.errors import Problem, nearest
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from core.errors import Problem
 
 STAGE = "stage_"
+EVALUATED = "global_eval"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Configuration:
     def stages(self) -> list[str]:
         """Return the names that `--stage` may give, in their order."""
         return [name.removeprefix(STAGE) for name in self.sections if name.startswith(STAGE)]
+
+    @cached_property
+    def laid_over(self) -> list[Section]:
+        """Return the sections that hold values, which stages and a command line change; asked once it is read whole."""
+        return [section for name, section in self.sections.items() if not name.startswith(STAGE) and name != EVALUATED]
 
     def where(self, entry: Entry, section: str, key: str) -> str:
         """Return what a complaint is about: the file if it is an included one, the section, the key."""

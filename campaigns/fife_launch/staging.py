@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from campaigns.fife_launch.filling import Budget, Filler
-from campaigns.fife_launch.model import STAGE, Configuration, Entry, Filled, Section, Setting, Staged
+from campaigns.fife_launch.model import EVALUATED, STAGE, Configuration, Entry, Filled, Section, Setting, Staged
 from campaigns.fife_launch.words import GIVEN
 from core.errors import Problem, nearest
 
 Override = tuple[str, str, str]  # section, key, value: what -O gives
 PARENT = "parent"
-EVALUATED = "global_eval"
 MOST_PARENTS = 50
 COMPLAINT = 16_000
 _UNFILLED = Filled(None)
@@ -51,11 +50,7 @@ class _Stager:
         self.found = found
         self.budget = budget
         self.result = result
-        self.entries = {
-            name: dict(section.entries)
-            for name, section in found.sections.items()
-            if not name.startswith(STAGE) and name != EVALUATED
-        }
+        self.entries = {section.name: dict(section.entries) for section in found.laid_over}
 
     def run(self, names: Sequence[str], overrides: Sequence[Override]) -> None:
         """Fill the result."""

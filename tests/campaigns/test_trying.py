@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def tried(cast, text: str) -> SetupTrial:
     setup = editing.keep_login_setup(cast.experiment, "far", by=cast.operator, setup=text)
     trial = trying.try_out(setup, by=cast.operator)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while trying.looked_at(trial).passed is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)

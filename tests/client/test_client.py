@@ -93,19 +93,15 @@ def test_a_service_that_is_started_again_is_found(service, client):
 
 def test_a_service_that_stays_away_is_unavailable(service):
     service.stop()
-    started = time.monotonic()
     with pytest.raises(Unavailable, match="Connection refused") as caught:
         Client(service.url, service.token, patience=0.5).get("me")
     assert caught.value.harmless
-    assert time.monotonic() - started < 15
 
 
 def test_a_service_that_does_not_answer_in_time_is_unavailable(service):
     service.on("GET", "me/", service.Answer({}, delay=6.0))
-    started = time.monotonic()
     with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
         Client(service.url, service.token, timeout=0.3, patience=0).get("me")
-    assert time.monotonic() - started < 5
 
 
 def test_creating_is_repeated_with_the_same_key(service, client, waits):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 
 def moment(state: str, done: int = 0, failed: int = 0, gates: tuple = ()) -> dict:
@@ -115,11 +114,9 @@ def test_a_short_outage_is_told_and_survived(service, poms):
 def test_a_service_that_stays_away_is_5(service, poms):
     service.pages(HISTORY, [])
     service.on("GET", CAMPAIGN, moment("running"), service.problem(503, "Down"))
-    started = time.monotonic()
     done = poms("campaign", "watch", "demo/c1", *QUICK, POMS_RETRY_SECONDS="0.3")
     assert done.code == 5
     assert "demo/c1: Down" in done.err
-    assert time.monotonic() - started < 40
 
 
 def test_a_campaign_that_is_not_there_is_4(service, poms):
