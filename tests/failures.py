@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from campaigns.models import Campaign
 from integrations.models import BatchSystem
-from submissions.logic import planning
+from poms_site.overview import recovery
+from submissions.logic import planning, proposing
 from submissions.models import Acceptance, Batch, Job, Result, StageProgress, Submission, Unit
 from submissions.states import JOB_RANK
 from tests import builders
@@ -50,3 +52,14 @@ def end(batch: Batch, system: BatchSystem) -> None:
     StageProgress.objects.filter(stage=batch.stage).update(done=1)
     Submission.objects.filter(pk=submission.pk).update(state="failed")
     Batch.objects.filter(pk=batch.pk).update(state="failed", done=1, rounds=1, step=1)
+
+
+def planned(thing: Any, kind: str = "") -> dict[str, Any]:
+    """Return the plan of a recovery as the API gives it."""
+    asked = proposing.ask(thing, kind)
+    return recovery.document(asked, proposing.plan(asked))
+
+
+def campaign_of(batches: list[Batch]) -> Campaign:
+    """Return the campaign of some batches, as the database has it now."""
+    return Campaign.objects.get(pk=batches[0].stage.campaign_id)

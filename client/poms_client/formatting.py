@@ -10,15 +10,17 @@ NARROW_SPACE = "\u202f"
 # Control characters, terminal escapes, what turns the direction of writing, and halves of characters.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-TIMES = frozenset(
-    "created filed started ended launched at since expires last_used used revoked until boosted_until".split()  # noqa: SIM905
-) | {"starts", "ends", "late"}
+TIMES = frozenset([
+    "created", "filed", "started", "ended", "launched", "at", "since", "expires", "last_used", "used", "revoked",
+    "until", "boosted_until", "starts", "ends", "late",
+])  # fmt: skip
 SECONDS = frozenset(["seconds_in_state", "cpu_s", "wall_s", "seconds"])
 MEGABYTES = frozenset(["memory_mb"])
 BYTES = frozenset(["size", "size_bytes", "bytes"])
-NUMBERS = frozenset("units events batches starts rank priority number round exit_code".split()) | {  # noqa: SIM905
+NUMBERS = frozenset([
+    "units", "events", "batches", "starts", "rank", "priority", "number", "round", "exit_code",
     "in", "done", "running", "failed", "recovering", "waiting", "out",
-}  # fmt: skip
+])  # fmt: skip
 QUANTITIES = SECONDS | MEGABYTES | BYTES | NUMBERS
 _TITLES = {"seconds_in_state": "since", "memory_mb": "memory", "cpu_s": "CPU time", "wall_s": "run time"}
 STATES = frozenset(["state", "from", "to", "result", "verdict"])

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from poms_client.main import main
 
-from campaigns.models import Campaign
 from experiments.logic import tokens
-from poms_site.overview import recovery
-from submissions.logic import proposing
 from submissions.models import Batch, Submission
 from tests.cast import Cast
-from tests.failures import failed
+from tests.failures import campaign_of, failed, planned
 
 
 @pytest.fixture
 def batches(cast: Cast) -> list[Batch]:
     return failed(cast)
-
-
-def planned(thing: Any, kind: str = "") -> dict[str, Any]:
-    asked = proposing.ask(thing, kind)
-    return recovery.document(asked, proposing.plan(asked))
-
-
-def campaign_of(batches: list[Batch]) -> Campaign:
-    return Campaign.objects.get(pk=batches[0].stage.campaign_id)
 
 
 @pytest.mark.django_db

@@ -16,25 +16,15 @@ from core.models import Transition
 from integrations import registry
 from integrations.catalogue.base import CONSUMPTION
 from integrations.errors import Unavailable
-from poms_site.overview import recovery
 from submissions.logic import missing, planning, proposing, recovering
 from submissions.models import Batch, Job, Submission
 from tests.cast import Cast
-from tests.failures import failed
+from tests.failures import campaign_of, failed, planned
 
 
 @pytest.fixture
 def batches(cast: Cast) -> list[Batch]:
     return failed(cast)
-
-
-def planned(thing: Any, kind: str = "") -> dict[str, Any]:
-    asked = proposing.ask(thing, kind)
-    return recovery.document(asked, proposing.plan(asked))
-
-
-def campaign_of(batches: list[Batch]) -> Campaign:
-    return Campaign.objects.get(pk=batches[0].stage.campaign_id)
 
 
 def asked_for(made: Submission) -> list[tuple[int, int]]:

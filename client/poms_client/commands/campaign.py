@@ -194,26 +194,27 @@ def sign_off(
     say(CAMPAIGN, "sign_off", Verb(""), [ref], reason, experiment, output, stage=stage, verdict=verdict)
 
 
-@app.command("accept")
-@resolved
-def accept(
-    ref: Ref, stage: Stage, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Take a stage that waits for its completion, or has failed by it, as complete as it is."""
-    output = Output(as_json=as_json, quiet=quiet)
-    say(CAMPAIGN, "accept", Verb(""), [ref], reason, experiment, output, stage=stage)
+def _on_stage(word: str) -> Any:
+    def act(
+        ref: Ref,
+        stage: Stage,
+        reason: Reason = None,
+        experiment: Experiment = None,
+        as_json: AsJson = False,
+        quiet: Quiet = False,
+    ) -> None:
+        output = Output(as_json=as_json, quiet=quiet)
+        say(CAMPAIGN, word, Verb(""), [ref], reason, experiment, output, stage=stage)
+
+    return act
 
 
-@app.command("process-again")
-@resolved
-def process_again(
-    ref: Ref, stage: Stage, reason: Reason = None, experiment: Experiment = None, as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Do a stage and all that it feeds once more, as another pass; what there is stays."""
-    output = Output(as_json=as_json, quiet=quiet)
-    say(CAMPAIGN, "process_again", Verb(""), [ref], reason, experiment, output, stage=stage)
+app.command("accept", help="Take a stage that waits for its completion, or has failed by it, as complete as it is.")(
+    resolved(_on_stage("accept"))
+)
+app.command("process-again", help="Do a stage and all that it feeds once more, as another pass; what there is stays.")(
+    resolved(_on_stage("process_again"))
+)
 
 
 @app.command("text")
