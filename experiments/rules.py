@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from experiments.roles import PERMISSIONS
+from experiments.scoping import read_once
 
 PUBLIC = "public"
 SIGNED_IN = "signed_in"
@@ -31,6 +32,8 @@ class DeclaredRule(BasePermission):
         known = getattr(view, "action_map", None)
         if known and str(request.method).lower() not in known and request.user and request.user.is_authenticated:
             raise MethodNotAllowed(str(request.method))
+        if request.method in SAFE_METHODS and request.user and request.user.is_authenticated:
+            read_once(request.user)
         rule = rule_of(view, getattr(view, "action", None) or str(request.method).lower())
         if rule is None:
             return False

@@ -71,6 +71,25 @@ def narrowing_of(user: Any) -> Narrowing:
     return found
 
 
+def read_once(user: Any) -> None:
+    """Let what this person holds be read once for all questions about it: in a request that changes nothing."""
+    user.holdings_read = {}
+
+
+def _read(user: Any, sql: str, asked: dict[str, Any]) -> list[Any]:
+    """Return the first column of what a person holds, from what was read of it before if that may be kept."""
+    kept: dict[str, list[Any]] | None = getattr(user, "holdings_read", None)
+    key = f"{sql}{sorted(asked.items())}"
+    if kept is not None and key in kept:
+        return kept[key]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, asked)
+        found = [value for (value,) in cursor.fetchall()]
+    if kept is not None:
+        kept[key] = found
+    return found
+
+
 def _granted(user: Any, permission: str) -> list[int]:
     """Return where the person holds a permission, whatever they came with."""
     if not user.is_authenticated or not user.is_active:
@@ -81,9 +100,7 @@ def _granted(user: Any, permission: str) -> list[int]:
         "everywhere": [role for role in EVERYWHERE if role != "guest" and permission in ROLES[role]],
         "guests": permission in ROLES["guest"],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_GRANTED, asked)
-        return [key for (key,) in cursor.fetchall()]
+    return _read(user, _GRANTED, asked)
 
 
 _HELD = """
@@ -105,9 +122,7 @@ def _held(user: Any, experiment: Experiment | None) -> set[str]:
         return set()
     among = narrowing.experiments if experiment is None else (experiment.pk,)
     asked = {"user": user.pk, "among": None if among is None else list(among)}
-    with connection.cursor() as cursor:
-        cursor.execute(_HELD, asked)
-        rows = {name for (name,) in cursor.fetchall()}
+    rows = set(_read(user, _HELD, asked))
     roles = {name.partition(":")[2] for name in rows if name.startswith("everywhere:")}
     if experiment is not None and experiment.restricted:
         roles.discard("guest")

@@ -16,7 +16,7 @@ from core.errors import NotAllowed, NotVisible, PomsError, Problem, Refused
 from experiments.models import Experiment
 from experiments.roles import PERMISSIONS
 from experiments.rules import PUBLIC, rule_of
-from experiments.scoping import held_on, require
+from experiments.scoping import held_on, read_once, require
 from integrations.errors import OutsideError
 from poms_site.sessions import is_poll, sign_in_address
 from poms_site.web import frame, live
@@ -61,6 +61,8 @@ class Page(View):
         served = [name for name in ("get", "post") if hasattr(self, name)]
         if method not in served:
             return HttpResponseNotAllowed([name.upper() for name in served])
+        if method == "get" and request.user.is_authenticated:
+            read_once(request.user)
         rule = rule_of(self, method)
         if rule is None:
             raise NotAllowed("Nobody may do this: no rule is declared for it.")

@@ -53,7 +53,8 @@ def plan(stage_id: int) -> bool:
     version = queries.running_version(stage_id)
     kept_up = version is not None and keeps_up(version)
     fetched = freezing.fetch(version) if version and not kept_up and freezing.is_due(version) else None
-    let = feeding.let_into(version) if version and _is_behind(version) else None
+    edges = queries.edges_into(version) if version else []
+    let = feeding.let_into(version) if version and _is_behind(version, edges) else None
     # A catalogue that does not answer raises: whether the dataset has gained files is unknown then, and nothing ends.
     gained, times = _look_again(version) if version and not kept_up and not fetched else (None, 0)
     crashpoint("plan.after_fetch")
@@ -75,10 +76,9 @@ def plan(stage_id: int) -> bool:
                 freezing.keep(version, fetched)
         elif gained and gained.units and freezing.times_frozen(version) == times:
             freezing.keep(version, gained)
-        edges = queries.edges_into(version)
         if let is not None:
             feeding.catch_up(version, let)
-        elif _is_behind(version):
+        elif _is_behind(version, edges):
             note([stage_id])  # the stages above have ended meanwhile: what they gave is looked through first
             return True
         closed = _close(version, edges, kept_up=kept_up)
@@ -92,12 +92,12 @@ def plan(stage_id: int) -> bool:
     return True
 
 
-def _is_behind(version: StageVersion) -> bool:
+def _is_behind(version: StageVersion, edges: list[EdgeVersion]) -> bool:
     """Tell whether to look through what the stages above have given: when a stage or its pass begins, and at its end.
 
     In between, what they give comes by itself; so only what was there before, or fell between two revisions, is found.
     """
-    parents = _parents(version, queries.edges_into(version))
+    parents = _parents(version, edges)
     if not parents:
         return False
     progress = StageProgress.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number).first()
