@@ -28,18 +28,20 @@ WHO = {
 }
 
 
-# Of each page and route these are asked about every object, all others about one: their own or, by turns, another. With
-# POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
+# Of each page and route these are asked about every object. Half of all others, by turns, are asked about one: their own
+# or another. With POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
 CLOSELY = ("experimenter", "operator", "stranger")
 WHOLE = os.environ.get("POMS_WHOLE") == "1"
 
 
 def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
-    """Return about which objects somebody is asked: all, or one of the first three, mostly the first, their own."""
+    """Return about which objects somebody is asked: all, none, or one of the first three, mostly the first, their own."""
     if WHOLE or who in CLOSELY:
         return list(objects)
     turn = zlib.crc32(" ".join((who, *where)).encode())
-    return [objects[0] if turn % 2 else objects[turn // 2 % min(3, len(objects))]]
+    if turn % 2:
+        return []
+    return [objects[0] if turn // 2 % 2 else objects[turn // 4 % min(3, len(objects))]]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,12 +44,14 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """Where Debian's Chromium is; installed if it is missing and we may."""
-    found = shutil.which("chromium")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        subprocess.run(["sh", "-c", install], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    """Where Debian's Chromium is; installed if it is missing and we may, by one of the workers while the others wait."""
+    with Path(tempfile.gettempdir(), "poms-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         found = shutil.which("chromium")
+        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+            subprocess.run(["sh", "-c", install], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+            found = shutil.which("chromium")
     if found is None:
         pytest.skip("no chromium here, and only root can install it: apt-get install chromium")
     return found

@@ -24,8 +24,8 @@ class Look:
 
     @property
     def daily(self) -> bool:
-        """Tell whether it is one of the pages in which people work all day."""
-        return self.route in DAILY and self.status == 200
+        """Tell whether it is one of the pages in which people work all day, as most of them see it."""
+        return self.name in DAILY
 
     @property
     def reads(self) -> bool:
@@ -34,8 +34,8 @@ class Look:
 
 
 DAILY = {
-    "home", "overview-page", "request", "request-new", "requests", "campaigns", "campaign", "queue", "jobs", "job", "batch",
-    "submission", "campaign-editor",
+    "home-experimenter", "home-approver", "overview", "requests", "request-pending", "request-new", "campaigns", "campaign",
+    "campaign-stage", "editor", "queue", "batch", "submission", "jobs", "job-failed",
 }  # fmt: skip
 FORMS = {"campaign-new", "sign-in", "request-new", "request-edit", "notice-choices", "outbox", "campaign-editor"}
 
@@ -51,16 +51,23 @@ def _admin(name: str, role: str, address: str = "", route: str = "", status: int
     return Look(f"admin-{name}", f"admin:{route or name}", f"/admin/{address}", role, status, brief=brief)
 
 
+# What the admin shows of its models is alike but for these.
+OWN_WAYS = ("experiment", "approver", "template")
+
+
 def _model(app: str, model: str, role: str, refused: str = "delete") -> tuple[Look, ...]:
     """The pages of a model of the admin, and which of them nobody has: what has happened is ended, not deleted."""
     key, base = f"{app}_{model}", f"{app}/{model}"
     tails = {"changelist": "", "add": "add/", "change": f"{{{key}}}/change/", "history": f"{{{key}}}/history/",
              "delete": f"{{{key}}}/delete/"}  # fmt: skip
     return tuple(
-        _admin(f"{model}-{page}", role, f"{base}/{tail}", f"{key}_{page}", brief=page in ("history", "delete"))
+        _admin(
+            f"{model}-{page}", role, f"{base}/{tail}", f"{key}_{page}",
+            brief=model not in OWN_WAYS or page in ("history", "delete"),
+        )
         for page, tail in tails.items()
         if page not in refused
-    )
+    )  # fmt: skip
 
 
 PAGES = (
