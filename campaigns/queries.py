@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from django.db import connection
@@ -116,11 +117,20 @@ def campaigns_above(campaign_ids: Iterable[int]) -> set[int]:
 
 def edges_into(version: StageVersion) -> list[EdgeVersion]:
     """Return the edges that feed a stage in the same revision."""
-    return list(
-        EdgeVersion.objects.select_related("edge__upstream__campaign", "revision__campaign__experiment").filter(
-            revision_id=version.revision_id, edge__downstream_id=version.stage_id
-        )
-    )
+    return list(_edges_of(version.revision_id).filter(edge__downstream_id=version.stage_id))
+
+
+def edges_by_stage(campaign: Campaign) -> defaultdict[int, list[EdgeVersion]]:
+    """Return the edges of the revision that runs by the stage that they feed."""
+    found: defaultdict[int, list[EdgeVersion]] = defaultdict(list)
+    for edge in _edges_of(campaign.revision_id):
+        found[edge.edge.downstream_id].append(edge)
+    return found
+
+
+def _edges_of(revision_id: int | None) -> QuerySet[EdgeVersion]:
+    known = EdgeVersion.objects.select_related("edge__upstream__campaign", "revision__campaign__experiment")
+    return known.filter(revision=revision_id)
 
 
 def fed_by(revision_id: int, stage_ids: Iterable[int]) -> set[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from campaigns import completion, keepup, splitting
 from campaigns.definition import APPROVAL, PASSES_ON
 from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
-from campaigns.queries import edges_into
+from campaigns.queries import edges_by_stage
 from core.clock import now
 from core.loops import untroubled
 from submissions import line
@@ -66,8 +66,22 @@ def forgotten_stages() -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def gates_of_edges(version: StageVersion, edges: Sequence[EdgeVersion]) -> tuple[list[str], str]:
-    """Return what the stage still waits for, and why it can never start (or an empty text)."""
+def progress_above(edges: Iterable[EdgeVersion]) -> dict[int, StageProgress]:
+    """Return by stage how far those above some edges are in their present pass, where a gate asks for a share."""
+    above = {edge.edge.upstream_id for edge in edges if edge.gate not in ("all", "each")}
+    if not above:
+        return {}
+    rows = StageProgress.objects.filter(stage_id__in=above, pass_number=F("stage__pass_number"))
+    return {row.stage_id: row for row in rows}
+
+
+def gates_of_edges(
+    version: StageVersion, edges: Sequence[EdgeVersion], above: Mapping[int, StageProgress]
+) -> tuple[list[str], str]:
+    """Return what the stage still waits for, and why it can never start (or an empty text).
+
+    `above` is what progress_above says of the edges.
+    """
     waiting, doomed = [], ""
     for edge in edges:
         parent = edge.edge.upstream
@@ -84,12 +98,26 @@ def gates_of_edges(version: StageVersion, edges: Sequence[EdgeVersion]) -> tuple
                 doomed = f"{name} is incomplete"
             continue
         share = int(edge.gate.rstrip("%"))
-        progress = StageProgress.objects.filter(stage=parent, pass_number=parent.pass_number).first()
+        progress = above.get(parent.pk)
         if progress is None or not progress.closed or not completion.is_met(progress.done, progress.units, share):
             waiting.append(f"waits for {edge.gate} of {name}")
             if parent.completed_at is not None:
                 doomed = f"{name} ended below {edge.gate}"
     return waiting, doomed
+
+
+def latest_batches(stage_ids: Iterable[int], each: int) -> dict[int, list[Batch]]:
+    """Return the latest so many batches of each stage, the latest first, with what a cell of a strip shows of them."""
+    rows = Batch.objects.raw(
+        "SELECT b.* FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL ("
+        "SELECT id, stage_id, number, state, done, n_units FROM submissions_batch WHERE stage_id = wanted.id"
+        " ORDER BY id DESC LIMIT %s) b",
+        [list(stage_ids), each],
+    )
+    found: dict[int, list[Batch]] = defaultdict(list)
+    for batch in rows:
+        found[batch.stage_id].append(batch)
+    return found
 
 
 def work_going_on(stage_id: int) -> str:
@@ -137,14 +165,7 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
         stage = hold.stage.name if hold.stage else None
         found.append({"gate": "hold", "text": text, "since": hold.since, "stage": stage})
     if campaign.revision_id and campaign.state in ("approved", "running"):
-        versions = StageVersion.objects.select_related("stage").filter(revision_id=campaign.revision_id)
-        for version in versions.filter(stage__completed_at=None):
-            waiting, doomed = gates_of_edges(version, edges_into(version))
-            own = _gates_of_tape(version) + _gates_of_completion(version)
-            own += [{"gate": "edge", "text": f"{version.stage.name} {text}", "since": None} for text in waiting]
-            if doomed:
-                own.append({"gate": "edge", "text": f"{version.stage.name} cannot start: {doomed}", "since": None})
-            found += [gate | {"stage": version.stage.name} for gate in own]
+        found += _gates_of_stages(campaign)
     found += gates_of_line(campaign)
     unoffered = Submission.objects.filter(batch__stage__campaign=campaign, state="pending", offered_at=None)
     if number := unoffered.exclude(offered="").count():
@@ -157,17 +178,52 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
     return [{"stage": None, **gate} for gate in found]
 
 
-def _gates_of_completion(version: StageVersion) -> list[dict[str, Any]]:
+def _gates_of_stages(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return what keeps each stage of a campaign that has not ended: asked of all stages together."""
+    open_ones = StageVersion.objects.select_related("stage").filter(
+        revision=campaign.revision, stage__completed_at=None
+    )
+    versions, edges = list(open_ones), edges_by_stage(campaign)
+    above = progress_above(edge for version in versions for edge in edges[version.stage_id])
+    pending, completions = _of_passes(versions, "pending"), _completions(versions)
+    found: list[dict[str, Any]] = []
+    for version in versions:
+        name = version.stage.name
+        waiting, doomed = gates_of_edges(version, edges[version.stage_id], above)
+        own = _gates_of_tape(version)
+        own += _gates_of_completion(version, pending[version.stage_id], completions.get(version.stage_id))
+        own += [{"gate": "edge", "text": f"{name} {text}", "since": None} for text in waiting]
+        if doomed:
+            own.append({"gate": "edge", "text": f"{name} cannot start: {doomed}", "since": None})
+        found += [gate | {"stage": name} for gate in own]
+    return found
+
+
+def _of_passes(versions: Sequence[StageVersion], state: str) -> Counter[int]:
+    """Return how many batches in a state each stage that only passes files on has in its present pass."""
+    passing = [version.stage_id for version in versions if version.type in PASSES_ON]
+    if not passing:
+        return Counter()
+    rows = Batch.objects.filter(stage_id__in=passing, pass_number=F("stage__pass_number"), state=state)
+    return Counter(dict(rows.values_list("stage_id").annotate(number=Count("pk"))))
+
+
+def _completions(versions: Sequence[StageVersion]) -> dict[int, Completion]:
+    """Return by stage what its present pass waits, or has waited for, to be complete."""
+    stages = [version.stage_id for version in versions]
+    rows = Completion.objects.filter(stage_id__in=stages, pass_number=F("stage__pass_number"))
+    return {row.stage_id: row for row in rows}
+
+
+def _gates_of_completion(version: StageVersion, pending: int, row: Completion | None) -> list[dict[str, Any]]:
     """Return what people, or what is outside, still have to say of a stage that has done what it can."""
     stage = version.stage
     found: list[dict[str, Any]] = []
-    if version.type in PASSES_ON:
-        rows = Batch.objects.filter(stage=stage, pass_number=stage.pass_number, state="pending")
-        if number := rows.count():
-            files = f"{number} batch{'es wait' if number > 1 else ' waits'}"
-            what = "for an approval" if version.type == APPROVAL else f"for files on their way{_to(version)}"
-            found.append({"gate": version.type, "text": f"{stage.name}: {files} {what}", "since": None})
-    for row in Completion.objects.filter(stage=stage, pass_number=stage.pass_number, ended_at=None):
+    if pending:
+        files = f"{pending} batch{'es wait' if pending > 1 else ' waits'}"
+        what = "for an approval" if version.type == APPROVAL else f"for files on their way{_to(version)}"
+        found.append({"gate": version.type, "text": f"{stage.name}: {files} {what}", "since": None})
+    if row is not None and row.ended_at is None:
         text = f"{stage.name} has done its work and waits: {row.waits_for or version.completion}"
         if row.asked_at:
             text += "; it does so for long: sign it off, accept it as it is, or mend what it waits for"
@@ -181,16 +237,17 @@ def awaited(campaign: Campaign, *, by_person: bool = False) -> list[tuple[str, s
     `by_person`: only those of which somebody is asked for a verdict.
     """
     found = []
-    for version in StageVersion.objects.select_related("stage").filter(revision=campaign.revision):
+    versions = list(StageVersion.objects.select_related("stage").filter(revision=campaign.revision))
+    pending, completions = _of_passes(versions, "pending"), _completions(versions)
+    refused = _of_passes(versions, "failed") if by_person else Counter[int]()
+    for version in versions:
         stage, asks = version.stage, "signoff" in version.completion
-        own = {"stage": stage, "pass_number": stage.pass_number}
         if version.type == APPROVAL:
-            waiting = Batch.objects.filter(**own, state="pending").count()
-            if waiting:
+            if waiting := pending[stage.pk]:
                 found.append((stage.name, f"waits for an approval of {waiting} batch{'es' * (waiting > 1)}"))
-            elif by_person and Batch.objects.filter(**own, state="failed").exists():
+            elif refused[stage.pk]:
                 found.append((stage.name, "was refused"))
-        elif row := Completion.objects.filter(**own).first():
+        elif row := completions.get(stage.pk):
             if row.ended_at is None and (asks or not by_person):
                 found.append((stage.name, row.waits_for or f"waits: {version.completion}"))
             elif not by_person and stage.succeeded is False:

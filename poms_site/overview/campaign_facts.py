@@ -124,7 +124,7 @@ def gather(campaign: Campaign, way: str, stage: str) -> CampaignFacts:
     return CampaignFacts(
         stages, chosen, rows, together(counts.values()), progress, percent(progress),
         ends.get(chosen.name) if chosen else end, gates, graph_of(stages, GRAPH_WIDTH),
-        _strips(campaign, narrowed), _results(campaign),
+        _strips(narrowed), _results(campaign),
     )  # fmt: skip
 
 
@@ -144,18 +144,19 @@ def gather_slow(campaign: Campaign, chosen: StageFacts | None) -> SlowFacts:
     return SlowFacts(failures, total, timeline, events[::-1][:HISTORY], events_total)
 
 
-def _strips(campaign: Campaign, stages: Sequence[StageFacts]) -> list[Strip]:
+def _strips(stages: Sequence[StageFacts]) -> list[Strip]:
     room = max(20, STRIP // max(1, len(stages)))
-    return [_strip(campaign, stage, room) for stage in stages if stage.total_batches]
-
-
-def _strip(campaign: Campaign, stage: StageFacts, room: int) -> Strip:
-    rows = Batch.objects.filter(stage_id=stage.version.stage_id).order_by("-pk")
-    cells = [
-        Cell(f"b{pk}", look(state), f"batch {number} of {stage.name}: {words(state)}, {done} of {units} inputs done")
-        for pk, number, state, done, units in rows.values_list("pk", "number", "state", "done", "n_units")[:room]
+    batches = queries.latest_batches([stage.version.stage_id for stage in stages], room)
+    return [
+        Strip(stage.name, [_cell(stage, batch) for batch in batches[stage.version.stage_id][::-1]], stage.total_batches)
+        for stage in stages
+        if stage.total_batches
     ]
-    return Strip(stage.name, cells[::-1], stage.total_batches)
+
+
+def _cell(stage: StageFacts, batch: Batch) -> Cell:
+    told = f"{words(batch.state)}, {batch.done} of {batch.n_units} inputs done"
+    return Cell(f"b{batch.pk}", look(batch.state), f"batch {batch.number} of {stage.name}: {told}")
 
 
 def _results(campaign: Campaign) -> list[Output]:

@@ -17,7 +17,7 @@ from core.crashpoints import crashpoint
 from core.loops import careful
 from submissions.logic import feeding, freezing, preparing
 from submissions.models import Batch, Completion, PlanDue, Slice, StageProgress, Unit
-from submissions.queries import due_stages, forgotten_stages, gates_of_edges
+from submissions.queries import due_stages, forgotten_stages, gates_of_edges, progress_above
 from submissions.states import OPEN_BATCH
 
 ACTOR = "loop:plan"
@@ -53,8 +53,7 @@ def plan(stage_id: int) -> bool:
     version = queries.running_version(stage_id)
     kept_up = version is not None and keeps_up(version)
     fetched = freezing.fetch(version) if version and not kept_up and freezing.is_due(version) else None
-    edges = queries.edges_into(version) if version else []
-    let = feeding.let_into(version) if version and _is_behind(version, edges) else None
+    let = feeding.let_into(version) if version and _is_behind(version, queries.edges_into(version)) else None
     # A catalogue that does not answer raises: whether the dataset has gained files is unknown then, and nothing ends.
     gained, times = _look_again(version) if version and not kept_up and not fetched else (None, 0)
     crashpoint("plan.after_fetch")
@@ -76,13 +75,15 @@ def plan(stage_id: int) -> bool:
                 freezing.keep(version, fetched)
         elif gained and gained.units and freezing.times_frozen(version) == times:
             freezing.keep(version, gained)
+        # Anew, after the note is gone: with the edges comes how the stages above are now.
+        edges = queries.edges_into(version)
         if let is not None:
             feeding.catch_up(version, let)
         elif _is_behind(version, edges):
             note([stage_id])  # the stages above have ended meanwhile: what they gave is looked through first
             return True
         closed = _close(version, edges, kept_up=kept_up)
-        waiting, doomed = gates_of_edges(version, edges)
+        waiting, doomed = gates_of_edges(version, edges, progress_above(edges))
         # What keeps up gets its inputs tick by tick, each to its end: what has come is cut whole.
         whole = closed or (kept_up and not edges)
         left_out = Counter[str]() if waiting or doomed else _form_batches(version, edges, whole)

@@ -14,6 +14,7 @@ from core import transitions
 from poms_site.overview import campaign_facts
 from poms_site.overview.progress import progress_of_campaigns
 from poms_site.web import live
+from submissions import queries
 from submissions.logic import holding, planning
 from submissions.models import Batch, Job, JobCount
 from submissions.states import JOB_RANK
@@ -201,6 +202,36 @@ def test_a_page_of_a_campaign_asks_no_more_for_more_batches(world, campaign, cas
     grow(world, campaign, 20)
     assert asked(client, address) == few
     assert few < 60
+
+
+@pytest.mark.django_db
+def test_a_page_of_a_campaign_asks_no_more_for_more_stages(cast, as_):
+    kinds = {
+        "gen": "stage_type=generator\nevents=4\ncs_split_type=nevents(2)\n",
+        "sum": "cs_split_type=None\ncompletion=files(9)\n",
+        "skim": "cs_split_type=nfiles(1)\n",
+        "look": "stage_type=approval\n",
+    }
+    above = {"sum": ("gen", "50%"), "skim": ("gen", "each"), "look": ("gen", "all")}
+
+    def counts(number: int) -> tuple[int, ...]:
+        """Return how often each look at a campaign of so many stages of each kind asks, and how many gates it has."""
+        stages = "".join(f"[campaign_stage {name}{n}]\n{text}" for n in range(number) for name, text in kinds.items())
+        edges = "".join(
+            f"[dependencies {name}{n}]\ncampaign_stage_1={feeds}{n}\ngate_1={gate}\n"
+            for n in range(number)
+            for name, (feeds, gate) in above.items()
+        )
+        text = builders.definition(stages=stages + edges, campaign=f"of-{number}")
+        campaign = builders.approved_campaign(cast, text, title=f"of {number}")
+        for stage in campaign.stages.all():
+            planning.plan(stage.pk)
+        address, gates = f"/e/demo/campaigns/c{campaign.pk}/", len(queries.gates(campaign))
+        looks = [("operator", ""), ("operator", "?part=live"), ("operator", "accept/"), ("reviewer", "sign_off/")]
+        found = [asked(as_(cast.people[role]), f"{address}{part}") for role, part in looks]
+        return *found, gates // number
+
+    assert counts(2) == counts(9)
 
 
 @pytest.mark.django_db
