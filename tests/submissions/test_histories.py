@@ -26,15 +26,17 @@ from tests.cast import Cast
 OPERATIONS = int(os.environ.get("POMS_OPERATIONS") or 300)
 SEED = int(os.environ.get("POMS_SEED") or random.SystemRandom().randrange(10**6))
 MOST_CAMPAIGNS = 20  # that are tried until something came twice, and crashes were at most of the points
-FILES = 24
+# Files of a campaign, and how many of them go into a batch. Where 10^6 fates are asked for, some campaigns are large.
+SIZES = ((24, 8), (240, 30), (2400, 200), (24000, 4000))[: 1 if OPERATIONS < 10_000 else 4]
 STAGES = (
-    "[campaign_stage reco]\ndataset_or_split_data=raw\ncs_split_type=nfiles(8)\nfiles_per_job=2\nrecovery_rounds=3\n"
+    "[campaign_stage reco]\ndataset_or_split_data=raw\ncs_split_type=nfiles({slice})\nfiles_per_job=2\nrecovery_rounds=3\n"
     "most_tries=100\n"
-    "[campaign_stage skim]\ncs_split_type=nfiles(6)\nfiles_per_job=2\n"
+    "[campaign_stage skim]\ncs_split_type=nfiles({part})\nfiles_per_job=2\n"
     "[campaign_stage merge]\ncs_split_type=None\nfiles_per_job=1000\n"
     "[dependencies skim]\ncampaign_stage_1=reco\ngate_1=each\n"
     "[dependencies merge]\ncampaign_stage_1=reco\nfile_pattern_1=%even%\ncampaign_stage_2=skim\n"
 )
+AS_CLAIMED = Submission.objects.select_related("experiment", "batch__version")
 POINTS = (
     "plan.after_fetch", "plan.after_batch", "plan.before_end", "plan.after_commit", "settle.after_follow",
     "settle.after_declare", "settle.before_commit", "settle.after_commit", "settle.after_late_declare",
@@ -51,22 +53,22 @@ class Outside:
 
     can: frozenset[str] = frozenset()
 
-    def __init__(self, dice: random.Random) -> None:
-        self.dice, self.calm, self.fates = dice, False, 0
+    def __init__(self, dice: random.Random, number: int) -> None:
+        self.dice, self.number, self.calm, self.fates = dice, number, False, 0
         self.left: dict[str, list[tuple[str, Produced]]] = defaultdict(list)  # by uuid: "now" or "late", and what
         self.late: set[str] = set()  # uuids of which what is late has come by now
 
     def freeze(self, dataset: str) -> Frozen:
-        return Frozen(dataset, "", FILES)
+        return Frozen(dataset, "", self.number)
 
     def files(self, dataset: Frozen, wants: Collection[str] = ()) -> list[FileSeen]:
-        return [FileSeen(f"raw{n}") for n in range(FILES)]
+        return [FileSeen(f"raw{n}") for n in range(self.number)]
 
     def known(self, names: Sequence[str]) -> set[str]:
         return set()
 
     def count(self, dataset: str) -> int:
-        return FILES
+        return self.number
 
     def absent(self, dataset: str, limit: int) -> list[str]:
         return []
@@ -120,13 +122,13 @@ class History:
     def settle(self) -> None:
         for submission in Submission.objects.filter(campaign=self.campaign, state="jobs_completed"):
             if self.outside.calm or self.dice.random() < 0.8:
-                self.attempt(lambda row=submission: settling.settle(Submission.objects.get(pk=row.pk)))
+                self.attempt(lambda row=submission: settling.settle(AS_CLAIMED.get(pk=row.pk)))
 
     def come_late(self) -> None:
         for submission in Submission.objects.filter(campaign=self.campaign, state__in=("completed", "failed")):
             if self.outside.calm or self.dice.random() < 0.3:
                 self.outside.late.add(str(submission.uuid))
-                self.attempt(lambda row=submission: settling.look_late(Submission.objects.get(pk=row.pk)))
+                self.attempt(lambda row=submission: settling.look_late(AS_CLAIMED.get(pk=row.pk)))
 
     def recover(self) -> None:
         for batch in Batch.objects.filter(stage__campaign=self.campaign, due_at__isnull=False):
@@ -164,7 +166,7 @@ class History:
         stages = {stage.name: stage for stage in Stage.objects.filter(campaign=self.campaign)}
         units = Unit.objects.filter(stage__campaign=self.campaign)
         raw = sorted(units.filter(stage=stages["reco"]).values_list("file_name", flat=True))
-        assert raw == sorted(f"raw{n}" for n in range(FILES))
+        assert raw == sorted(f"raw{n}" for n in range(self.outside.number))
         assert not Slice.objects.filter(snapshot__stage__campaign=self.campaign, taken_at=None).exists()
         for name in ("reco", "skim", "merge"):
             own = units.filter(stage=stages[name])
@@ -184,7 +186,9 @@ class History:
 
 
 @pytest.mark.django_db
-def test_any_history_leaves_one_result_for_each_input(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_any_history_leaves_one_result_for_each_input(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     dice = random.Random(SEED)
     print(f"seed {SEED}")
     monkeypatch.setattr(crashpoints, "_random", dice)
@@ -192,9 +196,12 @@ def test_any_history_leaves_one_result_for_each_input(cast: Cast, monkeypatch: p
     decided, refused, crashes = 0, 0, Counter[str]()
     number = 0
     while decided < OPERATIONS or (number < MOST_CAMPAIGNS and not (refused and len(crashes) > len(POINTS) // 2)):
-        outside = Outside(dice)
+        files, slice_ = dice.choice(SIZES)
+        outside = Outside(dice, files)
         monkeypatch.setattr(registry, "catalogue", lambda *args, outside=outside: outside)
-        text = builders.definition(stages=STAGES, campaign=f"history{number}")
+        text = builders.definition(
+            stages=STAGES.format(slice=slice_, part=slice_ * 3 // 4), campaign=f"history{number}"
+        )
         campaign = builders.approved_campaign(cast, text)
         monkeypatch.setenv("POMS_CRASHPOINT", ",".join(f"{point}:0.1" for point in POINTS))
         history = History(campaign, outside)
@@ -205,7 +212,9 @@ def test_any_history_leaves_one_result_for_each_input(cast: Cast, monkeypatch: p
         decided += outside.fates
         crashes += history.crashes
         number += 1
-    print(f"{decided} fates in {number} campaigns, {sum(crashes.values())} crashes, {refused} results set aside")
+    told = f"{decided} fates in {number} campaigns, {sum(crashes.values())} crashes, {refused} results set aside"
+    with capsys.disabled():
+        print(f" seed {SEED}: {told} ", end="")
     assert set(crashes) <= set(POINTS)
     assert len(crashes) > len(POINTS) // 2, crashes
     assert refused, "nothing came twice or late: this history proves nothing"
