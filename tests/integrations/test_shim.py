@@ -168,7 +168,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     """Give a host, and see to it that no process is left behind."""
     host = Host(tmp_path)
     yield host
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while host.left() and time.monotonic() < end:
         time.sleep(0.02)
     left = host.left()
