@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
@@ -56,7 +57,7 @@ class Running(Site):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("POMS_") and k not in NOT_OURS}
         with self.said.open("wb") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--port", str(_free_port()), "--slots", "4"],
+                [sys.executable, "manage.py", "up", "--port", str(free_port()), "--slots", "4"],
                 cwd=ROOT, env=environment | {"POMS_STATE": str(self.state)}, stdin=subprocess.DEVNULL, stdout=sink,
                 stderr=sink, start_new_session=True,
             )  # fmt: skip
@@ -124,9 +125,3 @@ def _processes(names: set[bytes]) -> list[str]:
         if any(name in command or name in environment for name in names):
             found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])

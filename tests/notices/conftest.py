@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -22,6 +21,7 @@ from experiments.models import User
 from integrations.models import LedgerPlace, Message
 from poms_site.overview import notices
 from tests.cast import Cast
+from tests.ports import free_port
 
 
 class Mailbox:
@@ -50,13 +50,6 @@ class Mailbox:
 
     def subjects(self) -> list[str]:
         return [str(found["Subject"]) for found in self.mails]
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 @pytest.fixture

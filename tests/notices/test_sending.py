@@ -23,7 +23,8 @@ from integrations.notices import choosing, outbox
 from integrations.notices import email as mail_server
 from poms_site.overview import notices
 from tests import builders
-from tests.notices.conftest import due_now, free_port
+from tests.notices.conftest import due_now
+from tests.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

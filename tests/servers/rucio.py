@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import requests
 
+from tests.ports import free_port
 from tests.servers.environments import address, installed, scratch_database
 
 NEEDS = ("rucio==41.5.1", "rucio-clients==41.5.1", "psycopg[binary]>=3.2,<4", "gunicorn>=23")
@@ -59,7 +59,7 @@ def _served(place: Path, home: Path) -> Iterator[RucioServer]:
         done = subprocess.run([python, str(home / "rucio" / "tools" / "bootstrap.py")], env=environment, cwd=place,
                               stdout=log, stderr=log)  # fmt: skip
         assert done.returncode == 0, (place / "log").read_text()[-3000:]
-        port = _free_port()
+        port = free_port()
         child = subprocess.Popen(
             [python, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-w", "2", "--graceful-timeout", "2",
              "rucio.web.rest.flaskapi.v1.main:application"],
@@ -137,9 +137,3 @@ def _token(url: str, child: subprocess.Popen[bytes], log: Path) -> str:
             continue
         assert answer.status_code == 200, answer.text[:500]
         return answer.headers["X-Rucio-Auth-Token"]
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
