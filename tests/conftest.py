@@ -42,7 +42,8 @@ def django_db_modify_db_settings(
     own = connection.settings_dict["NAME"]
     with django_db_blocker.unblock():
         with connection._nodb_cursor() as cursor:
-            # Held until this connection closes, so while another worker migrates, this one waits.
+            # Held until this connection closes, so while another worker migrates, this one waits, however long it takes.
+            cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [template])
             cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [template])
             if not cursor.fetchone()[0]:
