@@ -157,6 +157,18 @@ def edges_from(stage_id: int) -> list[EdgeVersion]:
     )
 
 
+def fed_across(campaign_id: int, stage_ids: Iterable[int]) -> dict[int, set[int]]:
+    """Return by campaign the stages of others that these feed, of those that go on or have failed."""
+    rows = EdgeVersion.objects.filter(
+        edge__upstream_id__in=list(stage_ids), revision__campaign__revision_id=F("revision_id"),
+        revision__campaign__state__in=("approved", "running", "failed"),
+    ).exclude(revision__campaign_id=campaign_id)  # fmt: skip
+    found: dict[int, set[int]] = defaultdict(set)
+    for below, stage in rows.values_list("revision__campaign_id", "edge__downstream_id"):
+        found[below].add(stage)
+    return found
+
+
 def graph_of(campaign: Campaign) -> tuple[list[StageVersion], list[EdgeVersion]]:
     """Return the stages and edges of the revision that runs, or of the newest if none does."""
     revision = campaign.revision or campaign.revisions.exclude(state="draft").order_by("-number").first()

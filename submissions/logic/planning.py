@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.db.models import Count, F, Max, QuerySet
@@ -88,7 +88,7 @@ def plan(stage_id: int) -> bool:
         whole = closed or (kept_up and not edges)
         left_out = Counter[str]() if waiting or doomed else _form_batches(version, edges, whole)
         crashpoint("plan.before_end")
-        _end_stage(version, closed=closed, doomed=doomed, left_out=left_out)
+        _end_stage(version, closed=closed, doomed=doomed, left_out=left_out, kept_up=kept_up)
     crashpoint("plan.after_commit")
     return True
 
@@ -253,13 +253,18 @@ def _start_campaign(campaign: Campaign) -> None:
             )
 
 
-def _end_stage(version: StageVersion, *, closed: bool, doomed: str, left_out: Counter[str]) -> None:
+def _end_stage(
+    version: StageVersion, *, closed: bool, doomed: str, left_out: Counter[str], kept_up: bool
+) -> None:  # fmt: skip
     stage = Stage.objects.get(pk=version.stage_id)
     if stage.completed_at is not None or not (closed or doomed):
         return
     units = Unit.objects.filter(stage=stage, pass_number=stage.pass_number)
     untaken = units.filter(batch=None).count() - left_out.total() > 0 or freezing.waiting(version).exists()
     if _own(version).filter(state__in=OPEN_BATCH).exists() or (untaken and not doomed):
+        return
+    if not _stand_above(version, closed, doomed, kept_up):
+        note([version.stage_id])
         return
     sums = units.aggregate(units=Count("pk"), done=Count("acceptance"))
     number, done = sums["units"] - left_out.total(), sums["done"]
@@ -271,6 +276,17 @@ def _end_stage(version: StageVersion, *, closed: bool, doomed: str, left_out: Co
     told = [f"stage {stage.name}: {done} of {number} inputs have output"]
     told += [f"{times} left out: {why}" for why, times in sorted(left_out.items())]
     finish(version, succeeded=succeeded, actor=ACTOR, reason="; ".join(filter(None, [*told, doomed])))
+
+
+def _stand_above(version: StageVersion, closed: bool, doomed: str, kept_up: bool) -> bool:
+    """Tell whether the stages above are as they were seen, with the lock that whoever lets them run again takes too.
+
+    Without it a stage could end for want of what a relaunch above has just begun to bring.
+    """
+    Campaign.objects.select_for_update(no_key=True).get(pk=version.revision.campaign_id)
+    edges = queries.edges_into(version)
+    seen = _close(version, edges, kept_up=kept_up), gates_of_edges(version, edges, progress_above(edges))[1]
+    return seen == (closed, doomed)
 
 
 def finish(version: StageVersion, *, succeeded: bool, actor: str, reason: str) -> None:
@@ -296,21 +312,29 @@ def _end_campaign(version: StageVersion, actor: str, reason: str) -> None:
 
 
 def reopen(campaign: Campaign, stage_ids: Sequence[int], *, actor: str, reason: str) -> None:
-    """Let stages run again, and with them what lies below; if the campaign has failed, also what could not start.
+    """Let stages run again, and with them what lies below, in campaigns that they feed as well.
 
-    They end again by themselves, when nothing of them is left to do.
+    Of a campaign that has failed, also what could not start runs again. They end by themselves, when nothing of them is
+    left to do.
     """
     # These wait for whoever may be ending one of them, then the campaign; of all others only what has ended is touched.
     Stage.objects.filter(pk__in=sorted(stage_ids)).update(completed_at=None, succeeded=None)
-    locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-    again = queries.fed_by(locked.revision_id, stage_ids) if locked.revision_id else set(stage_ids)
-    if locked.state == "failed":
-        transitions.move(locked, "running", expect="failed", actor=actor, reason=reason, ended_at=None)
+    _reopen(campaign.pk, stage_ids, actor, reason)
+
+
+def _reopen(campaign_id: int, stage_ids: Iterable[int], actor: str, reason: str) -> None:
+    """Lock a campaign and let stages and what they feed run again; then those campaigns that are fed by them."""
+    campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)
+    again = queries.fed_by(campaign.revision_id, stage_ids) if campaign.revision_id else set(stage_ids)
+    if campaign.state == "failed":
+        transitions.move(campaign, "running", expect="failed", actor=actor, reason=reason, ended_at=None)
         again |= set(Stage.objects.filter(campaign=campaign, succeeded=False).values_list("pk", flat=True))
     # They are judged anew at their next end: signatures and checks were of what was there then.
     Completion.objects.filter(stage_id__in=again, pass_number=F("stage__pass_number")).delete()
     Stage.objects.filter(pk__in=again).exclude(completed_at=None).update(completed_at=None, succeeded=None)
     note(sorted(again))
+    for below, fed in sorted(queries.fed_across(campaign_id, again).items()):
+        _reopen(below, fed, actor, f"{campaign.ref} runs again: {reason}")
 
 
 def sweep() -> int:

@@ -9,9 +9,10 @@ from campaigns.definition import parse
 from campaigns.logic import editing
 from campaigns.models import Campaign
 from core.errors import Conflict, Refused
+from core.models import Transition
 from integrations.catalogue.local import LocalCatalogue
 from integrations.errors import Unavailable
-from submissions.logic import planning, reprocessing
+from submissions.logic import planning, recovering, reprocessing
 from submissions.models import Acceptance, Batch, Output, StageProgress, Unit
 from submissions.queries import gates
 from tests import builders, jobs
@@ -194,3 +195,26 @@ def test_another_pass_does_a_stage_and_all_below_once_more_and_keeps_what_was(ca
         )
     assert Acceptance.objects.filter(unit__stage__name="sum").count() == 12
     assert Acceptance.objects.values("unit").distinct().count() == Acceptance.objects.count()
+
+
+def test_what_failed_for_want_of_another_campaign_goes_on_when_that_one_is_launched_again(cast):
+    above = made(cast, "above", GEN)
+    below = made(cast, "below", fed(campaign="above", gate="each"))
+    last = made(cast, "last", fed("end", by="sum", campaign="below"))
+    chain = (above, below, last)
+    for campaign in chain:
+        jobs.plan(campaign)
+    gen = above.stages.get(name="gen")
+    while state(above) != "failed":
+        jobs.end(gen, fails=[unit.key for unit in Unit.objects.filter(stage=gen)])
+        jobs.plan(above)
+    for campaign in (below, last):
+        jobs.plan(campaign)
+    assert [state(campaign) for campaign in chain] == ["failed"] * 3
+    assert recovering.relaunch_failed(above, actor="user:operator", reason="mended")
+    assert [state(campaign) for campaign in chain] == ["running"] * 3
+    step = Transition.objects.filter(kind="campaign", thing_id=last.pk).order_by("-pk")[0]
+    assert step.target == "running" and step.reason.endswith(f"{above.ref} runs again: mended")
+    for campaign in chain:
+        jobs.run(campaign)
+    assert [state(campaign) for campaign in chain] == ["succeeded"] * 3
