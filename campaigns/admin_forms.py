@@ -99,7 +99,7 @@ class LoginSetupForm(KeptForm):
         help_text="Shell text, run as written before the script, with the experiment's credentials.",
     )  # fmt: skip
     launcher = forms.ChoiceField(choices=[(key, key) for key in registry.LAUNCHERS])
-    batch = forms.ChoiceField(choices=[(key, key) for key in registry.BATCH_SYSTEMS], label="Batch system")
+    batch = forms.ChoiceField(choices=lambda: [(key, key) for key in registry.batch_systems()], label="Batch system")
 
     class Meta:
         model = LoginSetup

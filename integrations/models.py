@@ -8,29 +8,17 @@ from django.db.models.functions import Now
 
 from experiments.models import Experiment
 from experiments.scoping import Scoped
+from integrations.batch.models import BatchSystem
 from integrations.catalogue.models import CatalogueLink
+from integrations.launcher.models import LaunchHost
 from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
 from integrations.tickets.models import Desk, Ticket, TicketNote
 
 __all__ = [
     "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Dataset", "DatasetSnapshot", "Desk", "File",
-    "FileProject", "FileRun", "LedgerPlace", "Membership", "Message", "Notice", "Parentage", "Ticket", "TicketNote",
-    "Webhook",
+    "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice", "Parentage", "Ticket",
+    "TicketNote", "Webhook",
 ]  # fmt: skip
-
-
-class BatchSystem(models.Model):
-    """One batch system that is watched; `position` is how far its changes have been read."""
-
-    name = models.SlugField(max_length=30, unique=True)
-    backend = models.CharField(max_length=20, default="local")
-    position = models.BigIntegerField(default=0)
-    looked_at = models.DateTimeField(null=True)
-    swept_at = models.DateTimeField(null=True)
-    error = models.TextField(blank=True)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ThisTransaction(models.Func):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from django.conf import settings
 
 from core.errors import Problem, Refused
 from experiments.models import Experiment
+from integrations import credentials
 from integrations.batch.base import BatchSystem
 from integrations.batch.local import LocalBatch
+from integrations.batch.models import BatchSystem as BatchRow
 from integrations.catalogue.base import Catalogue
 from integrations.catalogue.filelist import FileLists
 from integrations.catalogue.local import LocalCatalogue
@@ -18,26 +21,58 @@ from integrations.catalogue.models import CatalogueLink
 from integrations.catalogue.rucio import Rucio
 from integrations.catalogue.sam import SamCatalogue
 from integrations.errors import Refused as Unusable
-from integrations.launcher.base import Launcher
+from integrations.launcher.base import Launcher, Place
 from integrations.launcher.local import LocalLauncher
+from integrations.launcher.models import LaunchHost
+from integrations.launcher.ssh import Host, SshLauncher, known_hosts_file
 from integrations.transfers.base import Transfers
 from integrations.transfers.fts import Fts
 
-BATCH_SYSTEMS = ("local",)
-LAUNCHERS = ("local",)
+LAUNCHERS = ("local", "ssh")
 CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 
+# What makes each kind of batch system from its row.
+BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
+    "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
+}
 
-def batch(key: str) -> BatchSystem:
-    """Return the batch system of this name."""
-    _known("batch system", key, BATCH_SYSTEMS)
-    return LocalBatch(settings.LOCAL_SPOOL)
+
+def batch(name: str) -> BatchSystem:
+    """Return the batch system of this name; the local one is there without a row too."""
+    row = BatchRow.objects.filter(name=name).first() or BatchRow(name=name, backend=name)
+    _known("batch system", row.backend, tuple(BACKENDS))
+    return BACKENDS[row.backend](row)
 
 
-def launcher(key: str) -> Launcher:
-    """Return the launcher of this name."""
-    _known("launcher", key, LAUNCHERS)
-    return LocalLauncher(settings.LOCAL_LAUNCHES)
+def batch_systems() -> tuple[str, ...]:
+    """Return the names of the batch systems to which something may be sent."""
+    rows = dict(BatchRow.objects.values_list("name", "active"))
+    return tuple(sorted(name for name, active in {"local": True, **rows}.items() if active))
+
+
+def launcher(place: Place) -> Launcher:
+    """Return what starts scripts at a place; raises integrations.errors.Refused for a host that nobody has entered."""
+    _known("launcher", place.launcher, LAUNCHERS)
+    if place.launcher == "local":
+        return LocalLauncher(settings.LOCAL_LAUNCHES)
+    row = launch_host(place)
+    if row is None:
+        raise Unusable(f"No launch host {place} has been entered, or it was put away.")
+    return ssh_launcher(row)
+
+
+def launch_host(place: Place) -> LaunchHost | None:
+    """Return the row of a place of the ssh launcher; where no account is named, that of the only one there."""
+    rows = LaunchHost.objects.filter(experiment_id=place.experiment_id, name=place.host, active=True)
+    found = list((rows.filter(account=place.account) if place.account else rows)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def ssh_launcher(row: LaunchHost) -> SshLauncher:
+    """Return the launcher of a launch host; raises integrations.errors.Refused for what ssh would misunderstand."""
+    key = Path(credentials.certificate(row.credential)) if row.credential else None
+    known = known_hosts_file(settings.STATE_DIR / "known_hosts", row.known_hosts)
+    return SshLauncher(Host(row.address, row.home, row.account, row.port, row.python, key, known))
 
 
 def catalogue(experiment: Experiment, name: str = "") -> Catalogue:

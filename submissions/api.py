@@ -146,7 +146,7 @@ class SubmissionView(ScopedViewSet):
             raise Refused("The log cannot be read.", [Problem("part", f"unknown: {part}", "head or tail")])
         if not row.launcher:  # an approval, or a transfer: no script ran
             return Response({"text": "", "total": 0, "offset": offset})
-        answer = registry.launcher(row.launcher).output(str(row.uuid), part, offset, min(length, 65_536))
+        answer = registry.launcher(row.place).output(str(row.uuid), part, offset, min(length, 65_536))
         return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
 
     def _command(self, verb: str, ref: str) -> Response:
@@ -216,7 +216,7 @@ class JobView(ScopedViewSet):
         stream = request.query_params.get("stream", "out")
         if stream not in ("out", "err"):
             raise Refused("The log cannot be read.", [Problem("stream", f"unknown: {stream}", "out or err")])
-        answer = registry.batch(row.system.backend).log(row.external_id, stream, offset, length)
+        answer = registry.batch(row.system.name).log(row.external_id, stream, offset, length)
         return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
 
     def do_kill(self, request: Request, ref: str) -> Response:

@@ -125,7 +125,7 @@ def rooms(present: Iterable[There]) -> dict[str, int | None]:
     """Return how many more jobs may be put into each batch system now; None: as many as there are."""
     known = slots()
     found: dict[str, int | None] = {}
-    for system in registry.BATCH_SYSTEMS:
+    for system in registry.batch_systems():
         depth = depth_of(settings.QUEUE_DEPTH, known.get(system, 0))
         idle = sum(row.idle for row in present if row.system == system)
         found[system] = None if depth is None else max(0, depth - idle)

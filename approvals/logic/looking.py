@@ -23,6 +23,7 @@ from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
 from integrations.errors import OutsideError, Refused
+from integrations.launcher.base import Place
 from integrations.probes import git
 from submissions import measuring
 from submissions.measuring import Measure
@@ -214,15 +215,16 @@ def _outside(request: Request, definition: Definition, packages: Mapping[str, st
         if setup.launcher not in registry.LAUNCHERS:
             continue
         try:
-            there = registry.launcher(setup.launcher).present(setup.setup, wanted)
+            place = Place.of(setup.launcher, request.experiment_id, setup.host, setup.account)
+            there = registry.launcher(place).present(setup.setup, wanted)
         except OutsideError as error:
             scripts |= {name: Answer(None, str(error)) for name in wanted}
         else:
             why = f"put it where the set-up {setup.name} finds it, or correct its name"
             scripts |= {name: Answer(yes, "" if yes else why) for name, yes in there.items()}
-    slots = {}
+    slots, known = {}, registry.batch_systems()
     for system in dict.fromkeys(setup.batch for setup in definition.login_setups):
-        if system in registry.BATCH_SYSTEMS:
+        if system in known:
             slots[system] = _slots(system)
     return {**found, "scripts": scripts, "slots": slots}
 

@@ -37,7 +37,7 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
     parsed.errors += _check_across(whole, experiment)
     for setup in whole.login_setups:
         for kind, key, known in (
-            ("launcher", setup.launcher, registry.LAUNCHERS), ("batch", setup.batch, registry.BATCH_SYSTEMS),
+            ("launcher", setup.launcher, registry.LAUNCHERS), ("batch", setup.batch, registry.batch_systems()),
         ):  # fmt: skip
             if key not in known:
                 where = f"[login_setup {setup.name}] {kind}"
@@ -268,7 +268,7 @@ def _refuse_unusable(values: dict[str, Any]) -> None:
     problems = []
     if not str(values.get("launch_script", "x")).strip():
         problems.append(Problem("launch_script", "is empty", "the program that launches one batch"))
-    for name, known in (("launcher", registry.LAUNCHERS), ("batch", registry.BATCH_SYSTEMS)):
+    for name, known in (("launcher", registry.LAUNCHERS), ("batch", registry.batch_systems())):
         if name in values and values[name] not in known:
             problems.append(Problem(name, f"unknown: {values[name]}", f"one of {', '.join(known)}"))
     if problems:

@@ -45,7 +45,7 @@ def try_out(setup: LoginSetup, *, by: Any) -> SetupTrial:
         env={"POMS_SETUP_TEST": setup.name},
     )  # fmt: skip
     try:
-        started = registry.launcher(setup.launcher).start([launch])[str(trial.uuid)]
+        started = registry.launcher(setup.place).start([launch])[str(trial.uuid)]
     except OutsideError as error:
         return _end(trial, False, None, f"It could not be started: {error}")
     if started.outcome == "refused":
@@ -57,7 +57,7 @@ def looked_at(trial: SetupTrial) -> SetupTrial:
     """Return a trial as it is now; one that has ended keeps how."""
     if trial.passed is not None:
         return trial
-    launcher, uuid = registry.launcher(trial.setup.launcher), str(trial.uuid)
+    launcher, uuid = registry.launcher(trial.setup.place), str(trial.uuid)
     try:
         fate = launcher.status([uuid])[uuid]
         if fate.state == "running":

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from campaigns.definition import JobTypeText, LoginSetupText
 from experiments.models import Experiment
 from experiments.scoping import Scoped
+from integrations.launcher.base import Place
 
 
 class Kept(Scoped):
@@ -116,6 +117,11 @@ class LoginSetup(Kept):
     def text(self) -> LoginSetupText:
         """Return it as a definition names it."""
         return LoginSetupText(self.name, self.host, self.account, self.setup, self.launcher, self.batch)
+
+    @property
+    def place(self) -> Place:
+        """Return where scripts run with it."""
+        return Place.of(self.launcher, self.experiment_id, self.host, self.account)
 
 
 class SetupTrial(Scoped):

@@ -6,6 +6,7 @@ from django.db import models
 
 from campaigns.models.campaign import Edge, Revision, Stage
 from experiments.scoping import Scoped
+from integrations.launcher.base import Place
 
 
 class StageVersion(Scoped):
@@ -65,6 +66,11 @@ class StageVersion(Scoped):
     setup = models.TextField(blank=True)
     launcher = models.CharField(max_length=20)
     batch = models.CharField(max_length=30)
+
+    @property
+    def place(self) -> Place:
+        """Return where its scripts run."""
+        return Place.of(self.launcher, self.revision.campaign.experiment_id, self.host, self.account)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["revision", "stage"], name="campaigns_stageversion_uq")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,40 @@ class Capabilities:
     hold: bool
     priority: bool
     history_days: float
+
+
+KINDS_OF_SLOTS = ("onsite", "offsite", "opportunistic", "dedicated")
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What a stage's jobs want of a slot, in one vocabulary for all systems (J11); 0 and empty: as the system does.
+
+    `kinds` are some of KINDS_OF_SLOTS; `sites` are the only ones wanted, `avoid_sites` and `avoid_nodes` not wanted.
+    """
+
+    memory_mb: int = 0
+    wall_s: int = 0
+    disk_mb: int = 0
+    cpus: int = 1
+    gpus: int = 0
+    kinds: Sequence[str] = ()
+    sites: Sequence[str] = ()
+    avoid_sites: Sequence[str] = ()
+    avoid_nodes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a launch wants of a batch system: by which uuid its jobs are found, what they carry, where they may run.
+
+    `tags` become attributes of each job, as far as the system has such; `priority` orders the idle jobs of one account.
+    """
+
+    uuid: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    slots: Slots = Slots()
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +77,7 @@ class JobSeen:
 class Snapshot:
     """The jobs that changed after a position, and the position to ask from next time."""
 
-    position: int
+    position: str
     jobs: Sequence[JobSeen] = field(default_factory=tuple)
 
 
@@ -52,16 +86,21 @@ class BatchSystem(Protocol):
 
     capabilities: Capabilities
 
-    def environment(self) -> dict[str, str]:
-        """Return what a script that submits to it finds in its environment."""
+    def environment(self, wanted: Wanted) -> dict[str, str]:
+        """Return what a script that submits to it finds in its environment.
+
+        POMS_SUBMIT_WORDS among it is a JSON object: for each submit command, by its name, the words that the submit
+        wrapper adds. A word pair [option, value] is left out where the script says that option itself; a single
+        [word] is always added.
+        """
         ...
 
     def find(self, uuids: Sequence[str]) -> dict[str, list[str]]:
         """Return the job ids that carry each uuid, in queue and history; an empty list is proof of absence."""
         ...
 
-    def snapshot(self, since: int) -> Snapshot:
-        """Return every job that changed after the position."""
+    def snapshot(self, since: str) -> Snapshot:
+        """Return every job that changed after the position; an empty one is the beginning."""
         ...
 
     def jobs(self, ids: Sequence[str]) -> tuple[list[JobSeen], list[str]]:

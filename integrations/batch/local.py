@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from integrations.batch.base import Capabilities, JobSeen, Snapshot
+from integrations.batch.base import Capabilities, JobSeen, Snapshot, Wanted
 from integrations.errors import Refused, Unavailable, Unsure
 
 FIELDS = tuple(JobSeen.__dataclass_fields__)
@@ -28,9 +28,10 @@ class LocalBatch:
         self.spool = spool
         self.seconds = seconds
 
-    def environment(self) -> dict[str, str]:
-        """Return where the spool and its submit command are."""
+    def environment(self, wanted: Wanted) -> dict[str, str]:
+        """Return where the spool and its submit command are, and the place that its jobs take among the idle ones."""
         return {
+            "POMS_PRIORITY": str(wanted.priority),
             "POMS_LOCAL_SPOOL": str(self.spool),
             "POMS_LOCAL_SUBMIT": str(DAEMON),
             "POMS_PYTHON": sys.executable,
@@ -43,12 +44,12 @@ class LocalBatch:
             raise Unavailable("the local batch daemon's answer to find leaves uuids out")
         return found
 
-    def snapshot(self, since: int) -> Snapshot:
+    def snapshot(self, since: str) -> Snapshot:
         """Return the jobs that changed after log position `since`."""
-        answer = self._ask({"ask": "snapshot", "since": since, "limit": 50_000})
+        answer = self._ask({"ask": "snapshot", "since": int(since or 0), "limit": 50_000})
         try:
             position = int(answer["seq"])
-            return Snapshot(position, [seen for job in answer["jobs"] for seen in _phases(job, position)])
+            return Snapshot(str(position), [seen for job in answer["jobs"] for seen in _phases(job, position)])
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the local batch daemon's snapshot cannot be read: {error!r}") from error
 

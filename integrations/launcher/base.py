@@ -7,6 +7,24 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where scripts run: by which launcher, and for ssh on which host and account of which experiment."""
+
+    launcher: str
+    experiment_id: int = 0
+    host: str = ""
+    account: str = ""
+
+    @classmethod
+    def of(cls, launcher: str, experiment_id: int, host: str, account: str) -> Place:
+        """Return a place as a login set-up says it; the local launcher has but one."""
+        return cls(launcher) if launcher == "local" else cls(launcher, experiment_id, host, account)
+
+    def __str__(self) -> str:
+        return f"{self.account}@{self.host}" if self.account else self.host or self.launcher
+
+
 @dataclass(frozen=True)
 class Launch:
     """One script to be started: everything that the shim needs.

@@ -88,7 +88,7 @@ def of_script(submission: Submission) -> Log:
     if not submission.launcher or (submission.launched_at is None and not submission.attempt):
         return Log()
     try:
-        launcher = registry.launcher(submission.launcher)
+        launcher = registry.launcher(submission.place)
         answer = launcher.output(str(submission.uuid), "tail", 0, PIECE)
         total = int(answer["total"])
         if begin := max(0, total - PIECE):
@@ -99,7 +99,7 @@ def of_script(submission: Submission) -> Log:
 
 
 def _fetch(job: Job, stream: str, offset: int, length: int) -> dict[str, Any]:
-    return registry.batch(job.system.backend).log(job.external_id, stream, offset, length)
+    return registry.batch(job.system.name).log(job.external_id, stream, offset, length)
 
 
 def _piece(job: Job, asked: Wanted) -> Log:

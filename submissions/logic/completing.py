@@ -162,7 +162,7 @@ def _look_after_checks(
             checks[criterion.argument] = {"uuid": str(uuid4()), "passed": None, "said": ""}
     if checks != row.checks:
         Completion.objects.filter(pk=row.pk).update(checks=checks)
-    launcher = registry.launcher(version.launcher) if checks else None
+    launcher = registry.launcher(version.place) if checks else None
     for command, entry in checks.items():
         if entry["passed"] is not None or launcher is None:
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 
@@ -25,11 +25,12 @@ from core.crashpoints import crashpoint
 from core.locking import session_locks
 from core.loops import careful, untroubled
 from integrations import registry
+from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
-from integrations.launcher.base import Fate, Launch
+from integrations.launcher.base import Fate, Launch, Place
 from submissions import line
-from submissions.fairness import place_at
 from submissions.logic.reporting import report_environment
+from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
 from submissions.queries import without_plan
 
@@ -55,8 +56,8 @@ def start_some() -> int:
     """Claim pending submissions that no gate holds and start them in one call a launcher."""
     claimed = _claim_pending()
     crashpoint("launch.after_claim")
-    for key, group in groupby(sorted(claimed, key=lambda s: s.launcher), key=lambda s: s.launcher):
-        _start(key, list(group))
+    for place, group in groupby(sorted(claimed, key=_place), key=_place):
+        _start(place, list(group))
     return len(claimed)
 
 
@@ -82,7 +83,7 @@ def _claim_pending() -> list[Submission]:
     return list(Submission.objects.filter(pk__in=moved))
 
 
-def _start(launcher: str, submissions: Sequence[Submission]) -> None:
+def _start(place: Place, submissions: Sequence[Submission]) -> None:
     """Have the shim start scripts under their advisory locks; whoever holds one already is left to it."""
     with session_locks([_lock(s) for s in submissions]) as got:
         crashpoint("launch.after_lock")
@@ -90,10 +91,10 @@ def _start(launcher: str, submissions: Sequence[Submission]) -> None:
         if not mine:
             return
         try:
-            outcomes = registry.launcher(launcher).start([_as_launch(s, after=0) for s in mine])
+            outcomes = registry.launcher(place).start(_as_launches(dict.fromkeys(mine, 0)))
         except OutsideError as error:
             # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
-            log.warning("launch.start_unanswered", launcher=launcher, error=str(error), count=len(mine))
+            log.warning("launch.start_unanswered", place=str(place), error=str(error), count=len(mine))
             _look_again(mine, f"the launcher did not answer: {error}", FIRST_LOOK)
             return
         crashpoint("launch.after_start")
@@ -109,11 +110,20 @@ def _lock(submission: Submission) -> str:
     return f"launch:{submission.uuid}"
 
 
-def _as_launch(submission: Submission, *, after: int) -> Launch:
+def _place(submission: Submission) -> Place:
+    return submission.place
+
+
+def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
+    """Return submissions as the launcher takes them, each with the attempt that was seen on record."""
+    systems = {name: registry.batch(name) for name in {submission.system for submission in fences}}
+    return [_as_launch(submission, systems[submission.system], after) for submission, after in fences.items()]
+
+
+def _as_launch(submission: Submission, system: BatchSystem, after: int) -> Launch:
     # The token is made for the launch and kept nowhere.
     reporting = report_environment(str(submission.uuid))
-    place = {"POMS_PRIORITY": str(place_at(int(now().timestamp() // 60), 0, settings.QUEUE_AGEING))}
-    environment = {**registry.batch(submission.system).environment(), **reporting, **place, **submission.environment}
+    environment = {**system.environment(wanted_of(submission)), **reporting, **submission.environment}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
@@ -132,10 +142,10 @@ def _look_again(submissions: Sequence[Submission], why: str, after: timedelta) -
 def look_some() -> int:
     """Ask what became of launches that are due for a look; return how many were looked at."""
     due = _claim_launching()
-    for key, group in groupby(sorted(due, key=lambda s: s.launcher), key=lambda s: s.launcher):
+    for place, group in groupby(sorted(due, key=_place), key=_place):
         members = list(group)
         with session_locks([_lock(s) for s in members]) as got:
-            _look(key, [s for s in members if _lock(s) in got])
+            _look(place, [s for s in members if _lock(s) in got])
     return len(due)
 
 
@@ -157,14 +167,14 @@ def _claim_launching() -> list[Submission]:
     return list(without_plan(Submission.objects.filter(pk__in=ids)))
 
 
-def _look(launcher: str, submissions: Sequence[Submission]) -> None:
+def _look(place: Place, submissions: Sequence[Submission]) -> None:
     if not submissions:
         return
     # Read again under the lock: whoever had it may have recorded the launch meanwhile.
     again = Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching")
     submissions = list(without_plan(again))
     try:
-        fates = registry.launcher(launcher).status([str(s.uuid) for s in submissions])
+        fates = registry.launcher(place).status([str(s.uuid) for s in submissions])
     except OutsideError as error:
         _unknown(submissions, f"the launcher does not say what became of it: {error}")
         return
@@ -183,10 +193,10 @@ def _look(launcher: str, submissions: Sequence[Submission]) -> None:
         else:
             asked[submission.system].append((submission, fate))
     for system, entries in asked.items():
-        _ask_batch(launcher, system, entries)
+        _ask_batch(place, system, entries)
 
 
-def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, Fate]]) -> None:
+def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fate]]) -> None:
     """Let queue and history of the batch system decide: present is adopted, proved absent is tried again."""
     try:
         found = registry.batch(system).find([str(s.uuid) for s, _ in entries])
@@ -215,16 +225,16 @@ def _ask_batch(launcher: str, system: str, entries: Sequence[tuple[Submission, F
                 )
                 again.append((submission, fate.attempt or 0))
     if again:
-        _start_again(launcher, again)
+        _start_again(place, again)
 
 
-def _start_again(launcher: str, entries: Sequence[tuple[Submission, int]]) -> None:
+def _start_again(place: Place, entries: Sequence[tuple[Submission, int]]) -> None:
     after = {submission.pk: fence for submission, fence in entries}
     submissions = list(Submission.objects.filter(pk__in=after))
     try:
-        registry.launcher(launcher).start([_as_launch(s, after=after[s.pk]) for s in submissions])
+        registry.launcher(place).start(_as_launches({s: after[s.pk] for s in submissions}))
     except OutsideError as error:
-        log.warning("launch.restart_unanswered", launcher=launcher, error=str(error), count=len(submissions))
+        log.warning("launch.restart_unanswered", place=str(place), error=str(error), count=len(submissions))
     crashpoint("launch.after_restart")
     _look_again(submissions, "", FIRST_LOOK)
 

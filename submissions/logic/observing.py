@@ -48,7 +48,7 @@ def observe(system: BatchSystem) -> int:
             return 0
         system.refresh_from_db()
         _measure(system)
-        snapshot = registry.batch(system.backend).snapshot(system.position)
+        snapshot = registry.batch(system.name).snapshot(system.position)
         crashpoint("observe.after_snapshot")
         swept = _sweep(system) if system.swept_at is None or now() - system.swept_at > SWEEP_EVERY else None
         inbox = list(Report.objects.filter(system=system).order_by("pk")[:INBOX])
@@ -77,7 +77,7 @@ def _measure(system: BatchSystem) -> None:
     known = Pool.objects.filter(system=system).first()
     if known is not None and now() - known.seen_at < MEASURE_EVERY:
         return
-    slots = registry.batch(system.backend).depth().get("slots", 0)
+    slots = registry.batch(system.name).depth().get("slots", 0)
     Pool.objects.update_or_create(system=system, defaults={"slots": slots, "seen_at": now()})
 
 
@@ -94,7 +94,7 @@ def _sweep(system: BatchSystem) -> list[JobSeen]:
 
     Asked are live jobs that are quiet, and jobs of submissions of which not all have ever been seen.
     """
-    batch = registry.batch(system.backend)
+    batch = registry.batch(system.name)
     quiet = dict(
         Job.objects.filter(system=system, ended_at=None, event_at__lt=now() - QUIET)
         .values_list("external_id", "submission__uuid")[:SWEEP_JOBS]

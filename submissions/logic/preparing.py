@@ -34,7 +34,7 @@ def intend(
     campaign = version.revision.campaign
     uuid = uuid4()
     output_dir = settings.LOCAL_FILES / campaign.experiment.name / f"c{campaign.pk}" / version.stage.name / str(uuid)
-    own = _of_value(version, batch.label)
+    own, place = _of_value(version, batch.label), version.place
     jobs = _jobs(version, units, memory or {}, wall or {}, own)
     memory_mb, wall_s = max(job["memory_mb"] for job in jobs), max(job["wall_s"] for job in jobs)
     pairs = command.overlay(version.parameters, own.get("params", ()), overrides)
@@ -47,9 +47,9 @@ def intend(
     )  # fmt: skip
     submission = Submission.objects.create(
         experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
-        round=round_number, launcher=version.launcher, system=version.batch, setup=version.setup, memory_mb=memory_mb,
-        wall_s=wall_s, output_dir=str(output_dir), n_jobs=len(jobs), offered=offered,
-        command=command.argv(version.launch_script, pairs, words),
+        round=round_number, launcher=version.launcher, host=place.host, account=place.account, system=version.batch,
+        setup=version.setup, memory_mb=memory_mb, wall_s=wall_s, output_dir=str(output_dir), n_jobs=len(jobs),
+        offered=offered, command=command.argv(version.launch_script, pairs, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={
             "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name_for_jobs,

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from campaigns.models import Campaign, Stage, StageVersion
 from experiments.models import Experiment
 from experiments.scoping import Scoped
+from integrations.launcher.base import Place
 from submissions import states
 from submissions.models.ledger import Unit
 
@@ -73,6 +74,8 @@ class Submission(Scoped):
     unknown_since = models.DateTimeField(null=True, help_text="since when nobody can say what became of it")
     why = models.TextField(blank=True, help_text="the last thing worth knowing about it")
     launcher = models.CharField(max_length=20)
+    host = models.CharField(max_length=200, default="", help_text="on which its script runs; empty: the worker's own")
+    account = models.CharField(max_length=100, default="")
     system = models.CharField(max_length=30, help_text="the batch system that its jobs go to")
     command = ArrayField(models.TextField(), default=list)
     setup = models.TextField(blank=True)
@@ -127,6 +130,11 @@ class Submission(Scoped):
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/s1."""
         return f"{self.experiment.name}/s{self.pk}"
+
+    @property
+    def place(self) -> Place:
+        """Return where its script runs."""
+        return Place.of(self.launcher, self.experiment_id, self.host, self.account)
 
 
 class SubmissionUnit(Scoped):

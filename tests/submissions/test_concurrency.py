@@ -297,7 +297,7 @@ class Host:
         with self.guard:
             return {uuid: [f"{uuid}.0"] if self._status(uuid).state == "finished" else [] for uuid in uuids}
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, wanted: Any) -> dict[str, str]:
         return {}
 
 

@@ -1,0 +1,21 @@
+"""Which batch systems there are, how they are reached, and how far what happens in them has been read."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class BatchSystem(models.Model):
+    """One batch system that is watched; `position` is how far its changes have been read, in its own words."""
+
+    name = models.SlugField(max_length=30, unique=True)
+    backend = models.CharField(max_length=20, default="local", help_text="local, htcondor, jobsub or slurm")
+    settings = models.JSONField(default=dict, blank=True, help_text="as the backend declares them; no secret")
+    active = models.BooleanField(default=True, help_text="taken away: nothing new goes there, what is there is watched")
+    position = models.TextField(default="", blank=True)
+    looked_at = models.DateTimeField(null=True)
+    swept_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
