@@ -178,7 +178,7 @@ def test_whatever_a_line_does_no_launch_is_lost_or_made_twice(hosts: Hosts, faul
         if set(states(campaign)) == {"submitted"}:
             break
     assert states(campaign) == ["submitted"] * 2
-    clusters = [ids for ids in Submission.objects.filter(campaign=campaign).values_list("job_ids", flat=True)]
+    clusters = list(Submission.objects.filter(campaign=campaign).values_list("job_ids", flat=True))
     from integrations import registry
 
     found = registry.batch("local").find([str(u) for u in Submission.objects.values_list("uuid", flat=True)])
