@@ -26,6 +26,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("act", f"{logic}.acting.act_some", period=2)
         loops.register("schedule", f"{logic}.scheduling.schedule_some", period=5)
         loops.register("latency", f"{logic}.warning.warn_some", period=300)
+        loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
         loops.register("seal", "core.ledger.seal", period=60)
         loops.register("retain", "core.retention.retain", period=3600)

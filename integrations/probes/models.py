@@ -36,7 +36,7 @@ class ServiceQuerySet(ScopedQuerySet["Service"]):
         return self.filter(
             Q(experiment__in=seen)
             | (Q(experiment=None) if seen else Q(pk__in=[]))
-            | Q(pk__in=Service.providers.through.objects.filter(user_id=user.pk).values("service_id"))
+            | Q(pk__in=Service.providers.through._default_manager.filter(user_id=user.pk).values("service_id"))
         )
 
 
@@ -53,7 +53,9 @@ class Service(Scoped):
     title = models.CharField(max_length=100, blank=True)
     kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in KINDS], help_text="how it is looked at")
     settings = models.JSONField(default=dict, blank=True, help_text="as the probe declares them; no secret")
-    gates = models.CharField(max_length=12, choices=GATES, default="nothing", help_text="what is not launched meanwhile")
+    gates = models.CharField(
+        max_length=12, choices=GATES, default="nothing", help_text="what is not launched meanwhile"
+    )
     gated = models.CharField(max_length=200, blank=True, help_text="which one, by name; empty: every one")
     every_s = models.PositiveIntegerField(default=60, help_text="seconds between two looks")
     downs = models.PositiveSmallIntegerField(default=1, help_text="looks in a row that must fail to close the gate")
@@ -74,7 +76,7 @@ class Service(Scoped):
     forced_reason = models.TextField(blank=True)
     forced_until = models.DateTimeField(null=True, blank=True)
 
-    objects = ServiceQuerySet.as_manager()
+    objects = ServiceQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
     class Meta:
         constraints = [
@@ -82,7 +84,9 @@ class Service(Scoped):
             models.UniqueConstraint(
                 fields=["name"], name="integrations_service_of_all_uq", condition=Q(experiment__isnull=True)
             ),
-            models.CheckConstraint(condition=Q(downs__gte=1, ups__gte=1, every_s__gte=1), name="integrations_service_ck"),
+            models.CheckConstraint(
+                condition=Q(downs__gte=1, ups__gte=1, every_s__gte=1), name="integrations_service_ck"
+            ),
         ]
         indexes = [models.Index(fields=["look_at"], name="integrations_service_due_ix", condition=Q(active=True))]
 
@@ -139,7 +143,7 @@ class ServiceState(Scoped):
             """Return what services were in at some moment of a span."""
             return self.filter(at__lt=end).filter(Q(until=None) | Q(until__gt=begin))
 
-    objects = StateQuerySet.as_manager()
+    objects = StateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
     class Meta:
         indexes = [
@@ -168,15 +172,13 @@ class Downtime(Scoped):
             """Return those of services that the person sees."""
             return self.filter(service__in=Service.objects.visible_to(user))
 
-    objects = DowntimeQuerySet.as_manager()
+    objects = DowntimeQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(ends_at__gt=F("begins_at")), name="integrations_downtime_span_ck")
         ]
-        indexes = [
-            models.Index(fields=["service", "ends_at"], name="integrations_downtime_of_ix")
-        ]
+        indexes = [models.Index(fields=["service", "ends_at"], name="integrations_downtime_of_ix")]
 
     def __str__(self) -> str:
         return f"{self.service} from {self.begins_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M}"

@@ -11,7 +11,7 @@ from submissions.models.tick import Tick
 
 __all__ = [
     "Acceptance",
-    "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Limit", "Output", "PlanDue", "Pool", "Prestaging",
-    "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit", "TapeProgress",
-    "Tick", "Unit",
+    "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Limit", "Output", "PlanDue", "Pool",
+    "Prestaging", "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit",
+    "TapeProgress", "Tick", "Unit",
 ]  # fmt: skip

@@ -48,7 +48,7 @@ class Hold(Scoped):
     released_by = models.CharField(max_length=150, blank=True)
     release_reason = models.TextField(blank=True)
 
-    objects = GateQuerySet.as_manager()
+    objects = GateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
     class Meta:
         indexes = [
@@ -75,7 +75,7 @@ class Limit(Scoped):
     ended_at = models.DateTimeField(null=True)
     ended_by = models.CharField(max_length=150, blank=True)
 
-    objects = GateQuerySet.as_manager()
+    objects = GateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
     class Meta:
         constraints = [
