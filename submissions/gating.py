@@ -118,6 +118,13 @@ def of_limit(key: int, stage: str | None = None, before: int = 0) -> Told | None
     return Told("limit", text, row.since, stage, row.ref)
 
 
+def of_system(system: str, stage: str | None = None, before: int = 0) -> list[Told]:
+    """Return the limits of a whole batch system that stand in front of what has so many before it."""
+    rooms = (row for row in line.limits(line.there()) if row.experiment is None and row.system == system)
+    found = (of_limit(row.key, stage, before) for row in rooms if row.of_jobs or row.room <= before)
+    return [gate for gate in found if gate is not None]
+
+
 def _number(row: line.Closed) -> str:
     return f"{row.submissions} submission{'s wait' if row.submissions > 1 else ' waits'}"
 

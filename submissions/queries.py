@@ -337,12 +337,15 @@ def gates_of_line(campaign: Campaign) -> list[dict[str, Any]]:
         return []
     found = []
     for row in line.in_line([campaign.pk]):
-        if not row.admitted:
-            found.append({"gate": "queue", "text": _place(row), "since": None})
+        if not row.is_within:
+            found += [gate.document() for gate in gating.of_system(row.system, before=row.place - 1)]
+        elif not row.has_room:
+            found.append({"gate": "queue", "text": place_words(row), "since": None})
     return found
 
 
-def _place(row: line.InLine) -> str:
+def place_words(row: line.InLine) -> str:
+    """Return where in the line of its batch system something stands, in words."""
     if row.place > line.FARTHEST:
         return f"more than {line.FARTHEST} submissions go before it in the queue of {row.system}"
     before = f"; {row.ahead} {'job goes' if row.ahead == 1 else 'jobs go'} before it" if row.ahead else ""
