@@ -11,6 +11,10 @@ class SubmissionsConfig(AppConfig):
     def ready(self) -> None:
         """Register the loops with their periods in seconds: the net below bells that were lost."""
         from core import loops  # noqa: PLC0415 - its models load only now
+        from integrations.probes import known  # noqa: PLC0415 - as above
+        from submissions.line import idle_jobs  # noqa: PLC0415 - as above
+
+        known.counts[:] = [idle_jobs]
 
         logic = "submissions.logic"
         loops.register("plan", f"{logic}.planning.plan_some", period=5)

@@ -259,6 +259,11 @@ def there() -> list[There]:
         return [There(*row) for row in cursor.fetchall()]
 
 
+def idle_jobs(system: str, experiment: int | None) -> int:
+    """Return how many jobs are idle in a batch system by our own count, of one experiment or of all (P3)."""
+    return sum(row.idle for row in there() if row.system == system and experiment in (None, row.experiment))
+
+
 def slots() -> dict[str, int]:
     """Return how many slots each batch system has, as far as it has said."""
     return dict(Pool.objects.values_list("system__name", "slots"))

@@ -281,7 +281,8 @@ class HoldInput(ReasonInput):
     """The body that holds something: everything, an experiment, a service, a campaign, a stage or a batch."""
 
     scope = serializers.ChoiceField([scope for scope, _ in Hold._meta.get_field("scope").choices or ()])
-    of = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    experiment = serializers.CharField(max_length=60, required=False, help_text="which, where the scope is one")
+    of = serializers.CharField(max_length=200, required=False, allow_blank=True, default="", help_text="which else")
     until = serializers.DateTimeField(required=False, allow_null=True)
 
 
@@ -319,10 +320,11 @@ class HoldView(OfAllViewSet):
         """Hold something until it is released, or until a time."""
         wanted = self.body(HoldInput)
         scope, thing, experiment = wanted["scope"], None, None
-        if scope != "everything":
+        if scope == "experiment":
+            thing = experiment = self.experiment_named(wanted.get("experiment"))
+        elif scope != "everything":
             thing = self._held(scope, wanted["of"])
-            experiment = thing if scope == "experiment" else thing.experiment if scope != "stage" else None
-            experiment = thing.campaign.experiment if scope == "stage" else experiment
+            experiment = thing.campaign.experiment if scope == "stage" else thing.experiment
         self.permit_in(experiment)
 
         def act() -> tuple[int, Document]:
@@ -333,8 +335,6 @@ class HoldView(OfAllViewSet):
 
     def _held(self, scope: str, ref: str) -> Any:
         """Return what is to be held, by its name or reference, if the person may see it."""
-        if scope == "experiment":
-            return self.experiment_named(ref)
         parts = ref.split("/")
         model, letter = {"service": (Service, "v"), "campaign": (Campaign, "c"), "batch": (Batch, "b"),
                          "stage": (Stage, "c")}[scope]  # fmt: skip

@@ -62,7 +62,8 @@ def add(
     """Hold something: nothing of it is launched until it is released."""
     output = Output(as_json=as_json, quiet=quiet)
     why = (reason or "").strip() or ask_reason("hold", [of or scope])
-    body = {"scope": scope, "of": of or "", "reason": why, **({"until": until} if until else {})}
+    which = "experiment" if scope == "experiment" else "of"
+    body = {"scope": scope, which: of or "", "reason": why, **({"until": until} if until else {})}
     output.one(connect().post(HOLD.collection, body))
 
 
