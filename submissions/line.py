@@ -6,7 +6,7 @@ here, so they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db import connection
 
 from core.loops import untroubled
 from integrations import registry
+from integrations.launcher.base import Place
 from integrations.models import LaunchHost
 from submissions.fairness import BOOST, DEFAULT_WEIGHT, depth_of
 from submissions.models import Limit, Pool
@@ -108,6 +109,11 @@ def _open(gates: dict[str, str]) -> str:
 
 _STANDING = "SELECT campaign_id FROM submissions_boost WHERE ended_at IS NULL AND until > statement_timestamp()"
 
+# At none of the places that are to be left alone; the local launcher has but one place.
+_ELSEWHERE = """NOT EXISTS (SELECT 1 FROM unnest(%(not_by)s::text[], %(not_of)s::bigint[], %(not_on)s::text[],
+    %(not_as)s::text[]) AS n(launcher, experiment_id, host, account)
+    WHERE n.launcher = s.launcher AND (n.launcher = 'local'
+        OR n.experiment_id = s.experiment_id AND n.host = s.host AND n.account = s.account))"""
 _LIMITS = """limits AS MATERIALIZED (
     SELECT * FROM unnest(%(limits)s::bigint[], %(limit_experiments)s::bigint[], %(limit_systems)s::text[],
         %(limit_hosts)s::bigint[], %(limit_jobs)s::boolean[], %(limit_rooms)s::bigint[])
@@ -131,7 +137,7 @@ WITH room AS (
         JOIN submissions_batch b ON b.id = s.batch_id
         JOIN campaigns_stageversion v ON v.id = b.version_id
         WHERE s.campaign_id = c.id AND s.state = 'pending' AND s.system = ANY(%(systems)s)
-          AND {_open(SUBMISSION_GATES)}
+          AND {_ELSEWHERE} AND {_open(SUBMISSION_GATES)}
         ORDER BY s.created_at, s.id LIMIT %(most)s) s
     WHERE {_open(CAMPAIGN_GATES)}
 ), pressing AS (
@@ -162,7 +168,8 @@ WITH room AS (
 """  # noqa: S608 - constant conditions
 _PLACES = f"""{_LINE}
 SELECT l.id, l.campaign_id, l.system, l.place, l.n_jobs, l.ahead, r.jobs IS NULL OR l.ahead < r.jobs,
-       (k.jobs IS NULL OR l.ahead < k.jobs) AND (k.number IS NULL OR l.place <= k.number)
+       (k.jobs IS NULL OR l.ahead < k.jobs) AND (k.number IS NULL OR l.place <= k.number),
+       l.launcher, l.experiment_id, l.host, l.account
 FROM line l JOIN room r ON r.system = l.system LEFT JOIN caps k ON k.system = l.system
 """  # noqa: S608 - constant conditions
 _ADMITTED = """ WHERE (r.jobs IS NULL OR l.ahead < r.jobs) AND (k.jobs IS NULL OR l.ahead < k.jobs)
@@ -212,6 +219,7 @@ class InLine:
     ahead: int
     has_room: bool  # in the batch system, for one more
     is_within: bool  # the limits of that system
+    at: Place
 
     @property
     def admitted(self) -> bool:
@@ -316,13 +324,13 @@ def limits(present: Iterable[There]) -> list[Room]:
     ]  # fmt: skip
 
 
-def next_in_line(limit: int) -> list[InLine]:
-    """Return what may be launched now, at most so many, the first first; systems take turns."""
+def next_in_line(limit: int, without: Sequence[Place] = ()) -> list[InLine]:
+    """Return what may be launched now, the first first, at most so many; systems take turns."""
     present = there()
     open_systems = {system: room for system, room in rooms(present).items() if room is None or room > 0}
     if not open_systems:
         return []
-    return _places(_ADMITTED, present, open_systems, most=limit, limit=limit)
+    return _places(_ADMITTED, present, open_systems, without, most=limit, limit=limit)
 
 
 def in_line(campaign_ids: Iterable[int] | None = None) -> list[InLine]:
@@ -348,7 +356,7 @@ def place_of(submission_id: int) -> tuple[InLine | None, list[tuple[int, int]]]:
     found = _places(" WHERE l.id = %(id)s", present, rooms(present), most=FARTHEST, id=submission_id)
     if found:
         return found[0], []
-    asked = _asked(present, rooms(present)) | {"most": FARTHEST, "submissions": [submission_id]}
+    asked = _asked(present, rooms(present), ()) | {"most": FARTHEST, "submissions": [submission_id]}
     with connection.cursor() as cursor:
         cursor.execute(_PRESSED, asked)
         return None, [(key, ahead) for _, key, ahead in cursor.fetchall()]
@@ -371,17 +379,26 @@ def _of_limits(found: list[Room]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _asked(present: list[There], open_systems: dict[str, int | None]) -> dict[str, Any]:
+def _asked(present: list[There], open_systems: dict[str, int | None], without: Sequence[Place]) -> dict[str, Any]:
     return {
         "systems": list(open_systems), "rooms": list(open_systems.values()), "boost": BOOST,
         "active": list(open_systems), "ageing": settings.QUEUE_AGEING,
         "there_systems": [row.system for row in present],
         "there_experiments": [row.experiment for row in present], "there_jobs": [row.jobs for row in present],
+        "not_by": [place.launcher for place in without], "not_of": [place.experiment_id for place in without],
+        "not_on": [place.host for place in without], "not_as": [place.account for place in without],
         **_of_limits(limits(present)),
     }  # fmt: skip
 
 
-def _places(more: str, present: list[There], open_systems: dict[str, int | None], **also: Any) -> list[InLine]:
+def _places(
+    more: str, present: list[There], open_systems: dict[str, int | None], without: Sequence[Place] = (), **also: Any
+) -> list[InLine]:  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_PLACES + more, _asked(present, open_systems) | also)
-        return [InLine(*row) for row in cursor.fetchall()]
+        cursor.execute(_PLACES + more, _asked(present, open_systems, without) | also)
+        return [_in_line(row) for row in cursor.fetchall()]
+
+
+def _in_line(row: Sequence[Any]) -> InLine:
+    submission, campaign, system, place, jobs, ahead, has_room, is_within, *at = row
+    return InLine(submission, campaign, system, place, jobs, ahead, has_room, is_within, Place.of(*at))

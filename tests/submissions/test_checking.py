@@ -17,10 +17,10 @@ from integrations import serving
 from integrations.models import BatchSystem, Service, ServiceState
 from integrations.probes import known
 from integrations.probes.base import DOWN, UNKNOWN, UP, Look
-from submissions.logic import checking, holding, launching
+from submissions.logic import checking, holding
 from submissions.models import Hold, Submission
 from submissions.queries import gates
-from tests.submissions.test_line import campaign
+from tests.submissions.test_line import _claimed, campaign
 
 REASON = "to see what becomes of it"
 
@@ -94,15 +94,15 @@ def test_a_service_that_goes_down_stops_50_launches_in_one_tick_and_lets_them_go
     assert again(service).state == "down" and outside.asked == 2
     (hold,) = standing()
     assert hold.actor == "rule:service" and "it answers with status 503" in hold.reason
-    assert launching._claim_pending() == []
+    assert _claimed() == []
     told = [gate for gate in gates(row) if gate["gate"] == "hold"]
     assert [gate["ref"] for gate in told] == [hold.ref] and "503" in told[0]["text"]
     outside.status = 200
     tick()
-    assert again(service).state == "down" and launching._claim_pending() == []  # one good look is not enough
+    assert again(service).state == "down" and _claimed() == []  # one good look is not enough
     tick()
     assert again(service).state == "up" and standing() == []
-    assert len(launching._claim_pending()) == 50
+    assert len(_claimed()) == 50
     steps = [(step.verb, step.actor) for step in ledger.history({"hold": [hold.pk]})]
     assert steps == [("release", "rule:service"), ("hold", "rule:service")]
     assert [(s.source, s.target) for s in ServiceState.objects.order_by("pk")] == [
@@ -216,10 +216,10 @@ def test_a_downtime_closes_at_its_beginning_and_opens_at_its_end(cast):
 def test_a_hold_with_an_end_is_released_in_the_ledger(cast):
     row = campaign(cast, batches=2)
     hold = holding.hold("campaign", row, actor="user:shifter", reason=REASON, until=now() + timedelta(hours=1))
-    assert launching._claim_pending() == []
+    assert _claimed() == []
     assert holding.expire() == 0
     Hold.objects.update(until=now() - timedelta(seconds=1))
-    assert len(launching._claim_pending()) == 2  # the launcher waits for no loop
+    assert len(_claimed()) == 2  # the launcher waits for no loop
     assert checking.check_some() == 1
     step = ledger.history({"hold": [hold.pk]}).first()
     assert (step.verb, step.actor) == ("release", "loop:check")
@@ -250,7 +250,7 @@ def test_our_own_count_of_idle_jobs_is_a_probe_too(cast):
     campaign(cast, batches=3)
     tick()
     assert again(service).state == "up"
-    assert len(launching._claim_pending()) == 3
+    assert len(_claimed()) == 3
     tick()
     assert again(service).state == "down" and again(service).figures["idle"] == 3
 

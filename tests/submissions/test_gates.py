@@ -16,11 +16,11 @@ from integrations import registry
 from integrations.models import BatchSystem, LaunchHost, Service
 from poms_site.overview.why import ENDED, RUNS, STUCK, WAITS, why
 from submissions import line
-from submissions.logic import canaries, holding, launching, limiting
+from submissions.logic import canaries, holding, limiting
 from submissions.models import Batch, Hold, Job, JobCount, Limit, Submission
 from submissions.states import JOB_RANK
 from tests import builders
-from tests.submissions.test_line import abroad, campaign
+from tests.submissions.test_line import _claimed, abroad, campaign
 
 ACTOR = "user:shifter"
 REASON = "to see what becomes of it"
@@ -158,14 +158,14 @@ def test_why_names_the_gate_that_the_launcher_passes_over_and_without_it_launche
     if name not in ("two_at_once", "host_takes_one", "system_takes_three", "jobs_of_system"):  # some of it goes on
         assert gate in {told.gate for told in whole.gates}, whole
     assert why(row.batch).gates == answer.gates
-    assert row.pk not in {s.pk for s in launching._claim_pending()}
+    assert row.pk not in {s.pk for s in _claimed()}
     Submission.objects.update(state="pending", look_at=now(), claimed_at=None)
     if name == "not_offered":
         Submission.objects.filter(pk=row.pk).update(look_at=None)
     take_away()
     assert row.pk in launchable()
     assert why(row).gates == []
-    assert row.pk in {s.pk for s in launching._claim_pending()}
+    assert row.pk in {s.pk for s in _claimed()}
 
 
 @pytest.mark.django_db
@@ -218,29 +218,29 @@ def _afresh(ground) -> None:
 def test_what_one_experiment_may_not_launch_stands_in_nobodys_way(cast):
     own, other = campaign(cast, "own", batches=5), campaign(abroad(cast), "foreign", batches=5)
     limiting.limit("submissions", 2, experiment=cast.experiment, actor=ACTOR, reason=REASON)
-    claimed = [row.campaign_id for row in launching._claim_pending()]
+    claimed = [row.campaign_id for row in _claimed()]
     assert claimed.count(own.pk) == 2 and claimed.count(other.pk) == 5
-    assert launching._claim_pending() == []
+    assert _claimed() == []
 
 
 @pytest.mark.django_db
 def test_a_rate_lets_so_many_through_in_a_minute(cast):
     campaign(cast, batches=5)
     limiting.limit("launches", 3, experiment=cast.experiment, actor=ACTOR, reason=REASON)
-    assert len(launching._claim_pending()) == 3
-    assert launching._claim_pending() == []
+    assert len(_claimed()) == 3
+    assert _claimed() == []
     Submission.objects.filter(state="launching").update(claimed_at=now() - timedelta(seconds=61))
-    assert len(launching._claim_pending()) == 2
+    assert len(_claimed()) == 2
 
 
 @pytest.mark.django_db
 def test_idle_jobs_of_an_experiment_close_its_line_at_their_limit(cast):
     campaign(cast, batches=6)
     limiting.limit("idle", 2, experiment=cast.experiment, system="local", actor=ACTOR, reason=REASON)
-    first = launching._claim_pending()
+    first = _claimed()
     assert len(first) == 2
     JobCount.objects.create(submission=first[0], state_code=JOB_RANK["processing"], n=1)
-    assert len(launching._claim_pending()) == 1
+    assert len(_claimed()) == 1
 
 
 @pytest.mark.django_db
@@ -251,8 +251,8 @@ def test_a_full_host_does_not_keep_another_stage_from_its_own(cast):
         host(cast, name=name, most_at_once=1)
     later = list(Submission.objects.filter(campaign=row).order_by("-pk").values_list("pk", flat=True)[:2])
     Submission.objects.filter(pk__in=later).update(host="gpvm02")
-    claimed = [s.host for s in launching._claim_pending()]
-    assert sorted(claimed) == ["gpvm01", "gpvm02"]
+    assert [s.host for s in _claimed()] == ["gpvm01"] and [s.host for s in _claimed()] == ["gpvm02"]
+    assert _claimed() == []
 
 
 @pytest.mark.django_db
@@ -280,38 +280,38 @@ def test_a_limit_that_means_nothing_is_refused(cast, given, field):
 def test_a_canary_goes_first_and_alone_and_a_failed_one_holds_the_rest(cast):
     row = campaign(cast, batches=4)
     StageVersion.objects.update(canary=1)
-    claimed = launching._claim_pending()
+    claimed = _claimed()
     assert [s.batch.number for s in claimed] == [1]
-    assert launching._claim_pending() == []
+    assert _claimed() == []
     # It fails: the stage is held with the evidence; released, the rest goes all the same.
     Submission.objects.filter(pk=claimed[0].pk).update(**{"state": "failed", "why": "no such library"})
     Batch.objects.filter(pk=claimed[0].batch_id).update(state="failed", state_since=now())
-    assert launching._claim_pending() == []
+    assert _claimed() == []
     assert canaries.judge_some() == 1 and canaries.judge_some() == 0
     hold = Hold.objects.get(actor=line.CANARY, released_at=None)
     assert "no such library" in hold.reason and "0 of 1 inputs" in hold.reason
     told = why(Submission.objects.filter(campaign=row, state="pending").first())
     assert hold.ref in [gate.ref for gate in told.gates]
     holding.release(hold, actor=ACTOR, reason="it was the node")
-    assert len(launching._claim_pending()) == 3
+    assert len(_claimed()) == 3
 
 
 @pytest.mark.django_db
 def test_a_canary_that_succeeds_after_all_opens_the_stage_by_itself(cast):
     campaign(cast, batches=3)
     StageVersion.objects.update(canary=1)
-    first = launching._claim_pending()[0]
+    first = _claimed()[0]
     Submission.objects.filter(pk=first.pk).update(**{"state": "failed"})
     Batch.objects.filter(pk=first.batch_id).update(state="failed", state_since=now())
     canaries.judge_some()
     # Launched again: its own stage's hold does not keep the canary itself back.
     Batch.objects.filter(pk=first.batch_id).update(state="pending", state_since=now())
     Submission.objects.filter(pk=first.pk).update(state="pending", look_at=now())
-    assert [s.batch.number for s in launching._claim_pending()] == [1]
+    assert [s.batch.number for s in _claimed()] == [1]
     Batch.objects.filter(pk=first.batch_id).update(state="completed", state_since=now())
     assert canaries.judge_some() == 1
     assert not Hold.objects.filter(released_at=None).exists()
-    assert len(launching._claim_pending()) == 2
+    assert len(_claimed()) == 2
 
 
 # --- Other states ---------------------------------------------------------------------------------------------------
