@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.db import transaction
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -82,9 +83,10 @@ class NewServiceInput(ServiceInput):
 
 
 class ChangedServiceInput(ServiceInput):
-    """The body that changes a service: only what is to be different."""
+    """The body that changes a service: only what is to be different; `providers` are those who provide it."""
 
     kind = serializers.CharField(max_length=12, required=False)
+    providers = serializers.ListField(child=serializers.CharField(max_length=150), max_length=50, required=False)
     seen = serializers.CharField(max_length=64, required=False, allow_blank=True)
 
 
@@ -102,12 +104,6 @@ class DowntimeInput(ReasonInput):
     until = serializers.DateTimeField()
 
 
-class ProvidersInput(ReasonInput):
-    """The body of providers: who provides a service."""
-
-    people = serializers.ListField(child=serializers.CharField(max_length=150), max_length=50)
-
-
 class ServiceView(OfAllViewSet):
     """Services: what launches need, and how it is (P1)."""
 
@@ -116,7 +112,7 @@ class ServiceView(OfAllViewSet):
     filters = {"state": "state", "name": "name", "kind": "kind"}
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "states": "view", "create": "administer",
-        "do_change": "administer", "do_providers": "administer", "do_check": "watch", "do_override": "watch",
+        "partial_update": "administer", "do_check": "watch", "do_override": "watch",
         "do_downtime": "watch", "do_no_downtime": "watch",
     }  # fmt: skip
 
@@ -163,19 +159,15 @@ class ServiceView(OfAllViewSet):
 
         return self.once(act)
 
-    def do_change(self, request: Request, ref: str) -> Response:
-        """Change what is looked at, how often, and what it gates."""
+    def partial_update(self, request: Request, ref: str) -> Response:
+        """Change what is looked at, how often, what it gates, and who provides it."""
         row, wanted = self.find_permitted(ref), self.body(ChangedServiceInput)
-        serving.change(row, by=request.user, **wanted)
-        return Response(self.document(self.find(ref)))
-
-    def do_providers(self, request: Request, ref: str) -> Response:
-        """Say who provides it: they see it, and may say how it is."""
-        row, wanted = self.find_permitted(ref), self.body(ProvidersInput)
-        found = list(User.objects.filter(username__in=wanted["people"], is_active=True))
-        if missing := sorted(set(wanted["people"]) - {user.username for user in found}):
-            raise Refused("Nothing was changed.", [Problem("people", f"unknown: {', '.join(missing)}")])
-        serving.appoint(row, found, by=request.user, reason=wanted["reason"])
+        people = wanted.pop("providers", None)
+        with transaction.atomic():
+            if people is not None:
+                serving.appoint(row, _people(people), by=request.user, reason=wanted["reason"])
+            if people is None or set(wanted) - {"reason", "seen"}:
+                serving.change(row, by=request.user, **wanted)
         return Response(self.document(self.find(ref)))
 
     def do_check(self, request: Request, ref: str) -> Response:
@@ -224,6 +216,13 @@ class ServiceView(OfAllViewSet):
             ],
             "next": None,
         })  # fmt: skip
+
+
+def _people(names: list[str]) -> list[User]:
+    found = list(User.objects.filter(username__in=names, is_active=True))
+    if missing := sorted(set(names) - {user.username for user in found}):
+        raise Refused("Nothing was changed.", [Problem("providers", f"unknown: {', '.join(missing)}")])
+    return found
 
 
 class LimitInput(ReasonInput):
@@ -364,7 +363,7 @@ class HoldView(OfAllViewSet):
 
 urlpatterns = [
     *routes("holds", HoldView, "release", create=True, history=False),
-    *routes("services", ServiceView, "change", "providers", "check", "override", "downtime", "no_downtime",
+    *routes("services", ServiceView, "check", "override", "downtime", "no_downtime",
             create=True),
     path(ref_path("services", "v", "states/"), ServiceView.as_view({"get": "states"}), name="services-states"),
     *routes("limits", LimitView, "remove", create=True, history=False),

@@ -110,8 +110,7 @@ services-list POST        administer      made            201
 services-detail GET       view            outside         200
 services-history GET      view            outside         200
 services-states GET       view            outside         200
-services-change POST      administer      outside         200
-services-providers POST   administer      outside         200
+services-detail PATCH     administer      outside         200
 services-check POST       watch           outside         200
 services-override POST    watch           outside         200
 services-downtime POST    watch           outside         200
@@ -249,8 +248,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "queue-order": {"reason": "it is urgent"},
     "holds-list": {"scope": "experiment", "reason": "to see who may"},
     "services-list": {"name": "new", "kind": "none", "reason": "to see who may"},
-    "services-change": {"title": "The service", "reason": "to see who may"},
-    "services-providers": {"people": [], "reason": "to see who may"},
+    "services-detail": {"title": "The service", "reason": "to see who may"},
     "services-check": {},
     "services-override": {"state": "down", "reason": "to see who may"},
     "services-downtime": {"until": "2999-01-01T00:00:00Z", "reason": "to see who may"},

@@ -29,7 +29,7 @@ from poms_client.commands._common import (
 )
 from poms_client.errors import UsedWrongly
 from poms_client.output import Output
-from poms_client.refs import SERVICE
+from poms_client.refs import SERVICE, parts
 
 COLUMNS = ("ref", "name", "state", "since", "kind", "gates", "gated", "looked_at", "said")
 STATES = ("at", "from", "to", "until", "reason")
@@ -98,6 +98,9 @@ def change(
     downs: Downs = None,
     ups: Ups = None,
     title: Title = None,
+    providers: Annotated[
+        Optional[list[str]], typer.Option("--provider", metavar="USER", help="Who provides it; may be repeated.")
+    ] = None,
     reason: Reason = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -108,10 +111,12 @@ def change(
     wanted = _given(None, kind=kind, gates=gates, gated=gated, every_s=every, downs=downs, ups=ups, title=title)
     if sets:
         wanted["settings"] = {**client.show(SERVICE.collection, full)["settings"], **fields(sets)}
+    if providers:
+        wanted["providers"] = list(providers)
     if not wanted:
         raise UsedWrongly("nothing is to be changed", hint="Give --set KEY=VALUE, --gates, --every or another.")
     why = (reason or "").strip() or ask_reason("change", [ref])
-    output.done(full, "change", client.verb(SERVICE.collection, full, "change", why, **wanted))
+    output.done(full, "change", client.patch([SERVICE.collection, *parts(full)], {**wanted, "reason": why}))
 
 
 @app.command("remove")
@@ -121,7 +126,15 @@ def remove(
 ) -> None:
     """Put a service away: it is not looked at any more and gates nothing; its history stays."""
     output = Output(as_json=as_json, quiet=quiet)
-    say(SERVICE, "change", Verb(""), refs, reason, experiment, output, active=False)
+    client = connect()
+    why = (reason or "").strip() or ask_reason("remove", refs)
+
+    def act(given: str) -> None:
+        full = SERVICE.full(given, experiment)
+        answer = client.patch([SERVICE.collection, *parts(full)], {"active": False, "reason": why})
+        output.done(full, "remove", answer)
+
+    for_each(client, refs, act)
 
 
 @app.command("check")
