@@ -26,8 +26,8 @@ from submissions.logic import canaries, holding
 from submissions.models import Hold
 
 ACTOR = "rule:service"
-A_PASS = 20
-LEASE = timedelta(minutes=2)  # longer than any look
+A_PASS = 1  # what hangs keeps one worker, and nobody else waits for it
+LEASE = timedelta(minutes=5)  # longer than any look
 BLIND_AFTER = 3  # looks in a row that found out nothing, after which nothing is known of it any more
 
 
@@ -35,7 +35,7 @@ def check_some() -> int:
     """Look at services that are due, end holds whose time is over, see to canaries; return how many were stepped."""
     did = holding.expire()
     did += canaries.judge_some()
-    for service in _claim():
+    for service in [*_claim(), *_put_away()]:
         did += 1
         with careful("check", "service", service.pk):
             found = _look(service)
@@ -52,8 +52,16 @@ def _claim() -> list[Service]:
     return mine
 
 
+def _put_away() -> list[Service]:
+    """Return services that nobody looks at any more and that hold something still."""
+    held = Hold.objects.filter(scope="service", actor=ACTOR, released_at=None, service__active=False)
+    return list(Service.objects.filter(pk__in=held.values("service")).select_related("experiment"))
+
+
 def _look(service: Service) -> Look | None:
-    """Return what a look finds; one that could not be made says so."""
+    """Return what a look finds, None where nobody looks; one that could not be made says so."""
+    if not service.active:
+        return None
     try:
         probe = probe_of(service)
         return probe.look(was_down=service.state == DOWN) if probe else None
@@ -67,8 +75,6 @@ def settle_look(service_id: int, found: Look | None) -> None:
         service = Service.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=service_id)
         if found is not None:
             _count(service, found)
-        else:
-            Service.objects.filter(pk=service.pk).update(looked_at=now())
         follow(service)
 
 
@@ -116,18 +122,21 @@ def follow(service: Service) -> None:
         service.forced_until = None
         service.save(update_fields=["forced", "forced_by", "forced_reason", "forced_until"])
     why, until = _why_closed(service)
-    standing = list(Hold.objects.filter(scope="service", service=service, released_at=None, actor=ACTOR))
-    if why is None:
-        return _look_later(service, at)  # nothing is known: the gate stays as it is
+    if why is not None:  # else nothing is known: the gate stays as it is
+        _set_gate(service, why, until)
+    _look_later(service, at)
+
+
+def _set_gate(service: Service, why: str, until: datetime | None) -> None:
+    """Make, renew or release the hold of a service; an empty reason is none."""
+    standing = Hold.objects.filter(scope="service", service=service, released_at=None, actor=ACTOR).first()
     if why and service.gates != "nothing":
-        if not standing:
+        if standing is None:
             holding.hold("service", service, actor=ACTOR, reason=why, until=until)
-        elif standing[0].reason != why:
-            Hold.objects.filter(pk=standing[0].pk).update(reason=why, until=until)
-    else:
-        for hold in standing:
-            holding.release(hold, actor=ACTOR, reason=_why_open(service))
-    return _look_later(service, at)
+        elif standing.reason != why or standing.until != until:
+            Hold.objects.filter(pk=standing.pk).update(reason=why, until=until)
+    elif standing is not None:
+        holding.release(standing, actor=ACTOR, reason=_why_open(service))
 
 
 def _why_closed(service: Service) -> tuple[str | None, datetime | None]:
