@@ -11,6 +11,10 @@ class SubmissionsConfig(AppConfig):
     def ready(self) -> None:
         """Register the loops with their periods in seconds: the net below bells that were lost."""
         from core import loops  # noqa: PLC0415 - its models load only now
+        from integrations.probes import known  # noqa: PLC0415 - as above
+        from submissions.line import idle_jobs  # noqa: PLC0415 - as above
+
+        known.counts[:] = [idle_jobs]
 
         logic = "submissions.logic"
         loops.register("plan", f"{logic}.planning.plan_some", period=5)
@@ -26,6 +30,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("act", f"{logic}.acting.act_some", period=2)
         loops.register("schedule", f"{logic}.scheduling.schedule_some", period=5)
         loops.register("latency", f"{logic}.warning.warn_some", period=300)
+        loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
         loops.register("seal", "core.ledger.seal", period=60)
         loops.register("retain", "core.retention.retain", period=3600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
 from campaigns.queries import edges_by_stage
 from core.clock import now
 from core.loops import untroubled
-from submissions import line
+from submissions import gating, line
 from submissions.models import (
     Batch,
     Boost,
@@ -152,30 +152,40 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if campaign.state in ("new", "pending_approval"):
         found.append({"gate": "approval", "text": "waits for an approver", "since": campaign.state_since})
-    holds = standing_holds().filter(
-        Q(scope="everything")
-        | Q(scope="experiment", experiment_id=campaign.experiment_id)
-        | Q(scope="campaign", campaign=campaign)
-        | Q(scope="stage", stage__campaign=campaign)
-        | Q(scope="batch", batch__stage__campaign=campaign)
-    )
-    for hold in holds.select_related("stage", "batch"):
-        what = hold.stage.name if hold.stage else f"batch {hold.batch.number}" if hold.batch else hold.scope
-        text = f"held ({what}) by {hold.actor.removeprefix('user:')}: {hold.reason}"
-        stage = hold.stage.name if hold.stage else None
-        found.append({"gate": "hold", "text": text, "since": hold.since, "stage": stage})
+    held = standing_holds_on(campaign)
+    found += [gating.of_hold(hold).document() for hold in held]
     if campaign.revision_id and campaign.state in ("approved", "running"):
         found += _gates_of_stages(campaign)
+    found += [gate.document() for gate in _closed(campaign, {hold.ref for hold in held})]
     found += gates_of_line(campaign)
-    unoffered = Submission.objects.filter(batch__stage__campaign=campaign, state="pending", offered_at=None)
-    if number := unoffered.exclude(offered="").count():
-        text = f"{number} submission{'s wait' if number > 1 else ' waits'} for the catalogue to offer the inputs"
-        found.append({"gate": "catalogue", "text": text, "since": None})
     unsure = Submission.objects.filter(batch__stage__campaign=campaign, state="unsure")
     for submission in unsure:
         text = f"{submission.ref} needs a person: {submission.why}"
         found.append({"gate": "unsure", "text": text, "since": submission.state_since})
-    return [{"stage": None, **gate} for gate in found]
+    return [{"stage": None, "ref": None, **gate} for gate in found]
+
+
+def standing_holds_on(campaign: Campaign) -> list[Hold]:
+    """Return the holds that stand on a campaign, on parts of it, or on all that it belongs to."""
+    holds = standing_holds().filter(
+        Q(scope="everything")
+        | Q(scope="experiment", experiment_id=campaign.experiment_id)
+        | Q(scope="service", service__gates="everything", experiment_id=None)
+        | Q(scope="service", service__gates="everything", experiment_id=campaign.experiment_id)
+        | Q(scope="campaign", campaign=campaign)
+        | Q(scope="stage", stage__campaign=campaign)
+        | Q(scope="batch", batch__stage__campaign=campaign)
+    )
+    return list(holds.select_related("experiment", "service", "campaign", "stage", "batch").order_by("pk"))
+
+
+def _closed(campaign: Campaign, told: Collection[str]) -> list[gating.Told]:
+    """Return what the launcher finds closed for what waits of a campaign, but for what is told already."""
+    if campaign.state not in ("approved", "running"):
+        return []
+    found = line.closed(campaign=campaign.pk)
+    own = [gate for gate in gating.told(row for row in found if row.gate != "campaign") if gate.ref not in told]
+    return list(dict.fromkeys(own))
 
 
 def _gates_of_stages(campaign: Campaign) -> list[dict[str, Any]]:
@@ -327,12 +337,15 @@ def gates_of_line(campaign: Campaign) -> list[dict[str, Any]]:
         return []
     found = []
     for row in line.in_line([campaign.pk]):
-        if not row.admitted:
-            found.append({"gate": "queue", "text": _place(row), "since": None})
+        if not row.is_within:
+            found += [gate.document() for gate in gating.of_system(row.system, before=row.place - 1)]
+        elif not row.has_room:
+            found.append({"gate": "queue", "text": place_words(row), "since": None})
     return found
 
 
-def _place(row: line.InLine) -> str:
+def place_words(row: line.InLine) -> str:
+    """Return where in the line of its batch system something stands, in words."""
     if row.place > line.FARTHEST:
         return f"more than {line.FARTHEST} submissions go before it in the queue of {row.system}"
     before = f"; {row.ahead} {'job goes' if row.ahead == 1 else 'jobs go'} before it" if row.ahead else ""

@@ -45,6 +45,7 @@ class StageText:
     wall_factor: float = 1.5
     recovery_rounds: int = 2
     most_tries: int = 4
+    canary: int = 0
     value_overrides: str = ""
     schedule: str = ""
     schedule_zone: str = "UTC"

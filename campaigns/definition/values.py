@@ -182,6 +182,7 @@ STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "wall_factor": ("wall_factor", factor),
     "recovery_rounds": ("recovery_rounds", whole(0, 20)),
     "most_tries": ("most_tries", whole(1, 100)),
+    "canary": ("canary", whole(0, 100)),
     "value_overrides": ("value_overrides", value_overrides),
     "schedule": ("schedule", said_or_not(keepup.read)),
     "schedule_zone": ("schedule_zone", said_or_not(keepup.zone, "UTC")),

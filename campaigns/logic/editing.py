@@ -169,7 +169,7 @@ def _write_versions(revision: Revision, wanted: definition.Definition) -> None:
                 schedule_zone=text.schedule_zone, schedule_start=text.schedule_start, schedule_end=text.schedule_end,
                 catch_up=text.catch_up, catch_up_cap=text.catch_up_cap, overlap=text.overlap,
                 latency_objective=text.latency_objective, recall_times=text.recall_times,
-                recall_window=text.recall_window,
+                recall_window=text.recall_window, canary=text.canary,
                 work=work_of(text, job_type.launch_script, parameters, job_type.output_file_patterns, wanted.keywords),
                 output_file_patterns=job_type.output_file_patterns, login_setup=setup.name, host=setup.host,
                 account=setup.account, setup=setup.setup, launcher=setup.launcher, batch=setup.batch,

@@ -38,6 +38,7 @@ class StageVersion(Scoped):
     wall_s = models.PositiveIntegerField()
     wall_factor = models.FloatField(default=1.5)
     recovery_rounds = models.PositiveSmallIntegerField()
+    canary = models.PositiveSmallIntegerField(default=0, help_text="batches that must succeed before the rest follows")
     recoveries = models.JSONField(default=list, help_text="the job type's list of kinds with their overrides")
     most_tries = models.PositiveSmallIntegerField(default=4, help_text="of one input, after which it is skipped")
     value_overrides = models.JSONField(default=dict, help_text="by the value that a batch is of; * for the others")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
-         "h": "hold"}  # fmt: skip
+         "h": "hold", "v": "service", "l": "limit"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -62,6 +62,9 @@ BATCH = Noun("batch", "batches")
 SUBMISSION = Noun("submission", "submissions")
 JOB = Noun("job", "jobs")
 SCHEDULE = Noun("schedule", "schedules")
+SERVICE = Noun("service", "services")
+HOLD = Noun("hold", "holds")
+LIMIT = Noun("limit", "limits")
 TEMPLATE = Noun("template", "templates")
 JOBTYPE = Noun("jobtype", "jobtypes")
 SETUP = Noun("setup", "setups")

@@ -1,4 +1,4 @@
-"""The API's view of campaigns, stages and holds: what needs submissions and definitions together."""
+"""The API's view of campaigns and stages: what needs submissions and definitions together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from poms_site.overview.ranking import require_ranker
 from poms_site.overview.run_facts import stages_of
 from submissions import queries
 from submissions.logic import acting, completing, holding, ordering, recovering, reprocessing
-from submissions.models import Batch, Hold, Submission
+from submissions.models import Batch, Submission
 
 
 class PrioritiseInput(ReasonInput):
@@ -344,36 +344,16 @@ class StageView(ScopedViewSet):
 
     def retrieve(self, request: Request, ref: str, stage: str = "") -> Response:
         """Return one stage."""
+        return Response(self.document(self.find_stage(ref, stage)))
+
+    def find_stage(self, ref: str, stage: str) -> Stage:
+        """Return the visible stage of a campaign."""
         experiment, _, key = ref.partition("/c")
         row = self.rows().filter(campaign__experiment__name=experiment, campaign_id=int(key), name=stage).first()
         if row is None:
             raise NotVisible(f"There is no {ref}/{stage}, or you may not see it.")
-        return Response(self.document(row))
-
-
-class HoldView(ScopedViewSet):
-    """Holds, standing and released."""
-
-    model = Hold
-    letter = "h"
-    rules = {"list": "view", "retrieve": "view", "do_release": "watch"}
-
-    def rows(self) -> Any:
-        """Return holds with what they hold."""
-        return self.get_queryset().select_related("experiment", "campaign__experiment", "stage__campaign__experiment")
-
-    def document(self, row: Hold) -> Document:
-        """Return the hold."""
-        return {
-            "ref": row.ref, "scope": row.scope, "campaign": row.campaign.ref if row.campaign else None,
-            "stage": row.stage.ref if row.stage else None, "reason": row.reason, "actor": row.actor,
-            "since": row.since, "until": row.until, "released": row.released_at, "released_by": row.released_by,
-        }  # fmt: skip
-
-    def do_release(self, request: Request, ref: str) -> Response:
-        """Open the gate again."""
-        holding.release(self.find_permitted(ref), actor=self.actor, reason=self.reason())
-        return Response(self.document(self.find(ref)))
+        found: Stage = row
+        return found
 
 
 class OverviewView(ScopedViewSet):
@@ -426,7 +406,6 @@ urlpatterns = [
     path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
     path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
     path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),
-    *routes("holds", HoldView, "release", history=False),
     path("overview/", OverviewView.as_view({"get": "list"}), name="overview"),
     path("events/", EventView.as_view({"get": "list"}), name="events-list"),
 ]  # fmt: skip

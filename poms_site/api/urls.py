@@ -23,7 +23,9 @@ from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.schedules import urlpatterns as schedules
+from poms_site.api.services import urlpatterns as services
 from poms_site.api.sites import urlpatterns as sites
+from poms_site.api.why import urlpatterns as why
 from submissions.api import urlpatterns as submissions
 
 
@@ -67,6 +69,8 @@ urlpatterns = [
     *notices,
     *queue,
     *schedules,
+    *services,
+    *why,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

@@ -30,6 +30,13 @@ register.filter("printable", words.printable)
 
 register.filter("rough", words.rough)
 
+
+@register.filter
+def mark(state: str) -> str:
+    """Return the name of a state's mark and colour."""
+    return words.look(state).mark
+
+
 ORIGINS = {"clone": "cloned from", "merge": "joined from", "split": "a part of"}
 OFFSPRING = {"clone": "cloned as", "merge": "joined in", "split": "split into"}
 

@@ -88,7 +88,7 @@ class VerbPage(Page):
         if row.pk is None:  # deleted
             return reverse(NOUNS[self.verb.letter][0], args=[self.here.name])
         held = getattr(row, "campaign", None) if self.verb.letter == "h" else row
-        return address(held.ref) if held is not None else reverse("campaigns", args=[self.here.name])
+        return address(held.ref) if held is not None else reverse("holds", args=[self.here.name])
 
 
 class BulkPage(Page):

@@ -37,6 +37,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("services", "Services", "services", "view"),
     ("outbox", "Outbox", "outbox", "administer"),
 )
 

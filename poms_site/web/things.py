@@ -11,7 +11,8 @@ from approvals.models import Request
 from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment
-from submissions.models import Batch, Hold, Job, Submission
+from integrations.models import Service
+from submissions.models import Batch, Hold, Job, Limit, Submission
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -22,7 +23,10 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "j": ("jobs", Job, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
                         "submission__batch__stage__campaign__experiment")),
     "k": ("schedules", Schedule, ("experiment", "stage__campaign__experiment")),
-    "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment")),
+    "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment",
+                        "service__experiment")),
+    "v": ("services", Service, ("experiment",)),
+    "l": ("limits", Limit, ("experiment", "host")),
 }  # fmt: skip
 
 
@@ -40,8 +44,8 @@ def find(user: Any, experiment: Experiment, key: str) -> Any:
 def address(ref: str) -> str:
     """Return the page of a reference such as demo/c1: always the same, and a list asks for fifty at once."""
     experiment, _, key = ref.rpartition("/")
-    if key[:1] == "h":
-        return reverse("campaigns", args=[experiment])
+    if key[:1] in ("h", "l"):
+        return reverse("holds", args=[experiment])
     return reverse(noun_of(key[0]), args=[experiment, key])
 
 

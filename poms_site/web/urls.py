@@ -18,6 +18,7 @@ from poms_site.web import (
     requests,
     schedules,
     search,
+    services,
     sign_in,
     sites,
     taking_in,
@@ -45,6 +46,7 @@ urlpatterns = [
     *library.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,
+    *services.urlpatterns,
     *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

@@ -14,6 +14,7 @@ from poms_site.web.library_verbs import LIBRARY_VERBS
 from poms_site.web.recovery_verbs import RECOVERY_VERBS
 from poms_site.web.request_verbs import REQUEST_VERBS
 from poms_site.web.schedule_verbs import SCHEDULE_VERBS
+from poms_site.web.service_verbs import SERVICE_VERBS
 from poms_site.web.verb import Ask, Verb, in_states
 from submissions.logic import acting, completing, holding, launching, ordering, recovering, reprocessing
 from submissions.models import Batch, Submission
@@ -197,6 +198,7 @@ VERBS: tuple[Verb, ...] = (
          lambda j: j.ended_at is None and j.state == "held", main=True),
     Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
     *SCHEDULE_VERBS,
+    *SERVICE_VERBS,
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
          lambda h, user, reason, asked: holding.release(h, actor=user.actor, reason=reason),

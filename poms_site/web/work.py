@@ -13,6 +13,7 @@ from core.clock import now
 from core.errors import Problem, Refused
 from core.models import Transition
 from poms_site.overview.run_batches import attempts_of
+from poms_site.overview.why import why
 from poms_site.web import live, logs, verbs
 from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
@@ -139,7 +140,7 @@ class BatchPage(Page):
         outputs = Output.objects.filter(result__submission__batch=row).order_by("pk")
         tape = TapeProgress.objects.filter(batch=row).first()
         return {
-            "row": row, "attempts": attempts, "verbs": verbs.offered("b", row, self.held),
+            "row": row, "attempts": attempts, "verbs": verbs.offered("b", row, self.held), "why": why(row),
             "units": units[:MOST_SHOWN], "outputs": outputs[:MOST_SHOWN], "outputs_total": outputs.count(),
             "steps": steps_of({"batch": [row.pk], "submission": [a.row.pk for a in attempts]}, self.here.name),
             "progress": {"done": row.done, "running": 0, "failed": 0, "waiting": row.n_units - row.done},
@@ -172,7 +173,7 @@ class SubmissionPage(Page):
         wanted = Command.objects.filter(submission=row).select_related("experiment", "job__experiment")
         commands = list(wanted.order_by("-pk"))
         return {
-            "row": row, "verbs": verbs.offered("s", row, self.held),
+            "row": row, "verbs": verbs.offered("s", row, self.held), "why": why(row),
             "counts": queries.job_counts(Submission.objects.filter(pk=row.pk)), "jobs": jobs[:MOST_SHOWN],
             "printed": live.shared(("script", row.pk), SCRIPT_SECONDS, lambda: logs.of_script(row)),
             "jobs_total": jobs.count(), "commands": commands[:20], "environment": sorted(row.environment.items()),
@@ -203,7 +204,7 @@ class JobPage(Page):
         later = SubmissionUnit.objects.filter(unit__in=[unit.pk for unit in units], submission_id__gt=row.submission_id)
         after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
         return {
-            "row": row, "verbs": verbs.offered("j", row, self.held),
+            "row": row, "verbs": verbs.offered("j", row, self.held), "why": why(row),
             "batch": row.submission.batch, "units": units,
             "outputs": made[:MOST_SHOWN],
             "later": queries.without_plan(after.order_by("pk"))[:5],
@@ -224,6 +225,8 @@ class Step:
         "campaign": "c",
         "request": "r",
         "hold": "h",
+        "service": "v",
+        "limit": "l",
         "schedule": "k",
     }
 

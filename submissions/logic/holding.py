@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from campaigns.models import Campaign
 from core import queue
 from core.clock import now
 from core.errors import Conflict, Problem, Refused
+from core.loops import careful
 from core.transitions import record
 from submissions.models import Hold
 from submissions.queries import standing_holds
@@ -18,9 +20,11 @@ from submissions.queries import standing_holds
 
 @transaction.atomic
 def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | None = None) -> Hold:
-    """Close the gate of a thing (experiment, campaign, stage or batch, or everything): nothing of it is launched."""
+    """Close the gate of a thing (experiment, service, campaign, stage or batch, or everything): nothing is launched."""
     if not reason.strip():
         raise Refused("A hold needs a reason.", [Problem("reason", "is empty", "say why, for the next shifter")])
+    if until is not None and until <= now():
+        raise Refused("Nothing was held.", [Problem("until", "is over", "a time to come, or none")])
     target = {} if scope == "everything" else {scope: thing}
     experiment = _experiment_of(scope, thing)
     hold = Hold.objects.create(
@@ -49,6 +53,20 @@ def release_campaign(campaign: Campaign, *, actor: str, reason: str) -> None:
         raise Refused(f"{campaign.ref} is not held; nothing was changed.")
     for hold in standing:
         release(hold, actor=actor, reason=reason)
+
+
+def expire() -> int:
+    """Release the holds whose time is over, so that the history says so; return how many."""
+    over = list(Hold.objects.filter(released_at=None, until__lte=Now()).select_related("experiment")[:100])
+    did = 0
+    for row in over:
+        with careful("check", "hold", row.pk):
+            try:
+                release(row, actor="loop:check", reason=f"its time was over at {row.until:%Y-%m-%d %H:%M} UTC")
+            except Conflict:
+                continue  # somebody was faster
+            did += 1
+    return did
 
 
 def _experiment_of(scope: str, thing: Any) -> Any:

@@ -97,7 +97,9 @@ def _claim_pending(turn: ExitStack) -> list[Submission]:
             reason="no gate holds it",
         )  # fmt: skip
         rank = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("rank")
-        Submission.objects.filter(pk__in=moved).update(attempt=1, look_at=due(LEASE), rank=Subquery(rank))
+        Submission.objects.filter(pk__in=moved).update(
+            attempt=1, look_at=due(LEASE), claimed_at=due(), rank=Subquery(rank)
+        )
     return list(Submission.objects.filter(pk__in=moved))
 
 

@@ -2,7 +2,7 @@
 
 from submissions.models.batch import Batch, Submission, SubmissionUnit
 from submissions.models.completion import Completion
-from submissions.models.control import Command, Hold
+from submissions.models.control import Command, Hold, Limit
 from submissions.models.job import Job, JobCount, Report
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
@@ -11,7 +11,7 @@ from submissions.models.tick import Tick
 
 __all__ = [
     "Acceptance",
-    "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Output", "PlanDue", "Pool", "Prestaging",
-    "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit", "TapeProgress",
-    "Tick", "Unit",
+    "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Limit", "Output", "PlanDue", "Pool",
+    "Prestaging", "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit",
+    "TapeProgress", "Tick", "Unit",
 ]  # fmt: skip

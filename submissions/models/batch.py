@@ -93,6 +93,7 @@ class Submission(Scoped):
     job_ids = ArrayField(models.CharField(max_length=100), default=list)
     exit_code = models.IntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
+    claimed_at = models.DateTimeField(null=True, help_text="when a launcher took it: by that, rates are limited")
     launched_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
@@ -109,6 +110,9 @@ class Submission(Scoped):
                 fields=["state", "look_at"],
                 name="submissions_submission_look_ix",
                 condition=Q(look_at__isnull=False),
+            ),
+            models.Index(
+                fields=["claimed_at"], name="submissions_submission_rate_ix", condition=Q(claimed_at__isnull=False)
             ),
             models.Index(fields=["late_at"], name="submissions_submission_late_ix", condition=Q(late_at__isnull=False)),
             # The list and the history of a campaign's submissions.

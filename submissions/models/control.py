@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from campaigns.models import Campaign, Stage
 from experiments.models import Experiment
-from experiments.scoping import Scoped
+from experiments.scoping import Scoped, ScopedQuerySet
+from integrations.models import LaunchHost, Service
 from submissions import states
 from submissions.models.batch import Batch, Submission
 from submissions.models.job import Job
 
-SCOPES = ("everything", "experiment", "campaign", "stage", "batch")
+SCOPES = ("everything", "experiment", "service", "campaign", "stage", "batch")
+# What a limit counts: launches of the last minute, submissions in a batch system, their jobs that have not ended, the
+# idle ones of these, scripts that run.
+LIMITS = ("launches", "submissions", "jobs", "idle", "scripts")
+
+
+class GateQuerySet(ScopedQuerySet[Any]):
+    """Gates as a person sees them."""
+
+    def visible_to(self, user: Any) -> GateQuerySet:
+        """Return those of the person's experiments, and those of all, which hold these too."""
+        seen = user.experiment_ids("view")
+        return self.filter(Q(experiment__in=seen) | (Q(experiment=None) if seen else Q(pk__in=[])))
 
 
 class Hold(Scoped):
@@ -21,6 +36,7 @@ class Hold(Scoped):
 
     scope = models.CharField(max_length=12, choices=[(scope, scope) for scope in SCOPES])
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, null=True, related_name="+")
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, null=True, related_name="+")
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="+")
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, null=True, related_name="+")
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="+")
@@ -32,6 +48,8 @@ class Hold(Scoped):
     released_by = models.CharField(max_length=150, blank=True)
     release_reason = models.TextField(blank=True)
 
+    objects = GateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
+
     class Meta:
         indexes = [
             models.Index(fields=["scope"], name="submissions_hold_standing_ix", condition=Q(released_at__isnull=True))
@@ -41,6 +59,49 @@ class Hold(Scoped):
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/h1."""
         return f"{self.experiment.name if self.experiment else 'all'}/h{self.pk}"
+
+
+class Limit(Scoped):
+    """How much may be under way at once: of an experiment, in a batch system, from a launch host (J10, J16)."""
+
+    kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in LIMITS])
+    most = models.PositiveIntegerField(help_text="launches in a minute, or as many at once; 0: none")
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    system = models.CharField(max_length=30, blank=True, help_text="a batch system by name; empty: in any")
+    host = models.ForeignKey(LaunchHost, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    reason = models.TextField()
+    actor = models.CharField(max_length=150)
+    since = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.CharField(max_length=150, blank=True)
+
+    objects = GateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(experiment__isnull=False) | ~Q(system=""), name="submissions_limit_scope_ck"
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "experiment", "system", "host"], name="submissions_limit_standing_uq",
+                condition=Q(ended_at__isnull=True), nulls_distinct=False,
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        what = {
+            "launches": "launches a minute", "submissions": "submissions at once", "jobs": "jobs at once",
+            "idle": "idle jobs at once", "scripts": "launch scripts at once",
+        }[self.kind]  # fmt: skip
+        of = [f"of {self.experiment.name}"] if self.experiment else []
+        of += [f"in {self.system}"] if self.system else []
+        of += [f"on {self.host.name}"] if self.host else []
+        return f"at most {self.most} {what} {' '.join(of)}"
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/l1."""
+        return f"{self.experiment.name if self.experiment else 'all'}/l{self.pk}"
 
 
 class Command(Scoped):

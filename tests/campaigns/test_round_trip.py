@@ -62,7 +62,7 @@ def stages(draw, name: str) -> StageText:
         schedule_zone=draw(st.sampled_from(["UTC", "America/Chicago"])), schedule_start=draw(MOMENTS),
         schedule_end=draw(MOMENTS), catch_up=draw(st.sampled_from(keepup.CATCH_UP)), catch_up_cap=draw(st.integers(1, 1000)),
         overlap=draw(st.sampled_from(keepup.OVERLAP)), latency_objective=draw(st.sampled_from(["", "95% within 24 h", "99.5% within 2 h"])),
-        recall_times=draw(SCHEDULES), recall_window=draw(st.integers(1, 1000)),
+        recall_times=draw(SCHEDULES), recall_window=draw(st.integers(1, 1000)), canary=draw(st.integers(0, 100)),
     )  # fmt: skip
 
 

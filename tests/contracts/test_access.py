@@ -103,7 +103,28 @@ stages-recovery GET       view            stage           200
 stages-recover POST       operate         stage           200
 holds-list GET            view            list            200
 holds-detail GET          view            hold            200
+holds-list POST           watch           made            201
 holds-release POST        watch           hold            200
+services-list GET         view            list            200
+services-list POST        administer      made            201
+services-detail GET       view            outside         200
+services-history GET      view            outside         200
+services-states GET       view            outside         200
+services-detail PATCH     administer      outside         200
+services-check POST       watch           outside         200
+services-override POST    watch           outside         200
+services-downtime POST    watch           outside         200
+services-no_downtime POST watch           outside         422
+limits-list GET           view            list            200
+limits-list POST          operate         made            201
+limits-detail GET         view            limit           200
+limits-remove POST        operate         limit           200
+requests-why GET          view            draft           200
+campaigns-why GET         view            campaign        200
+stages-why GET            view            stage           200
+batches-why GET           view            live            200
+submissions-why GET       view            running         200
+jobs-why GET              view            job             200
 schedules-list GET        view            list            200
 schedules-detail GET      view            schedule        200
 schedules-history GET     view            schedule        200
@@ -225,6 +246,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "campaigns-process_again": {"stage": "gen", "reason": "a better calibration"},
     "queue-preview": {},
     "queue-order": {"reason": "it is urgent"},
+    "holds-list": {"scope": "experiment", "reason": "to see who may"},
+    "services-list": {"name": "new", "kind": "none", "reason": "to see who may"},
+    "services-detail": {"title": "The service", "reason": "to see who may"},
+    "services-check": {},
+    "services-override": {"state": "down", "reason": "to see who may"},
+    "services-downtime": {"until": "2999-01-01T00:00:00Z", "reason": "to see who may"},
+    "limits-list": {"kind": "jobs", "most": 5, "reason": "to see who may"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
     "jobtypes-detail": {"launch_script": "/bin/false", "reason": "it is meant to fail"},
     "jobtypes-restore": {"version": 7, "reason": "as it was"},

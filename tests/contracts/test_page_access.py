@@ -222,6 +222,19 @@ files GET                view            place            200
 file GET                 view            file-name        200
 file-content GET         view            file-name        200
 sites GET                view            place            200
+services GET             view            place            200
+service GET              view            outside          200
+service-check GET        watch           outside          200
+service-check POST       watch           outside          303
+service-override GET     watch           outside          200
+service-override POST    watch           outside          303
+service-downtime GET     watch           outside          200
+service-downtime POST    watch           outside          303
+service-no_downtime GET  watch           outside          200
+service-no_downtime POST watch           outside          422
+holds GET                view            place            200
+limit-remove GET         operate         limit            200
+limit-remove POST        operate         limit            303
 notices GET              signed_in       me               200
 notices POST             signed_in       me               303
 notice-choices GET       signed_in       me               200
@@ -241,7 +254,7 @@ WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-dro
                   "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
                   "notice-choices POST", "bulk-hold POST", "bulk-untag POST", "bulk-archive POST",
                   "bulk-tag POST by approver", "bulk-tag POST by analyser",  # it is not theirs: said for each by itself
-                  "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
+                  "service-check POST", "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
                   "editor-look POST")  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
@@ -250,7 +263,7 @@ DOCS = {
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
 }  # fmt: skip
 LETTERS = {"request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
-           "hold": "h"}  # fmt: skip
+           "hold": "h", "service": "v", "limit": "l"}  # fmt: skip
 
 
 def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
@@ -281,7 +294,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
-            "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed"}  # fmt: skip
+            "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed", "state": "down",
+            "until": "2999-01-01 00:00"}  # fmt: skip
 
 
 @dataclass(frozen=True)

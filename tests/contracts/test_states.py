@@ -8,6 +8,7 @@ from approvals.states import AMENDABLE, EDITABLE, REQUEST
 from campaigns.states import CAMPAIGN, REVISION
 from core.states import SYSTEM, StateTable, table
 from experiments.roles import PERMISSIONS
+from integrations.states import SERVICE
 from submissions import states
 from tests.contracts import checks
 
@@ -23,10 +24,11 @@ WORDS = {
     "job": ("idle staging_in processing staging_out held suspended succeeded failed removed lost",
             "succeeded failed removed lost"),
     "command": ("wanted asked done refused", "done refused"),
+    "service": ("unknown up degraded down", ""),
 }  # fmt: skip
 TABLES = {
     table.kind: table
-    for table in (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND)
+    for table in (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND, SERVICE)
 }
 
 

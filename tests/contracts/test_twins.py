@@ -55,7 +55,7 @@ FILTERS = {
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
-    "overview-page": [{}], "sites": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
+    "overview-page": [{}], "sites": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
 }  # fmt: skip
@@ -80,7 +80,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     world = populate(cast)
     own = {
         name: world.own.ref(name).rpartition("/")[2]
-        for name in ("draft", "campaign", "live", "running", "job", "schedule")
+        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside")
     }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
@@ -92,9 +92,9 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     client.force_login(cast.experimenter)
     keys = {"c": own["campaign"], "b": own["live"], "s": own["running"]}
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "batch": "live",
-              "submission": "running", "job": "job", "schedule": "schedule"}  # fmt: skip
+              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns", "batch": "batches",
-             "submission": "submissions", "job": "jobs", "schedule": "schedules"}  # fmt: skip
+             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services"}  # fmt: skip
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}
         if page in things:
@@ -106,7 +106,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
         assert (shown.status_code, there.status_code) == (200, 302), (page, query)
         answer = client.get(there["Location"])
         assert answer.status_code == 200, (page, query, there["Location"], answer.content)
-        if "results" in answer.json() and page not in ("campaign-history", "notices"):
+        if "results" in answer.json() and page not in ("campaign-history", "notices", "holds"):
             _same_rows(page, query, shown, answer.json()["results"])
         elif page in things and page != "campaign-history":
             assert answer.json()["ref"] == f"demo/{own[things[page]]}"

@@ -15,8 +15,8 @@ from campaigns.models import Campaign, Defaults, JobType, Schedule
 from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, User
-from integrations.models import BatchSystem, CatalogueLink, Dataset, File
-from submissions.logic import holding, planning
+from integrations.models import BatchSystem, CatalogueLink, Dataset, File, Service
+from submissions.logic import holding, limiting, planning
 from submissions.models import Batch, Command, Completion, Job, JobCount, Share, Submission, Tick
 from submissions.states import JOB_RANK
 from tests import builders
@@ -131,6 +131,8 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     )
     transitions.created(things["command"], actor=actor, reason=reason)
     File.objects.create(experiment=cast.experiment, name=f"file-of-{cast.experiment.name}", path="/nowhere")
+    things["outside"] = Service.objects.create(**own, name="sam", kind="none", gates="nothing")
+    things["limit"] = limiting.limit("scripts", 9, **own, actor=actor, reason=reason)
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
     account = things["service"] = builders.service_account(cast)

@@ -125,6 +125,10 @@ PAGES = (
     Look("file-text", "file", f"{E}/files/{{text}}/", "experimenter"),
     Look("file-binary", "file", f"{E}/files/{{binary}}/", "experimenter"),
     Look("sites", "sites", f"{E}/sites/", "operator"),
+    Look("services", "services", f"{E}/services/", "operator"),
+    Look("services-empty", "services", "/e/other/services/", "stranger"),
+    Look("service", "service", f"{E}/services/{{service}}/", "operator"),
+    Look("holds", "holds", f"{E}/holds/", "shifter"),
     # Notices
     Look("notices", "notices", "/notices/", "approver"),
     Look("notices-empty", "notices", "/notices/", "guest"),
@@ -176,6 +180,8 @@ PAGES = (
     *(_verb("job", verb, "operator", "job") for verb in ("hold", "release", "kill")),
     *(_verb("schedule", verb, "operator", "schedule") for verb in ("pause", "resume", "run")),
     _verb("hold", "release", "operator", "hold"),
+    *(_verb("service", verb, "operator", "service") for verb in ("check", "override", "downtime", "no_downtime")),
+    _verb("limit", "remove", "operator", "limit"),
     *(
         Look(f"bulk-{verb}", f"bulk-{verb}", f"{E}/campaigns/bulk/{verb}/?ref={{held}}&ref={{campaign}}", "operator",
              brief=verb != "hold")

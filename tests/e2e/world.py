@@ -28,6 +28,12 @@ def produce(poms: Site) -> World:
     held = _campaign_held(poms)
     if not poms.rows("jobtypes/"):
         poms.api("operator", "jobtypes/", {"experiment": "demo", "name": "plain", "launch_script": "dimuon_submit"})
+    if not poms.rows("services/"):
+        said = {"experiment": "demo", "reason": "stages read their files from it"}
+        poms.api(
+            "administrator", "services/", {"name": "sam", "title": "SAM", "kind": "none", "gates": "catalogue", **said}
+        )
+        poms.api("operator", "limits/", {"kind": "launches", "most": 500, **said})
     thought = _thought_of(poms)
     draft = _request(poms, "A production that is still being thought about", small("small"))
     pending = _request(poms, "A production that waits for its approver", small("pending"), "file", PENDING)
@@ -40,6 +46,7 @@ def produce(poms: Site) -> World:
     names = [row["name"] for row in files]
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
+        "service": _key(poms.rows("services/")[0]["ref"]), "limit": _key(poms.rows("limits/")[0]["ref"]),
         "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",
         "schedule": _key(schedule), "setup": "local", "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
         "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "recovery": _key(batch["submissions"][-1]["ref"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -17,7 +18,7 @@ from experiments.logic import membership
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
-from submissions.logic import ordering, pausing
+from submissions.logic import checking, ordering, pausing
 from submissions.models import Command, Hold, Job
 from submissions.states import JOB_RANK
 from tests import builders
@@ -51,6 +52,9 @@ SCENES = {
     ("s", "adopt"): ("operator", "unsure"), ("s", "give_up"): ("operator", "unsure"), ("j", "hold"): ("shifter", "job"),
     ("j", "release"): ("shifter", "job"), ("j", "kill"): ("operator", "job"), ("h", "release"): ("shifter", "hold"),
     ("k", "pause"): ("shifter", "schedule"), ("k", "resume"): ("shifter", "schedule"), ("k", "run"): ("operator", "schedule"),
+    ("v", "check"): ("shifter", "outside"), ("v", "override"): ("shifter", "outside"),
+    ("v", "downtime"): ("shifter", "outside"), ("v", "no_downtime"): ("shifter", "outside"),
+    ("l", "remove"): ("operator", "limit"),
 }  # fmt: skip
 verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
 REASON = "it <b>must</b> be"
@@ -61,7 +65,8 @@ QUIET = ("check", "watch", "unwatch")  # these leave no step in the ledger
 def given(world, verb, **more):
     """Return what somebody types who does this."""
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
-             "with": world.own.ref("like"), "hours": "4", "name": "note.txt", "stage": "gen", "verdict": "passed"}  # fmt: skip
+             "with": world.own.ref("like"), "hours": "4", "name": "note.txt", "stage": "gen", "verdict": "passed",
+             "state": "down", "until": "2999-01-01 00:00"}  # fmt: skip
     if verb.name == "untick":
         typed["ticked"] = "seen"
     if verb.name in ("tag", "untag"):
@@ -91,6 +96,9 @@ def scene(world, cast, as_, settings, tmp_path):
         if (verb.letter, verb.name) == ("k", "resume"):
             pausing.pause(world.own.objects[what], actor="user:operator", reason="the disk is full")
             world.own.objects[what].refresh_from_db()
+        if (verb.letter, verb.name) == ("v", "no_downtime"):
+            row, begins = world.own.objects[what], now() + timedelta(hours=1)
+            checking.plan_downtime(row, begins, begins + timedelta(hours=1), by="user:shifter", reason="an upgrade")
         if (verb.letter, verb.name) == ("c", "process_again"):
             stages = Stage.objects.filter(campaign=world.own.objects[what])
             stages.update(completed_at=now(), succeeded=True)

@@ -1,0 +1,14 @@
+"""States of services (P1). Pure."""
+
+from __future__ import annotations
+
+from core.states import table
+
+SERVICE = table(
+    "service",
+    "unknown",
+    ("unknown degraded down", "up", "find_up"),
+    ("unknown up", "degraded", "find_degraded"),
+    ("unknown up degraded", "down", "find_down"),
+    ("up degraded down", "unknown", "lose_sight"),
+)
