@@ -15,6 +15,7 @@ from django.db import connection
 
 from core.loops import untroubled
 from integrations import registry
+from submissions.equipment import EQUIPPED
 from submissions.fairness import BOOST, DEFAULT_WEIGHT, depth_of
 from submissions.models import Pool
 from submissions.states import IN_BATCH_SYSTEM, JOB_ENDED, JOB_RANK
@@ -65,7 +66,7 @@ WITH room AS (
         JOIN submissions_batch b ON b.id = s.batch_id
         WHERE s.campaign_id = c.id AND s.state = 'pending' AND s.system = ANY(%(systems)s)
           AND s.look_at <= clock_timestamp()
-          AND {_FREE_BATCH} AND {untroubled("launch", "submission").format(id="s.id")}
+          AND {EQUIPPED} AND {_FREE_BATCH} AND {untroubled("launch", "submission").format(id="s.id")}
         ORDER BY s.created_at, s.id LIMIT %(most)s) s
     WHERE c.state = 'running' AND {_FREE_CAMPAIGN}
 ), turns AS (

@@ -17,7 +17,7 @@ from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
 from campaigns.queries import edges_by_stage
 from core.clock import now
 from core.loops import untroubled
-from submissions import line
+from submissions import equipment, line
 from submissions.models import (
     Batch,
     Boost,
@@ -166,7 +166,7 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
         found.append({"gate": "hold", "text": text, "since": hold.since, "stage": stage})
     if campaign.revision_id and campaign.state in ("approved", "running"):
         found += _gates_of_stages(campaign)
-    found += gates_of_line(campaign)
+    found += _gates_of_credentials(campaign) + gates_of_line(campaign)
     unoffered = Submission.objects.filter(batch__stage__campaign=campaign, state="pending", offered_at=None)
     if number := unoffered.exclude(offered="").count():
         text = f"{number} submission{'s wait' if number > 1 else ' waits'} for the catalogue to offer the inputs"
@@ -176,6 +176,18 @@ def gates(campaign: Campaign) -> list[dict[str, Any]]:
         text = f"{submission.ref} needs a person: {submission.why}"
         found.append({"gate": "unsure", "text": text, "since": submission.state_since})
     return [{"stage": None, **gate} for gate in found]
+
+
+def _gates_of_credentials(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return which credentials stop a campaign's pending submissions, by the launcher's own condition."""
+    if campaign.state != "running":
+        return []
+    found = []
+    for stop in equipment.stops(campaign.pk):
+        row, number = stop.credential, stop.submissions
+        text = f"{number} submission{'s wait' if number > 1 else ' waits'} for a credential: {row.why}"
+        found.append({"gate": "credential", "text": text, "since": None if row.unusable else row.ends_at})
+    return found
 
 
 def _gates_of_stages(campaign: Campaign) -> list[dict[str, Any]]:

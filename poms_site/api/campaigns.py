@@ -360,13 +360,15 @@ class HoldView(ScopedViewSet):
 
     def rows(self) -> Any:
         """Return holds with what they hold."""
-        return self.get_queryset().select_related("experiment", "campaign__experiment", "stage__campaign__experiment")
+        beside = ("experiment", "campaign__experiment", "stage__campaign__experiment", "credential__experiment")
+        return self.get_queryset().select_related(*beside)
 
     def document(self, row: Hold) -> Document:
         """Return the hold."""
         return {
             "ref": row.ref, "scope": row.scope, "campaign": row.campaign.ref if row.campaign else None,
-            "stage": row.stage.ref if row.stage else None, "reason": row.reason, "actor": row.actor,
+            "stage": row.stage.ref if row.stage else None,
+            "credential": row.credential.ref if row.credential else None, "reason": row.reason, "actor": row.actor,
             "since": row.since, "until": row.until, "released": row.released_at, "released_by": row.released_by,
         }  # fmt: skip
 

@@ -18,7 +18,10 @@ from submissions.queries import standing_holds
 
 @transaction.atomic
 def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | None = None) -> Hold:
-    """Close the gate of a thing (experiment, campaign, stage or batch, or everything): nothing of it is launched."""
+    """Close the gate of a thing (experiment, campaign, stage or batch, or everything): nothing of it is launched.
+
+    One of a credential says to people what the launcher finds out by itself (submissions.equipment).
+    """
     if not reason.strip():
         raise Refused("A hold needs a reason.", [Problem("reason", "is empty", "say why, for the next shifter")])
     target = {} if scope == "everything" else {scope: thing}
@@ -33,6 +36,11 @@ def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | N
 @transaction.atomic
 def release(hold: Hold, *, actor: str, reason: str) -> None:
     """Open the gate again."""
+    if hold.scope == "credential" and actor.startswith("user:"):
+        raise Refused(
+            f"The hold {hold.ref} goes by itself when its credential lives again; nothing was changed.",
+            [Problem("hold", hold.reason, "renew the credential, or put it away if launches do not need it")],
+        )
     changed = Hold.objects.filter(pk=hold.pk, released_at=None).update(
         released_at=now(), released_by=actor, release_reason=reason
     )

@@ -9,11 +9,12 @@ from django.db.models.functions import Now
 from campaigns.models import Campaign, Stage
 from experiments.models import Experiment
 from experiments.scoping import Scoped
+from integrations.models import Credential
 from submissions import states
 from submissions.models.batch import Batch, Submission
 from submissions.models.job import Job
 
-SCOPES = ("everything", "experiment", "campaign", "stage", "batch")
+SCOPES = ("everything", "experiment", "campaign", "stage", "batch", "credential")
 
 
 class Hold(Scoped):
@@ -24,6 +25,7 @@ class Hold(Scoped):
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="+")
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, null=True, related_name="+")
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="+")
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, null=True, related_name="+")
     reason = models.TextField()
     actor = models.CharField(max_length=150)
     since = models.DateTimeField(db_default=Now())
