@@ -104,18 +104,18 @@ def _texts(value: Any) -> Iterator[str]:
 
 def redacted(text: str) -> str:
     """Return a text with every secret in it covered."""
-    return _covered(text, lambda length: COVER)
+    return _covered(text, lambda secret: COVER)
 
 
 def masked(text: str) -> str:
     """Return a text with every secret in it covered sign for sign, so that what follows stays where it is."""
-    return _covered(text, lambda length: "*" * length)
+    return _covered(text, lambda secret: re.sub(r"[^\r\n]", "*", secret))
 
 
-def _covered(text: str, cover: Callable[[int], str]) -> str:
+def _covered(text: str, cover: Callable[[str], str]) -> str:
     pieces, done = [], 0
     for found in secrets_in(text):
-        pieces += [text[done : found.begin], cover(found.end - found.begin)]
+        pieces += [text[done : found.begin], cover(text[found.begin : found.end])]
         done = found.end
     return "".join([*pieces, text[done:]]) if done else text
 

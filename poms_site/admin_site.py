@@ -34,7 +34,8 @@ from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
 from integrations.admin import CatalogueLinkAdmin
-from integrations.models import CatalogueLink
+from integrations.credentials.admin import CredentialAdmin
+from integrations.models import CatalogueLink, Credential
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
@@ -247,6 +248,7 @@ site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
 site.register(Defaults, DefaultsAdmin)
 site.register(CatalogueLink, CatalogueLinkAdmin)
+site.register(Credential, CredentialAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

@@ -23,12 +23,12 @@ ENDED = Look("ended by someone", "▬", "-", "magenta")
 UNKNOWN = Look("unknown", "", "", "default")
 
 _TABLE = {
-    WAITING: "draft new pending idle suspended not_checked",
-    PERSON: "pending_approval returned unsure held warn",
+    WAITING: "draft new pending idle suspended not_checked unknown",
+    PERSON: "pending_approval returned unsure held warn ending",
     MOVING: "launching submitted running staging_in processing staging_out project_running",
-    GOOD: "jobs_completed completed succeeded approved pass done applied",
-    FAILED: "failed launch_failed lost rejected fail refused",
-    ENDED: "cancelled removed withdrawn superseded revoked",
+    GOOD: "jobs_completed completed succeeded approved pass done applied live",
+    FAILED: "failed launch_failed lost rejected fail refused expired unusable",
+    ENDED: "cancelled removed withdrawn superseded revoked put_away",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
 

@@ -26,6 +26,7 @@ LEAST_S, MOST_S = 5, 600  # that a command may take
 
 def enter(experiment: Experiment, name: str, kind: str, *, by: Any, reason: str, **values: Any) -> Credential:
     """Enter a credential; raises Refused for what could not work, Conflict for a name or place that is taken."""
+    _needs_reason(reason)
     row = Credential(experiment=experiment, name=name, kind=kind, **values)
     _let_in(row, by)
     _refuse_unusable(row)
@@ -43,6 +44,7 @@ def change(row: Credential, *, by: Any, reason: str, seen: str = "", **values: A
 
     It is asked anew at once: whatever was known of it may be of another file.
     """
+    _needs_reason(reason)
     with transaction.atomic():
         others = {other.pk: other for other in _locked(row.experiment)}
         row = others.pop(row.pk)
@@ -86,8 +88,7 @@ def want_renewal(row: Credential, *, by: Any, reason: str) -> None:
             f"POMS has no command that renews {row.title}; nothing was done.",
             [Problem("renewal", "is empty", f"it is renewed by {row.who}; POMS sees it then by itself")],
         )
-    if not reason.strip():
-        raise Refused("A renewal needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
+    _needs_reason(reason)
     with transaction.atomic():
         Credential.objects.filter(pk=row.pk).update(due_at=due(), asked_by=by.actor)
         note(row, standing(row), "ask_renewal", by.actor, reason)
@@ -192,6 +193,11 @@ def _of_numbers(row: Credential) -> list[Problem]:
         hint = f"at least {row.needs_seconds}, or launches stop before it is renewed"
         problems.append(Problem("renew_seconds", f"{row.renew_seconds} is less than a launch needs", hint))
     return problems
+
+
+def _needs_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Refused("This needs a reason; nothing was changed.", [Problem("reason", "is empty", "it is kept")])
 
 
 def _refuse_put_away(row: Credential) -> None:

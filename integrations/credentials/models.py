@@ -109,7 +109,7 @@ class Credential(Scoped):
         return self.renewers or f"the operators of {self.experiment.name}"
 
     def condition(self, at: datetime | None = None) -> str:
-        """Return how it stands: put_away, unknown, live, ending, ended or unusable.
+        """Return how it stands: put_away, unknown, live, ending, expired or unusable.
 
         Only the last two stop launches, by the same comparison as submissions.equipment.
         """
@@ -121,7 +121,7 @@ class Credential(Scoped):
         if self.ends_at is None:
             return "live" if self.seen_at else "unknown"
         if self.ends_at <= at + timedelta(seconds=self.needs_seconds):
-            return "ended"
+            return "expired"
         if self.error:
             return "unknown"
         return "ending" if self.ends_at <= at + timedelta(seconds=self.renew_seconds) else "live"

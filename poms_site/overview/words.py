@@ -28,12 +28,12 @@ FAILED = Look("failed", "failed")
 ENDED = Look("ended", "ended by someone")
 
 _TABLE = {
-    WAITING: "draft new pending idle suspended not_checked wanted proposed due coming skipped",
-    PERSON: "pending_approval returned unsure held standing warn return paused at_risk",
+    WAITING: "draft new pending idle suspended not_checked wanted proposed due coming skipped unknown",
+    PERSON: "pending_approval returned unsure held standing warn return paused at_risk ending",
     MOVING: "launching submitted running staging_in processing staging_out project_running asked active",
-    DONE: "jobs_completed completed succeeded approved approve pass done released ran nothing_new met",
-    FAILED: "failed launch_failed lost rejected reject fail refused missed",
-    ENDED: "cancelled removed withdrawn superseded merge split ended",
+    DONE: "jobs_completed completed succeeded approved approve pass done released ran nothing_new met live",
+    FAILED: "failed launch_failed lost rejected reject fail refused missed expired unusable",
+    ENDED: "cancelled removed withdrawn superseded merge split ended put_away",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
 

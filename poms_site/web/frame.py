@@ -37,6 +37,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("credentials", "Credentials", "credentials", "view"),
     ("outbox", "Outbox", "outbox", "administer"),
 )
 

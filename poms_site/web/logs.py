@@ -108,10 +108,9 @@ def _fetch(job: Job, stream: str, offset: int, length: int) -> dict[str, Any]:
 
 
 def _piece(job: Job, asked: Wanted) -> Log:
-    system = registry.batch(job.system.name)
     total = int(_fetch(job, asked.stream, 0, 0)["total"])
     begin = max(0, total - PIECE) if asked.offset is None else min(asked.offset, total)
-    answer = masked_piece(lambda at, most: system.log(job.external_id, asked.stream, at, most), begin, PIECE)
+    answer = masked_piece(lambda at, most: _fetch(job, asked.stream, at, most), begin, PIECE)
     text = clean(answer["text"])
     if begin and asked.offset is None and "\n" in text:
         text = text.partition("\n")[2]  # the tail begins with a whole line
@@ -136,9 +135,9 @@ def _search(job: Job, asked: Wanted) -> Log:
         *lines, rest = (rest + text).split("\n")
         if position >= min(found.total, SEARCHED):
             lines, rest = [*lines, rest], ""
-        raw = "\n".join(lines)
-        covered = masked(before + raw)[len(before) :].split("\n")
-        before = f"{before}{raw}\n"[-AROUND:]
+        raw = "".join(f"{line}\n" for line in lines)
+        covered = masked(before + raw)[len(before) :].split("\n")[: len(lines)]
+        before = f"{before}{raw}"[-AROUND:]
         for line, safe in zip(lines, covered, strict=True):
             number += 1
             end = begin + _octets(line, spare) + 1

@@ -31,7 +31,7 @@ LOOK = timedelta(seconds=60)
 LEASE = timedelta(seconds=900)  # longer than the longest command and both questions around it
 TRY_AGAIN = timedelta(minutes=5)
 WARN_HOURS = (72, 24, 4)
-STOPS = ("ended", "unusable")
+STOPS = ("expired", "unusable")
 
 
 def mind_some() -> int:

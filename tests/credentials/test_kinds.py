@@ -165,7 +165,7 @@ def test_kinds_say_how_scripts_find_them_and_how_they_are_renewed():
     "given", [{"vault": "a b"}, {"valut": "x"}, {"vault": 7}, {"issuer": "a\nb"}, {"credkey": "é"}]
 )
 def test_settings_that_would_be_something_else_are_refused(given):
-    with pytest.raises(Refused, match="vault|issuer|credkey"):
+    with pytest.raises(Refused, match=r"vault|issuer|credkey"):
         read("token", KINDS["scitoken"].settings, given)
 
 
