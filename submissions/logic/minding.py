@@ -17,10 +17,10 @@ from core.redaction import redacted
 from integrations.credentials import asking
 from integrations.credentials.base import Life
 from integrations.credentials.keeping import LOOP, note
-from integrations.errors import OutsideError
+from integrations.errors import OutsideError, Unavailable
 from integrations.launcher.base import Place
 from integrations.models import Credential
-from submissions.logic import holding
+from submissions.logic import holding, reaching
 from submissions.queries import standing_holds
 
 log = structlog.get_logger()
@@ -92,6 +92,8 @@ def _mind(place: Place, rows: Sequence[Credential]) -> None:
 
 
 def _answers(place: Place, rows: Sequence[Credential]) -> Sequence[Life | OutsideError]:
+    if reaching.rests(place):
+        return [Unavailable(f"The launch host {place} does not answer, and is left alone for a while.")] * len(rows)
     try:
         return asking.lives(place, rows)
     except OutsideError as error:
