@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from core.clock import now
 from core.errors import StaleState
 from core.models import Heartbeat, Trouble
+from core.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -71,7 +72,9 @@ def run(name: str, *, budget: float = 60.0) -> int:
             total += did
         total += did
     except Exception as error:
-        Heartbeat.objects.filter(loop=name).update(errors=F("errors") + 1, last_error=f"{now():%F %T} {error!r}")
+        Heartbeat.objects.filter(loop=name).update(
+            errors=F("errors") + 1, last_error=redacted(f"{now():%F %T} {error!r}")
+        )
         raise
     with connection.cursor() as cursor:
         cursor.execute(END, [total, name])
@@ -108,7 +111,7 @@ def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
         Trouble.objects.update_or_create(
             loop=loop, kind=kind, thing_id=thing_id,
             defaults={
-                "tries": tries, "error": f"{type(error).__name__}: {error}", "updated_at": now(),
+                "tries": tries, "error": redacted(f"{type(error).__name__}: {error}"), "updated_at": now(),
                 "next_at": None if tries >= PARKED_AFTER and not passing else now() + wait,
             },
         )  # fmt: skip

@@ -11,6 +11,7 @@ from django.db import connection, models, transaction
 
 from core.clock import now
 from core.errors import StaleState
+from core.redaction import redacted
 from core.states import StateTable
 
 MOVE = """
@@ -50,7 +51,8 @@ def move(
             cursor.execute(
                 MOVE.format(table=connection.ops.quote_name(type(thing)._meta.db_table)),
                 {"id": thing.pk, "to": to, "at": at, "expected": list(expected), "kind": table.kind, "actor": actor,
-                 "experiment": getattr(thing, "experiment_id", None), "reason": reason, "verbs": json.dumps(verbs)},
+                 "experiment": getattr(thing, "experiment_id", None), "reason": redacted(reason),
+                 "verbs": json.dumps(verbs)},
             )  # fmt: skip
             found, moved = cursor.fetchone() or (None, False)
         if not moved:
@@ -94,7 +96,7 @@ def record(
             "INSERT INTO core_transition (kind, thing_id, experiment_id, source, target, verb, actor, reason)"
             " SELECT %s, t.id, %s, t.source, %s, %s, %s, %s"
             " FROM unnest(%s::bigint[], %s::text[]) AS t(id, source)",
-            [kind, experiment_id, target, verb, actor, reason,
+            [kind, experiment_id, target, verb, actor, redacted(reason),
              [pk for pk, _ in things], [source for _, source in things]],
         )  # fmt: skip
 

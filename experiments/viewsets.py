@@ -21,6 +21,7 @@ from rest_framework.response import Response
 
 from core import idempotency, ledger
 from core.errors import NotVisible, Problem, Refused
+from core.redaction import refuse_secrets
 from experiments.models import Experiment
 from experiments.rules import rule_of
 from experiments.scoping import experiments_for, require
@@ -159,6 +160,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         data = self._json()
         if not isinstance(data, dict):
             raise Refused("The body is not a JSON object.", [Problem("body", "expected {…}")])
+        refuse_secrets(data.items())
         filled = form(data=data, partial=partial)
         filled.is_valid(raise_exception=True)
         unknown = sorted(set(data) - set(filled.fields))

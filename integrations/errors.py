@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from core.redaction import redacted
+
 
 class OutsideError(Exception):
     """Something outside did not do what was asked; `transient` says whether it may go by itself."""
 
     transient = False
+
+    def __init__(self, message: str = "") -> None:
+        """Say what happened; what is quoted of an outside system's words may have a secret in it."""
+        super().__init__(redacted(message))
 
 
 class Refused(OutsideError):

@@ -10,15 +10,16 @@ from experiments.models import Experiment
 from experiments.scoping import Scoped
 from integrations.batch.models import BatchSystem
 from integrations.catalogue.models import CatalogueLink
+from integrations.credentials.models import Credential
 from integrations.launcher.models import LaunchHost
 from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
 from integrations.probes.models import Downtime, Service, ServiceState
 from integrations.tickets.models import Desk, Ticket, TicketNote
 
 __all__ = [
-    "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Dataset", "DatasetSnapshot", "Desk", "Downtime",
-    "File", "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice", "Parentage",
-    "Service", "ServiceState", "Ticket", "TicketNote", "Webhook",
+    "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Credential", "Dataset", "DatasetSnapshot", "Desk",
+    "Downtime", "File", "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice",
+    "Parentage", "Service", "ServiceState", "Ticket", "TicketNote", "Webhook",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from approvals.queries import waiting_for
 from campaigns.admin import DefaultsAdmin, JobTypeAdmin, LoginSetupAdmin
 from campaigns.models import Defaults, JobType, LoginSetup
 from core import errors
+from core.redaction import refuse_secrets
 from experiments.admin import ApproverAdmin, ExperimentAdmin, MembershipAdmin, PersonAdmin
 from experiments.admin_service import CertificateAdmin, ServiceAccountAdmin
 from experiments.models import Approver, Certificate, Experiment, Membership, ServiceAccount, User
@@ -33,7 +34,8 @@ from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
 from integrations.admin import CatalogueLinkAdmin
-from integrations.models import CatalogueLink
+from integrations.credentials.admin import CredentialAdmin
+from integrations.models import CatalogueLink, Credential
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
@@ -120,6 +122,7 @@ class PomsAdminSite(admin.AdminSite):
         values = [request.path, *request.GET.values(), *(v for values in request.POST.lists() for v in values[1])]
         if any("\0" in str(value) for value in values):
             raise DataError("there is a NUL character in it")
+        refuse_secrets(request.POST.items())
 
     def _refuse(self, request: HttpRequest, error: Exception) -> HttpResponse:
         status, title = next((status, title) for kind, status, title in _ANSWERS if isinstance(error, kind))
@@ -245,6 +248,7 @@ site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
 site.register(Defaults, DefaultsAdmin)
 site.register(CatalogueLink, CatalogueLinkAdmin)
+site.register(Credential, CredentialAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

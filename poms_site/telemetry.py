@@ -7,6 +7,16 @@ from typing import Any
 
 import structlog
 
+from core.redaction import redacted, redacted_deep
+
+
+def cover_secrets(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Cover the secrets in everything that a line says (structlog's form of a filter)."""
+    kept = {key: event.pop(key) for key in ("_record", "_from_structlog") if key in event}
+    found: dict[str, Any] = redacted_deep(event)
+    return found | kept
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -22,7 +32,8 @@ def configure(config: dict[str, Any]) -> None:
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(default=str),
+            cover_secrets,
+            structlog.processors.JSONRenderer(default=lambda value: redacted(str(value))),
         ],
         "foreign_pre_chain": _SHARED,
     }

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from core import queue
 from core.errors import NotAvailable, NotVisible, Problem, Refused
+from core.redaction import masked_piece
 from experiments.rules import OWN_TOKEN
 from experiments.viewsets import Document, FiniteField, ScopedViewSet, ref_path, routes, whole
 from integrations import registry
@@ -24,6 +25,7 @@ from submissions.models import Batch, Command, Job, Output, Report, Submission, 
 from submissions.states import JOB_RANK, JOB_STATES
 
 LONGEST_LOG = 256 * 1024
+LONGEST_OUTPUT = 65_536
 
 
 def command_document(row: Command) -> Document:
@@ -146,7 +148,10 @@ class SubmissionView(ScopedViewSet):
             raise Refused("The log cannot be read.", [Problem("part", f"unknown: {part}", "head or tail")])
         if not row.launcher:  # an approval, or a transfer: no script ran
             return Response({"text": "", "total": 0, "offset": offset})
-        answer = registry.launcher(row.place).output(str(row.uuid), part, offset, min(length, 65_536))
+        launcher, uuid = registry.launcher(row.place), str(row.uuid)
+        answer = masked_piece(
+            lambda begin, most: launcher.output(uuid, part, begin, most), offset, min(length, LONGEST_OUTPUT)
+        )
         return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
 
     def _command(self, verb: str, ref: str) -> Response:
@@ -216,7 +221,8 @@ class JobView(ScopedViewSet):
         stream = request.query_params.get("stream", "out")
         if stream not in ("out", "err"):
             raise Refused("The log cannot be read.", [Problem("stream", f"unknown: {stream}", "out or err")])
-        answer = registry.batch(row.system.name).log(row.external_id, stream, offset, length)
+        system = registry.batch(row.system.name)
+        answer = masked_piece(lambda begin, most: system.log(row.external_id, stream, begin, most), offset, length)
         return Response({"text": answer["text"], "total": answer["total"], "offset": offset})
 
     def do_kill(self, request: Request, ref: str) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 from campaigns.models import Campaign, Stage
 from core.models import Trouble
-from integrations.models import LaunchHost
+from integrations.models import Credential, LaunchHost
 from submissions import line
 from submissions.models import Batch, Hold, Limit, Submission
 
@@ -74,6 +74,14 @@ def _of_host(row: line.Closed, stage: str) -> Told | None:
     return Told("host", text, host.silent_since, stage)
 
 
+def _of_credential(row: line.Closed, stage: str) -> Told | None:
+    credential = Credential.objects.select_related("experiment").filter(pk=row.key).first()
+    if credential is None:
+        return None
+    since = None if credential.unusable else credential.ends_at
+    return Told("credential", f"{_number(row)} for a credential: {credential.why}", since, stage, credential.ref)
+
+
 def _of_later(row: line.Closed, stage: str) -> Told | None:
     submission = Submission.objects.get(pk=row.first)
     if submission.offered and submission.offered_at is None:
@@ -130,6 +138,7 @@ def _number(row: line.Closed) -> str:
 
 
 _SENTENCES = {
-    "campaign": _of_campaign, "hold": _of_hold, "system": _of_system, "host": _of_host, "later": _of_later,
+    "campaign": _of_campaign, "hold": _of_hold, "system": _of_system, "host": _of_host,
+    "credential": _of_credential, "later": _of_later,
     "trouble": _of_trouble, "canary": _of_canary, "limit": _of_limit,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from core.loops import untroubled
 from integrations import registry
 from integrations.launcher.base import Place
 from integrations.models import LaunchHost
+from submissions.equipment import STOPPING
 from submissions.fairness import BOOST, DEFAULT_WEIGHT, depth_of
 from submissions.models import Limit, Pool
 from submissions.states import IN_BATCH_SYSTEM, JOB_ENDED, JOB_RANK
@@ -90,6 +91,7 @@ SUBMISSION_GATES = {
     "host": f"""SELECT CASE count(*) WHEN 1 THEN min(x.id) ELSE 0 END FROM integrations_launchhost x
         WHERE s.launcher = 'ssh' AND {_HOST}
         HAVING s.launcher = 'ssh' AND (count(*) <> 1 OR max(x.retry_at) > clock_timestamp())""",  # noqa: S608 - constant
+    "credential": STOPPING,
     "later": "SELECT s.id WHERE s.look_at IS NULL OR s.look_at > clock_timestamp()",
     "trouble": f"SELECT s.id WHERE NOT {untroubled('launch', 'submission').format(id='s.id')}",
     # A canary that has not succeeded; one that failed lets the rest go once a person has released its hold.

@@ -14,6 +14,7 @@ from django.db.models import Sum
 from approvals.logic import deciding, steps
 from approvals.models import Attachment, Comment, Request, Watcher
 from core.errors import Conflict, NotAllowed, Problem, Refused
+from core.redaction import refuse_secrets
 from experiments.models import User
 from experiments.roles import roles_with
 from experiments.scoping import may, require
@@ -56,6 +57,7 @@ def attach(request: Request, name: str, content: bytes, *, by: Any) -> Attachmen
         problems.append(Problem("file", "is empty"))
     if problems:
         raise Refused("Nothing was attached.", problems)
+    refuse_secrets([("file", content.decode(errors="replace"))])
     with transaction.atomic():
         steps.locked(request)
         own = Attachment.objects.filter(request=request)

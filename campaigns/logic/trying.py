@@ -12,6 +12,7 @@ from campaigns.logic import keeping
 from campaigns.models import LoginSetup, SetupTrial
 from core.clock import now
 from core.errors import NotAllowed
+from core.redaction import redacted
 from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
@@ -75,6 +76,11 @@ def looked_at(trial: SetupTrial) -> SetupTrial:
 
 def _end(trial: SetupTrial, passed: bool, exit_code: int | None, text: str) -> SetupTrial:
     # Postgres keeps no zero bytes in texts.
-    trial.passed, trial.exit_code, trial.text, trial.ended_at = passed, exit_code, text.replace("\0", "\ufffd"), now()
+    trial.passed, trial.exit_code, trial.text, trial.ended_at = (
+        passed,
+        exit_code,
+        redacted(text.replace("\0", "\ufffd")),
+        now(),
+    )
     trial.save(update_fields=["passed", "exit_code", "text", "ended_at"])
     return trial

@@ -43,6 +43,7 @@ NOUNS = {
     "service": ("service", "app"),
     "hold": ("hold", "app"),
     "limit": ("limit", "app"),
+    "credential": ("credential", "app"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),

@@ -6,14 +6,16 @@ not disturb each other. Keys and tickets come from outside: a key file, an agent
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from integrations import process
 from integrations.errors import Refused, Unavailable, Unsure
@@ -102,11 +104,22 @@ class SshLauncher(AsksShim):
             raise Unavailable(f"The launch shim cannot be put into {folder} of {self.host.address}: {why}", RETRY_S)
         return self._there([*LIGHT, "-c", _RUN, folder, verb], document)
 
-    def _there(self, words: Sequence[str], document: bytes) -> process.Finished:
+    def ask(self, program: str, question: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+        """Run a small Python program over there, which reads one document and answers one; nothing is left of it."""
+        ended = self._there([*LIGHT, "-c", program], json.dumps(question).encode(), seconds)
+        if ended.exit_code != 0:
+            why = ended.stderr.decode(errors="replace").strip()[-500:]
+            raise Unsure(f"{self.host.address} cannot answer, Python ended with {ended.exit_code}: {why}")
+        try:
+            return dict(json.loads(ended.stdout))
+        except ValueError as error:
+            raise Unsure(f"The answer of {self.host.address} cannot be read.") from error
+
+    def _there(self, words: Sequence[str], document: bytes, seconds: float | None = None) -> process.Finished:
         """Run Python over there; what ssh itself could not do is said as what is known of it."""
         command = " ".join(shlex.quote(word) for word in (self.host.python, *words))
         environment = {name: os.environ[name] for name in (*PASSED_ON, *FOR_SSH) if name in os.environ}
-        ended = process.run([*self._ssh(), command], stdin=document, seconds=self.seconds, env=environment)
+        ended = process.run([*self._ssh(), command], stdin=document, seconds=seconds or self.seconds, env=environment)
         if ended.exit_code == SSH_FAILED:
             said = ended.stderr.decode(errors="replace").strip()[-500:]
             if any(sign in said for sign in _NOTHING_WAS_DONE):

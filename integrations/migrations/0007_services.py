@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('experiments', '0004_permissions'),
-        ('integrations', '0005_batch_systems_and_launch_hosts'),
+        ('integrations', '0006_credentials'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from core import errors
 from core.errors import Problem
+from core.redaction import redacted, redacted_deep
 from integrations import errors as outside
 
 log = structlog.get_logger()
@@ -63,8 +64,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
 def problem(status: int, title: str, detail: str, problems: Any = ()) -> Response:
     """Return a problem document."""
     body = {
-        "type": "about:blank", "title": title, "status": status, "detail": detail,
-        "errors": [entry.as_dict() for entry in problems],
+        "type": "about:blank", "title": title, "status": status, "detail": redacted(detail),
+        "errors": [redacted_deep(entry.as_dict()) for entry in problems],
     }  # fmt: skip
     return Response(body, status=status, content_type="application/problem+json")
 

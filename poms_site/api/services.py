@@ -297,7 +297,7 @@ class HoldView(OfAllViewSet):
     def rows(self) -> Any:
         """Return holds with what they hold."""
         beside = ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment",
-                  "service__experiment")  # fmt: skip
+                  "service__experiment", "credential__experiment")  # fmt: skip
         rows = self.get_queryset().select_related(*beside)
         wanted = self.request.query_params.get("standing")
         if wanted not in (None, "", "0", "1"):
@@ -310,7 +310,8 @@ class HoldView(OfAllViewSet):
             "ref": row.ref, "scope": row.scope, "experiment": row.experiment.name if row.experiment else None,
             "service": row.service.ref if row.service else None,
             "campaign": row.campaign.ref if row.campaign else None, "stage": row.stage.ref if row.stage else None,
-            "batch": row.batch.ref if row.batch else None, "reason": row.reason, "actor": row.actor,
+            "batch": row.batch.ref if row.batch else None,
+            "credential": row.credential.ref if row.credential else None, "reason": row.reason, "actor": row.actor,
             "since": row.since, "until": row.until, "released": row.released_at, "released_by": row.released_by,
             "release_reason": row.release_reason,
         }  # fmt: skip

@@ -15,6 +15,7 @@ from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
 from poms_site.api.campaigns import urlpatterns as campaigns
+from poms_site.api.credentials import urlpatterns as credentials
 from poms_site.api.data import urlpatterns as data
 from poms_site.api.declaring import urlpatterns as declaring
 from poms_site.api.definitions import urlpatterns as definitions
@@ -66,6 +67,7 @@ urlpatterns = [
     *recovery,
     *set_ups,
     *sites,
+    *credentials,
     *notices,
     *queue,
     *schedules,

@@ -22,7 +22,7 @@ from core.models import Transition, TransitionQuerySet
 from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, User
 from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
-from integrations.models import LedgerPlace, Notice
+from integrations.models import Credential, LedgerPlace, Notice
 from integrations.notices import outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
@@ -72,6 +72,7 @@ SOURCES = {
         Schedule, ("experiment", "stage__campaign__owner"), "schedules",
         lambda row: f"{row.stage.campaign.name}, stage {row.stage.name}",
     ),
+    "credential": Source(Credential, ("experiment",), "credentials", lambda row: row.title),
 }  # fmt: skip
 
 
@@ -201,6 +202,9 @@ RULES = (
     Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
     Rule("latency", "schedule", "warn", minders, "will miss its objective", "schedules will miss their objectives"),
     Rule("latency", "schedule", "miss", minders, "has missed its objective", "schedules have missed their objectives"),
+    Rule("credential", "credential", "warn", operators, "ends soon", "credentials end soon"),
+    Rule("credential", "credential", "end", operators, "has ended; what needs it waits", "credentials have ended"),
+    Rule("credential", "credential", "fail_renewal", operators, "was not renewed", "credentials were not renewed"),
     Rule("operator", "submission", "ask_person", operators, "may have run: say whether it did",
          "launches may have run: say whether they did"),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from django.shortcuts import render
 from django.template import loader
 
 from core import errors
+from core.redaction import redacted
 from integrations import errors as outside
 from poms_site.middleware import problem
 from poms_site.web import frame
@@ -45,8 +47,9 @@ def error_page(request: HttpRequest, error: Exception, page: Any = None) -> Http
     """Return the page of a refusal, in the frame where the person is signed in."""
     status = status_of(error)
     context = {
-        **frame.context(request, page), "status": status, "title": TITLES[status], "detail": detail_of(error),
-        "problems": getattr(error, "problems", ()), "address": request.get_full_path(),
+        **frame.context(request, page), "status": status, "title": TITLES[status], "detail": redacted(detail_of(error)),
+        "problems": [replace(entry, message=redacted(entry.message)) for entry in getattr(error, "problems", ())],
+        "address": redacted(request.get_full_path()),
     }  # fmt: skip
     response = render(request, "web/error.html", context, status=status)
     if isinstance(error, outside.Unavailable):

@@ -38,6 +38,7 @@ _PLACES = (
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
     ("services", "Services", "services", "view"),
+    ("credentials", "Credentials", "credentials", "view"),
     ("outbox", "Outbox", "outbox", "administer"),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from core.errors import Problem, Refused
+from core.redaction import AROUND, masked, masked_piece
 from integrations import registry
 from integrations.errors import OutsideError
 from poms_site.overview.words import printable
@@ -89,10 +90,14 @@ def of_script(submission: Submission) -> Log:
         return Log()
     try:
         launcher = registry.launcher(submission.place)
-        answer = launcher.output(str(submission.uuid), "tail", 0, PIECE)
+
+        def fetch(offset: int, length: int) -> dict[str, Any]:
+            return launcher.output(str(submission.uuid), "tail", offset, length)
+
+        answer = masked_piece(fetch, 0, PIECE)
         total = int(answer["total"])
         if begin := max(0, total - PIECE):
-            answer = launcher.output(str(submission.uuid), "tail", begin, PIECE)
+            answer = masked_piece(fetch, begin, PIECE)
     except OutsideError as error:
         return Log(trouble=str(error))
     return Log(clean(answer["text"]), total, begin, total)
@@ -105,7 +110,7 @@ def _fetch(job: Job, stream: str, offset: int, length: int) -> dict[str, Any]:
 def _piece(job: Job, asked: Wanted) -> Log:
     total = int(_fetch(job, asked.stream, 0, 0)["total"])
     begin = max(0, total - PIECE) if asked.offset is None else min(asked.offset, total)
-    answer = _fetch(job, asked.stream, begin, PIECE)
+    answer = masked_piece(lambda at, most: _fetch(job, asked.stream, at, most), begin, PIECE)
     text = clean(answer["text"])
     if begin and asked.offset is None and "\n" in text:
         text = text.partition("\n")[2]  # the tail begins with a whole line
@@ -116,7 +121,7 @@ def _search(job: Job, asked: Wanted) -> Log:
     """Read the log from its beginning, at most SEARCHED bytes, and keep the lines that have the text."""
     needle = re.compile(re.escape(asked.find), re.IGNORECASE)
     found = Log()
-    position, number, rest = 0, 0, ""
+    position, number, rest, before = 0, 0, "", ""
     while position < SEARCHED:
         answer = _fetch(job, asked.stream, position, PIECE)
         found.total = int(answer["total"])
@@ -130,10 +135,13 @@ def _search(job: Job, asked: Wanted) -> Log:
         *lines, rest = (rest + text).split("\n")
         if position >= min(found.total, SEARCHED):
             lines, rest = [*lines, rest], ""
-        for line in lines:
+        raw = "".join(f"{line}\n" for line in lines)
+        covered = masked(before + raw)[len(before) :].split("\n")[: len(lines)]
+        before = f"{before}{raw}"[-AROUND:]
+        for line, safe in zip(lines, covered, strict=True):
             number += 1
             end = begin + _octets(line, spare) + 1
-            if hit := needle.search(shown := clean(line)):
+            if hit := needle.search(shown := clean(safe)):
                 found.hits.append(Hit(number, begin, shown[: hit.start()][-300:], hit[0], shown[hit.end() :][:300]))
                 if len(found.hits) == MOST_HITS:
                     found.searched = min(end, found.total)

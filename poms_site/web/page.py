@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views import View
 
 from core.errors import NotAllowed, NotVisible, PomsError, Problem, Refused
+from core.redaction import refuse_secrets
 from experiments.models import Experiment
 from experiments.roles import PERMISSIONS
 from experiments.rules import PUBLIC, rule_of
@@ -75,6 +76,7 @@ class Page(View):
         elif rule in PERMISSIONS:
             raise NotAllowed(f"Nobody may do this: {rule} is held on an experiment, and the address names none.")
         if method == "post" and request.user.is_authenticated:
+            refuse_secrets(request.POST.items())
             answer = self.post(request, *args, **kwargs)  # type: ignore[attr-defined]  # a page has `post` where its rules name it
             if request.user.is_authenticated:  # no new session for somebody who has just signed out
                 live.acted(request)

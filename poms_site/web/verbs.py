@@ -202,7 +202,7 @@ VERBS: tuple[Verb, ...] = (
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
          lambda h, user, reason, asked: holding.release(h, actor=user.actor, reason=reason),
-         lambda h: h.released_at is None, reason=False, main=True),
+         lambda h: h.released_at is None and h.scope != "credential", reason=False, main=True),
 )  # fmt: skip
 
 BULK = ("hold", "release", "relaunch", "prioritise", "cancel", "tag", "untag", "archive", "unarchive", "delete")

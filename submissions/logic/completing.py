@@ -23,6 +23,7 @@ from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.errors import Conflict, Problem, Refused
 from core.loops import careful
+from core.redaction import redacted
 from integrations import registry
 from integrations.launcher.base import Launch
 from submissions.logic import passing, planning, taping
@@ -173,7 +174,7 @@ def _look_after_checks(
             if started.outcome == "refused":
                 entry |= {"passed": False, "said": f"could not be started: {started.detail}"}
         elif fate.state != "running":
-            said = str(launcher.output(entry["uuid"], "tail", 0, SHOWN)["text"]).replace("\0", "\ufffd")
+            said = redacted(str(launcher.output(entry["uuid"], "tail", 0, SHOWN)["text"]).replace("\0", "\ufffd"))
             ended_well = fate.state == "finished" and fate.exit_code == 0 and not fate.timed_out
             entry |= {"passed": ended_well, "said": said}
     if checks:

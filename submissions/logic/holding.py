@@ -37,6 +37,11 @@ def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | N
 @transaction.atomic
 def release(hold: Hold, *, actor: str, reason: str) -> None:
     """Open the gate again."""
+    if hold.scope == "credential" and actor.startswith("user:"):
+        raise Refused(
+            f"The hold {hold.ref} goes by itself when its credential lives again; nothing was changed.",
+            [Problem("hold", hold.reason, "renew the credential, or put it away if launches do not need it")],
+        )
     changed = Hold.objects.filter(pk=hold.pk, released_at=None).update(
         released_at=now(), released_by=actor, release_reason=reason
     )

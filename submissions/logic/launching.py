@@ -29,8 +29,8 @@ from integrations import registry
 from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
-from submissions import line
-from submissions.logic import reaching
+from submissions import equipment, line
+from submissions.logic import minding, reaching
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
@@ -43,6 +43,7 @@ A_LIST = 100
 MOST_ATTEMPTS = 20
 FIRST_LOOK = timedelta(seconds=0.3)
 LEASE = timedelta(seconds=5)
+WITHOUT_CREDENTIAL = timedelta(seconds=30)
 UNSURE_AFTER = timedelta(minutes=10)
 # A host that is silent is one trouble, not a hundred: its launches wait for it, and are unsure only after a day.
 SILENT_AFTER = timedelta(days=1)
@@ -61,6 +62,7 @@ def launch_some() -> int:
 
 def start_some() -> int:
     """Claim pending submissions of one place that no gate holds, and start them in one call of its launcher."""
+    minding.look_at_own()
     with ExitStack() as turn:
         claimed = _claim_pending(turn)
         crashpoint("launch.after_claim")
@@ -139,13 +141,17 @@ def _place(submission: Submission) -> Place:
 def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
     """Return submissions as the launcher takes them, each with the attempt that was seen on record."""
     systems = {name: registry.batch(name) for name in {submission.system for submission in fences}}
-    return [_as_launch(submission, systems[submission.system], after) for submission, after in fences.items()]
+    credentials = equipment.environments(fences)
+    return [
+        _as_launch(submission, systems[submission.system], after, credentials.get(submission.pk, {}))
+        for submission, after in fences.items()
+    ]
 
 
-def _as_launch(submission: Submission, system: BatchSystem, after: int) -> Launch:
+def _as_launch(submission: Submission, system: BatchSystem, after: int, credentials: Mapping[str, str]) -> Launch:
     # The token is made for the launch and kept nowhere.
     reporting = report_environment(str(submission.uuid))
-    environment = {**system.environment(wanted_of(submission)), **reporting, **submission.environment}
+    environment = {**system.environment(wanted_of(submission)), **reporting, **credentials, **submission.environment}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
@@ -233,7 +239,7 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
         _unknown([s for s, _ in entries], f"the batch system does not say whether it has jobs of it: {error}")
         return
     crashpoint("launch.after_find")
-    again = []
+    again, stopped = [], equipment.stopped([submission.pk for submission, _ in entries])
     for submission, fate in entries:
         present = found[str(submission.uuid)]
         with careful("launch", "submission", submission.pk):
@@ -249,6 +255,8 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
                 _look_again([submission], _story(fate, adopted=False), UNSURE_LOOK)
             elif submission.attempt >= MOST_ATTEMPTS:
                 _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
+            elif submission.pk in stopped:
+                _look_again([submission], f"waits for a credential: {stopped[submission.pk].why}", WITHOUT_CREDENTIAL)
             else:
                 # Never seen or killed; its lock is free and the batch system answered: a new attempt is safe.
                 submission.attempt += 1

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
         ('campaigns', '0011_canary'),
         ('experiments', '0004_permissions'),
         ('integrations', '0007_services'),
-        ('submissions', '0014_place'),
+        ('submissions', '0015_holds_of_credentials'),
     ]
 
     operations = [
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='hold',
             name='scope',
-            field=models.CharField(choices=[('everything', 'everything'), ('experiment', 'experiment'), ('service', 'service'), ('campaign', 'campaign'), ('stage', 'stage'), ('batch', 'batch')], max_length=12),
+            field=models.CharField(choices=[('everything', 'everything'), ('experiment', 'experiment'), ('service', 'service'), ('campaign', 'campaign'), ('stage', 'stage'), ('batch', 'batch'), ('credential', 'credential')], max_length=12),
         ),
         migrations.AddIndex(
             model_name='submission',

@@ -11,12 +11,12 @@ from django.db.models.functions import Now
 from campaigns.models import Campaign, Stage
 from experiments.models import Experiment
 from experiments.scoping import Scoped, ScopedQuerySet
-from integrations.models import LaunchHost, Service
+from integrations.models import Credential, LaunchHost, Service
 from submissions import states
 from submissions.models.batch import Batch, Submission
 from submissions.models.job import Job
 
-SCOPES = ("everything", "experiment", "service", "campaign", "stage", "batch")
+SCOPES = ("everything", "experiment", "service", "campaign", "stage", "batch", "credential")
 # What a limit counts: launches of the last minute, submissions in a batch system, their jobs that have not ended, the
 # idle ones of these, scripts that run.
 LIMITS = ("launches", "submissions", "jobs", "idle", "scripts")
@@ -40,6 +40,7 @@ class Hold(Scoped):
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, null=True, related_name="+")
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, null=True, related_name="+")
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="+")
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, null=True, related_name="+")
     reason = models.TextField()
     actor = models.CharField(max_length=150)
     since = models.DateTimeField(db_default=Now())

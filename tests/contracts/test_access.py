@@ -190,6 +190,13 @@ data-show GET             view            asked           200
 data-query GET            view            asked           200
 splits-preview POST       view            made            200
 sites-list GET            view            list            200
+credentials-list GET      view            list            200
+credentials-list POST     administer      made            201
+credentials-detail GET    view            credential      200
+credentials-detail PATCH  administer      credential      200
+credentials-history GET   view            credential      200
+credentials-renew POST    operate         credential      202
+credentials-check POST    operate         credential      202
 notices-list GET          signed_in       me              200
 notices-read POST         signed_in       me              200
 notices-choices GET       signed_in       me              200
@@ -236,6 +243,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "requests-attach": {"name": "a.txt", "content": "aGFsbG8="},
     "requests-watch": {},
     "requests-unwatch": {},
+    "credentials-list": {"name": "new", "kind": "scitoken", "path": "/opt/new.token", "reason": "launches need it"},
+    "credentials-detail": {"path": "/opt/moved.token", "reason": "it moved"},
+    "credentials-check": {},
     "notices-read": {},
     "notices-choices": {"kinds": {"decided": "digest"}, "digest_hour": 8},
     "notices-test": {},
@@ -381,7 +391,7 @@ def _filled(body: str, corner: Corner) -> str:
 def _address(route: str, corner: Corner, name: str, *, missing: bool) -> str:
     ref = corner.ref(name)
     more = {}
-    if name in ("jobtype", "setup", "template"):
+    if name in ("jobtype", "setup", "template", "credential"):
         ref, _, named = ref.partition("/")
         return reverse(route, kwargs={"ref": ref, "name": "nosuch" if missing else named})
     if route.startswith("stages-"):

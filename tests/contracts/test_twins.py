@@ -55,7 +55,7 @@ FILTERS = {
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
-    "overview-page": [{}], "sites": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
+    "overview-page": [{}], "sites": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}], "credentials": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
 }  # fmt: skip
