@@ -32,7 +32,7 @@ from submissions import line
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
-from submissions.queries import without_plan
+from submissions.queries import stopped_among, without_plan
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
     """Have the shim start scripts under their advisory locks; whoever holds one already is left to it."""
     with session_locks([_lock(s) for s in submissions]) as got:
         crashpoint("launch.after_lock")
-        mine = [s for s in submissions if _lock(s) in got]
+        mine = _not_stopped([s for s in submissions if _lock(s) in got])
         if not mine:
             return
         try:
@@ -104,6 +104,15 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
                 with careful("launch", "submission", submission.pk):
                     _fail(submission, f"the launcher refuses: {outcome.detail}")
         _look_again(mine, "", FIRST_LOOK)
+
+
+def _not_stopped(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return those of which no emergency stop lets nothing be launched; the others are looked at again later."""
+    stopped = stopped_among(s.experiment_id for s in submissions)
+    for submission in submissions:
+        if why := stopped.get(submission.experiment_id):
+            _look_again([submission], why, LEASE)
+    return [s for s in submissions if s.experiment_id not in stopped]
 
 
 def _lock(submission: Submission) -> str:
@@ -204,7 +213,7 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
         _unknown([s for s, _ in entries], f"the batch system does not say whether it has jobs of it: {error}")
         return
     crashpoint("launch.after_find")
-    again = []
+    again, stopped = [], stopped_among(s.experiment_id for s, _ in entries)
     for submission, fate in entries:
         present = found[str(submission.uuid)]
         with careful("launch", "submission", submission.pk):
@@ -217,6 +226,8 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
                 _unknown([submission], f"it reported {fate.job_ids[0]}, of which the batch system knows nothing")
             elif submission.attempt >= MOST_ATTEMPTS:
                 _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
+            elif submission.experiment_id in stopped:
+                _look_again([submission], stopped[submission.experiment_id], LEASE)
             else:
                 # Never seen or killed; its lock is free and the batch system answered: a new attempt is safe.
                 submission.attempt += 1
