@@ -139,6 +139,11 @@ def standing_stops() -> QuerySet[Hold]:
     return standing_holds().exclude(emergency="")
 
 
+def stops_over(experiment: Any) -> QuerySet[Hold]:
+    """Return the emergency stops that stand over an experiment (or a reference to one), those of everything too."""
+    return standing_stops().filter(Q(scope="everything") | Q(scope="experiment", experiment=experiment))
+
+
 def stopped_among(experiment_ids: Iterable[int]) -> dict[int, str]:
     """Return those experiments of which an emergency stop lets nothing be launched, each with why."""
     found: dict[int, str] = {}

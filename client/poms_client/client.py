@@ -99,13 +99,17 @@ class Client:
             seen.add(cursor)
             query["cursor"] = cursor
 
-    def post(self, path: str | Sequence[str], body: Any = None, *, key: str | None = None) -> Any:
+    def post(self, path: str | Sequence[str], body: Any = None, *, key: str | None = None, **query: Any) -> Any:
         """Create something, exactly once: the idempotency key makes it safe to repeat while unavailable.
 
         Give your own `key` to make it safe over restarts of your program too.
         """
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._json(self._send("POST", path, body=body or {}, headers=headers))
+        return self._json(self._send("POST", path, query=query, body=body or {}, headers=headers))
+
+    def select(self, collection: str, verb: str, body: Record, *, plan: bool = False) -> Record:
+        """Say a verb to many objects: `refs` or a `filter` in the body; with `plan` only hear what it would do."""
+        return self.post([collection, verb], body, **({"plan": 1} if plan else {}))
 
     def patch(self, path: str | Sequence[str], body: Any, *, if_match: str | None = None) -> Any:
         """Change fields of an object; with `if_match` (an ETag) only if nobody else changed it meanwhile."""

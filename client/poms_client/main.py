@@ -18,6 +18,7 @@ from typer.main import get_command, get_group
 from poms_client import __version__
 from poms_client.commands._common import help_style, resolved
 from poms_client.commands.session import login, whoami
+from poms_client.commands.stop import go_on, stop
 from poms_client.errors import INTERRUPTED, REFUSED, USED_WRONGLY, PomsError
 from poms_client.output import complain, note
 
@@ -39,6 +40,7 @@ NOUNS = {
     "template": ("library", "template"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
+    "shift": ("shift", "app"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),
@@ -86,6 +88,8 @@ def _app() -> typer.Typer:
     app.callback(invoke_without_command=True)(resolved(_root))
     app.command("login")(resolved(login))
     app.command("whoami")(resolved(whoami))
+    app.command("stop")(resolved(stop))
+    app.command("go-on")(resolved(go_on))
     return app
 
 

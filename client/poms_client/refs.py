@@ -9,7 +9,7 @@ from typing import NamedTuple
 from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
-         "h": "hold"}  # fmt: skip
+         "h": "hold", "x": "command", "w": "shift"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -61,6 +61,8 @@ STAGE = Noun("stage", "stages", 3)
 BATCH = Noun("batch", "batches")
 SUBMISSION = Noun("submission", "submissions")
 JOB = Noun("job", "jobs")
+SHIFT = Noun("shift", "shifts")
+COMMAND = Noun("command", "commands")
 SCHEDULE = Noun("schedule", "schedules")
 TEMPLATE = Noun("template", "templates")
 JOBTYPE = Noun("jobtype", "jobtypes")

@@ -23,6 +23,8 @@ from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.schedules import urlpatterns as schedules
+from poms_site.api.selecting import urlpatterns as selecting
+from poms_site.api.shifts import urlpatterns as shifts
 from poms_site.api.sites import urlpatterns as sites
 from submissions.api import urlpatterns as submissions
 
@@ -60,9 +62,11 @@ urlpatterns = [
     *data,
     *declaring,
     *campaigns,
+    *selecting,
     *submissions,
     *recovery,
     *set_ups,
+    *shifts,
     *sites,
     *notices,
     *queue,

@@ -18,6 +18,8 @@ from poms_site.web import (
     requests,
     schedules,
     search,
+    selecting,
+    shifts,
     sign_in,
     sites,
     taking_in,
@@ -37,6 +39,7 @@ urlpatterns = [
     # Verbs, and what is no campaign, before campaigns by name, which takes any word.
     *taking_in.urlpatterns,
     *acting.urlpatterns,
+    *selecting.urlpatterns,
     *work.urlpatterns,
     *queue.urlpatterns,
     *schedules.urlpatterns,
@@ -45,6 +48,7 @@ urlpatterns = [
     *library.urlpatterns,
     *files.urlpatterns,
     *sites.urlpatterns,
+    *shifts.urlpatterns,
     *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

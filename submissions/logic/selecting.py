@@ -158,6 +158,13 @@ def plan(verb: str, noun: str, rows: QuerySet[Any]) -> Plan:
     return Plan(noun, verb, chosen, number, jobs, sums["n"], sums["b"], sums["c"])
 
 
+def left_out(verb: str, noun: str, rows: QuerySet[Any]) -> list[str]:
+    """Return the references of those rows that there is nothing to do with."""
+    able = _able(verb, noun, rows).order_by().values("pk")
+    beside = "campaign__experiment" if noun == "stage" else "experiment"
+    return [row.ref for row in rows.exclude(pk__in=able).order_by("pk").select_related(beside)]
+
+
 def act(
     verb: str, noun: str, rows: QuerySet[Any], *, actor: str, reason: str, at_most: int | None = None,
     each: bool = False,
