@@ -13,11 +13,12 @@ from integrations.catalogue.models import CatalogueLink
 from integrations.launcher.models import LaunchHost
 from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
 from integrations.tickets.models import Desk, Ticket, TicketNote
+from integrations.uploads.models import Upload, UploadContent
 
 __all__ = [
     "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Dataset", "DatasetSnapshot", "Desk", "File",
     "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice", "Parentage", "Ticket",
-    "TicketNote", "Webhook",
+    "TicketNote", "Upload", "UploadContent", "Webhook",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from poms_site.api.schedules import urlpatterns as schedules
 from poms_site.api.selecting import urlpatterns as selecting
 from poms_site.api.shifts import urlpatterns as shifts
 from poms_site.api.sites import urlpatterns as sites
+from poms_site.api.uploads import urlpatterns as uploads
 from submissions.api import urlpatterns as submissions
 
 
@@ -67,6 +68,7 @@ urlpatterns = [
     *recovery,
     *set_ups,
     *shifts,
+    *uploads,
     *sites,
     *notices,
     *queue,

@@ -23,6 +23,7 @@ from poms_site.web import (
     sign_in,
     sites,
     taking_in,
+    uploads,
     work,
 )
 from poms_site.web.home import HomePage, OverviewPage, StylePage
@@ -49,6 +50,7 @@ urlpatterns = [
     *files.urlpatterns,
     *sites.urlpatterns,
     *shifts.urlpatterns,
+    *uploads.urlpatterns,
     *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

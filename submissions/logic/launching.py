@@ -29,6 +29,7 @@ from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import line
+from submissions.logic import sandboxing
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
@@ -87,11 +88,13 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
     """Have the shim start scripts under their advisory locks; whoever holds one already is left to it."""
     with session_locks([_lock(s) for s in submissions]) as got:
         crashpoint("launch.after_lock")
-        mine = _not_stopped([s for s in submissions if _lock(s) in got])
+        mine = _allowed(_not_stopped([s for s in submissions if _lock(s) in got]))
         if not mine:
             return
         try:
-            outcomes = registry.launcher(place).start(_as_launches(dict.fromkeys(mine, 0)))
+            launcher = registry.launcher(place)
+            sandboxing.fill(launcher, mine)
+            outcomes = launcher.start(_as_launches(dict.fromkeys(mine, 0)))
         except OutsideError as error:
             # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
             log.warning("launch.start_unanswered", place=str(place), error=str(error), count=len(mine))
@@ -115,6 +118,18 @@ def _not_stopped(submissions: Sequence[Submission]) -> list[Submission]:
     return [s for s in submissions if s.experiment_id not in stopped]
 
 
+def _allowed(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return those that may be launched where they want to; the others have failed, with why."""
+    left = []
+    for submission in submissions:
+        if why := sandboxing.refusal(submission):
+            with careful("launch", "submission", submission.pk):
+                _fail(submission, why)
+        else:
+            left.append(submission)
+    return left
+
+
 def _lock(submission: Submission) -> str:
     return f"launch:{submission.uuid}"
 
@@ -136,7 +151,7 @@ def _as_launch(submission: Submission, system: BatchSystem, after: int) -> Launc
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
-        wall_s=settings.LAUNCH_WALL_SECONDS,
+        wall_s=settings.LAUNCH_WALL_SECONDS, uploads=submission.uploads,
     )  # fmt: skip
 
 
@@ -243,7 +258,9 @@ def _start_again(place: Place, entries: Sequence[tuple[Submission, int]]) -> Non
     after = {submission.pk: fence for submission, fence in entries}
     submissions = list(Submission.objects.filter(pk__in=after))
     try:
-        registry.launcher(place).start(_as_launches({s: after[s.pk] for s in submissions}))
+        launcher = registry.launcher(place)
+        sandboxing.fill(launcher, submissions)
+        launcher.start(_as_launches({s: after[s.pk] for s in submissions}))
     except OutsideError as error:
         log.warning("launch.restart_unanswered", place=str(place), error=str(error), count=len(submissions))
     crashpoint("launch.after_restart")

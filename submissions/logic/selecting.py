@@ -359,8 +359,10 @@ def _retry(noun: str, able: QuerySet[Any], done: Done, *, actor: str, reason: st
 def _inputs_of(jobs: QuerySet[Any]) -> Mapping[int, set[int]]:
     """Return the keys of the inputs of jobs, by their batch."""
     found: dict[int, set[int]] = defaultdict(set)
-    rows = SubmissionUnit.objects.filter(submission__jobs__in=jobs.order_by().values("pk"))
-    rows = rows.filter(job_index=F("submission__jobs__index"))
+    # In one filter: both are of the same job.
+    rows = SubmissionUnit.objects.filter(
+        submission__jobs__in=jobs.order_by().values("pk"), job_index=F("submission__jobs__index")
+    )
     for batch, unit in rows.values_list("submission__batch", "unit"):
         found[batch].add(unit)
     return found

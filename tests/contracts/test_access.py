@@ -170,6 +170,10 @@ outcomes-list GET         view            selection       200
 shifts-list GET          view            list            200
 shifts-list POST         operate         made            201
 shifts-remove POST       operate         shift           200
+uploads-list GET         signed_in       me              200
+uploads-list POST        define_own      asked           201
+uploads-content GET      define_own      asked           404
+uploads-remove POST      define_own      asked           404
 stops-list GET            signed_in       me              200
 stops-list POST           operate         made            201
 stops-go_on POST          operate         made            409

@@ -23,6 +23,7 @@ from campaigns.definition import changing
 from campaigns.models import Campaign
 from core.models import Transition
 from integrations.models import File
+from integrations.uploads import keeping
 from poms_site.web import live
 from tests.cast import Cast
 from tests.contracts.who import Expected, about_which, expectations, holds, ranks, roles_of
@@ -262,6 +263,9 @@ shifts GET               view            place            200
 shifts POST              operate         place            303
 shift-remove GET         operate         shift            200
 shift-remove POST        operate         shift            303
+uploads GET              define_own      place           200
+uploads POST             define_own      place           303
+upload GET               define_own      upload-name     200
 stop GET                 operate         place            200
 stop POST                operate         place            303
 go-on GET                operate         place            200
@@ -311,6 +315,10 @@ DOCS = {
     "docs": {}, "docs-search": {}, "docs-part": {"part": "guide"}, "docs-page": {"part": "guide", "name": "words"},
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
 }  # fmt: skip
+SENT = {
+    "uploads": {"do": "remove", "name": "a.txt"},
+    "shifts": {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"},
+}
 # What is ticked on a list of each kind.
 TICKED = {"campaign": "campaign", "stage": "stage", "batch": "broken", "submission": "running", "job": "job"}
 LETTERS = {"command": "x", "shift": "w", "request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
@@ -343,8 +351,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"reason": "to see who may", "ticked": "seen", "name": "note.txt"}
     if line.route in ("queue", "queue-save"):
         return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
-    if line.route == "shifts":
-        return {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"}
+    if line.route in SENT:
+        return SENT[line.route]
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "jobs": "leave", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
             "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed"}  # fmt: skip
@@ -442,6 +450,7 @@ def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_pat
         place.write_text("some bytes")
         File.objects.update_or_create(experiment=corner.experiment, name="a.txt", defaults={"path": str(place)})
         Campaign.objects.filter(pk=corner.objects["campaign"].pk).update(name=f"of-{corner.experiment.name}")
+        keeping.keep(corner.experiment, cast.analyser, "a.txt", [b"some bytes"])
     ways: dict[str, Callable[[Matrix, Expected, str], None]] = {
         "me": _anybody, "public": _public, "docs": _docs, "switch": _switch, "administered": _administered,
     }  # fmt: skip
@@ -484,6 +493,8 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     more = ["note.txt"] if line.route == "request-attachment" else []
 
     def key(corner: Any) -> str:
+        if name == "upload-name":
+            return "a.txt"
         if name == "file-name":
             return f"file-of-{corner.experiment.name}" if line.route == "file" else "a.txt"
         if name == "campaign-name":
