@@ -77,7 +77,7 @@ def found(experiment: Experiment, user: Any, name: str) -> Upload:
     """Return one's own file of a name."""
     row = Upload.objects.filter(experiment=experiment, user=user, name=name).first()
     if row is None:
-        raise NotVisible(f"You have no upload {name[:200]} in {experiment.name}.")
+        raise NotVisible(f"There is no upload {name[:200]} of yours in {experiment.name}, or you may not see it.")
     return row
 
 

@@ -75,5 +75,5 @@ class UploadContentPage(Page):
 
 urlpatterns = [
     path("e/<slug:experiment>/uploads/", UploadsPage.as_view(), name="uploads"),
-    path("e/<slug:experiment>/uploads/<str:name>/", UploadContentPage.as_view(), name="upload"),
+    path("e/<slug:experiment>/uploads/<str:name>/", UploadContentPage.as_view(), name="upload-content"),
 ]

@@ -265,7 +265,7 @@ shift-remove GET         operate         shift            200
 shift-remove POST        operate         shift            303
 uploads GET              define_own      place           200
 uploads POST             define_own      place           303
-upload GET               define_own      upload-name     200
+upload-content GET       define_own      upload-name     200
 stop GET                 operate         place            200
 stop POST                operate         place            303
 go-on GET                operate         place            200
@@ -308,7 +308,11 @@ WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-dro
                   "notice-choices POST", "bulk-hold POST", "bulk-untag POST", "bulk-archive POST",
                   "bulk-tag POST by approver", "bulk-tag POST by analyser",  # it is not theirs: said for each by itself
                   "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
-                  "editor-look POST")  # fmt: skip
+                  "editor-look POST",
+                  # Nothing in the world is held, pending or failed that these could be said to.
+                  *(f"select-page-{what} POST" for what in (
+                      "job-release", "job-retry", "submission-retry", "submission-launch", "batch-kill", "batch-hold",
+                      "batch-release", "batch-launch", "stage-release", "stage-launch", "campaign-hold")))  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
 DOCS = {

@@ -73,7 +73,7 @@ def test_a_name_that_is_a_path_or_a_trick_is_refused(cast: Cast, name: str) -> N
 def test_what_is_removed_is_gone_and_its_content_after_a_while(cast: Cast) -> None:
     made = keeping.keep(cast.experiment, cast.analyser, "a", [b"x"])
     keeping.remove(cast.experiment, cast.analyser, "a")
-    with pytest.raises(NotVisible, match="You have no upload a"):
+    with pytest.raises(NotVisible, match="There is no upload a of yours"):
         keeping.remove(cast.experiment, cast.analyser, "a")
     with shifted(timedelta(days=10)):
         assert keeping.forget([], timedelta(days=90)) == 0
