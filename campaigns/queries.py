@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -25,6 +26,11 @@ from experiments.models import Experiment
 
 ARCHIVED = ("", "0", "1", "all")
 CONDITIONS = ("active", "paused", "ended")
+
+
+def is_analysis(revision: Revision) -> bool:
+    """Tell whether a definition is somebody's analysis, by its canonical text; everything else is production."""
+    return re.search(r"^poms_role=analysis$", revision.text, re.MULTILINE) is not None
 
 
 def job_types(experiment: Experiment) -> list[JobType]:

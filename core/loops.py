@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 from django.db import OperationalError, connection
@@ -21,6 +22,7 @@ from core.models import Heartbeat, Trouble
 from core.redaction import redacted
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 PARKED_AFTER = 5
 LONGEST_WAIT_SECONDS = 300
@@ -118,6 +120,26 @@ def careful(loop: str, kind: str, thing_id: int) -> Iterator[None]:
     else:
         if (kind, thing_id) in _troubled.get(loop, ()):
             rows.delete()
+
+
+def together(loop: str, kind: str, rows: Mapping[int, T], step: Callable[[Sequence[T]], None]) -> None:
+    """Step many rows at once; where that fails, or one was in trouble before, each by itself and careful (F8)."""
+    troubled = {pk for other, pk in _troubled.get(loop, ()) if other == kind}
+    left = dict(rows)
+    if alike := [row for pk, row in rows.items() if pk not in troubled]:
+        try:
+            step(alike)
+        except StaleState as error:
+            log.info("loop.already_done", loop=loop, kind=kind, things=len(alike), why=str(error))  # one of them
+        except Exception:
+            log.exception("loop.steps_failed", loop=loop, kind=kind, things=len(alike))
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
+        else:
+            left = {pk: row for pk, row in rows.items() if pk in troubled}
+    for pk, row in left.items():
+        with careful(loop, kind, pk):
+            step([row])
 
 
 def untroubled(loop: str, kind: str) -> str:

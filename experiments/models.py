@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
@@ -140,6 +140,33 @@ class Approver(Scoped):
 
     def __str__(self) -> str:
         return f"{self.user or self.group} decides on {self.production_stage} of {self.experiment}"
+
+
+class Shift(Scoped):
+    """Who watches an experiment from when to when; others may be on the list for the same time."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    note = models.CharField(max_length=200, blank=True)
+    entered_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("begins_at")), name="experiments_shift_ends_ck"),
+            models.UniqueConstraint(fields=["experiment", "user", "begins_at"], name="experiments_shift_uq"),
+        ]
+        indexes = [models.Index(fields=["experiment", "ends_at"], name="experiments_shift_ends_ix")]
+
+    @property
+    def ref(self) -> str:
+        """Return the reference that people use, for instance demo/w1."""
+        return f"{self.experiment.name}/w{self.pk}"
+
+    def __str__(self) -> str:
+        return f"{self.user} watches {self.experiment} from {self.begins_at:%Y-%m-%d %H:%M} UTC"
 
 
 class ApiToken(models.Model):

@@ -10,9 +10,9 @@ from django.db import models
 from django.db.models import Q
 
 from core.clock import now
-from experiments.models import ApiToken, Approver, Certificate, Experiment, Membership, ServiceAccount, User
+from experiments.models import ApiToken, Approver, Certificate, Experiment, Membership, ServiceAccount, Shift, User
 from experiments.roles import EVERYWHERE, roles_with
-from experiments.scoping import narrowing_of
+from experiments.scoping import may, narrowing_of
 
 
 def is_approver(user: Any, experiment: Experiment, production_stage: str) -> bool:
@@ -55,6 +55,19 @@ def production_stages(experiment: Experiment) -> list[str]:
     """Return the production stages for which somebody is registered to decide."""
     rows = Approver.objects.filter(experiment=experiment, stands_in_for=None)
     return list(rows.order_by("production_stage").values_list("production_stage", flat=True).distinct())
+
+
+def shifts_of(experiment: Experiment, since: datetime, until: datetime) -> models.QuerySet[Shift]:
+    """Return the shifts of an experiment that touch a span of time, the earliest first."""
+    rows = Shift.objects.filter(experiment=experiment, begins_at__lt=until, ends_at__gt=since)
+    return rows.select_related("user", "experiment").order_by("begins_at", "pk")
+
+
+def on_shift(experiment: Experiment) -> list[User]:
+    """Return who is on shift now, of those who still may watch there."""
+    at = now()
+    rows = Shift.objects.filter(experiment=experiment, begins_at__lte=at, ends_at__gt=at, user__is_active=True)
+    return [row.user for row in rows.select_related("user").order_by("pk") if may(row.user, "watch", experiment)]
 
 
 def is_administrator(user: Any) -> bool:

@@ -15,11 +15,12 @@ from integrations.launcher.models import LaunchHost
 from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
 from integrations.probes.models import Downtime, Service, ServiceState
 from integrations.tickets.models import Desk, Ticket, TicketNote
+from integrations.uploads.models import Upload, UploadContent
 
 __all__ = [
     "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Credential", "Dataset", "DatasetSnapshot", "Desk",
     "Downtime", "File", "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice",
-    "Parentage", "Service", "ServiceState", "Ticket", "TicketNote", "Webhook",
+    "Parentage", "Service", "ServiceState", "Ticket", "TicketNote", "Upload", "UploadContent", "Webhook",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+FORM_AROUND = 64 * 1024  # of a file that a form sends
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
@@ -39,6 +40,8 @@ class BodyLimit:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer 413 (or 411 for a body of unknown length) or pass the request on."""
         limit = settings.BODY_LIMIT
+        if re.fullmatch(r"/(api/v1|e/[a-z0-9_-]+)/uploads/", request.path):  # what has a quota of its own
+            limit = max(limit, settings.UPLOAD_QUOTA + FORM_AROUND)
         length = request.META.get("CONTENT_LENGTH") or "0"
         if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
             return problem(411, "Length required", "Send the body with a Content-Length; nothing was read.")

@@ -248,6 +248,9 @@ LAUNCH_WALL_SECONDS = env.int("POMS_LAUNCH_WALL_SECONDS", default=600)
 LOCAL_SHARED_ACCOUNT = env.bool("POMS_LOCAL_SHARED_ACCOUNT", default=False)
 # Bytes that may hang on one request.
 ATTACHMENT_QUOTA = env.int("POMS_ATTACHMENT_QUOTA", default=20_000_000)
+# Bytes that somebody who runs analyses may keep in each experiment; days that what came with launches is kept.
+UPLOAD_QUOTA = env.int("POMS_UPLOAD_QUOTA", default=10_485_760)
+UPLOAD_DAYS = env.int("POMS_UPLOAD_DAYS", default=90)
 LOCAL_FILES = Path(env.str("POMS_LOCAL_FILES", default=str(STATE_DIR / "files")))
 # Lists of files that are datasets: one folder for each experiment, nothing outside is ever read.
 FILE_LISTS = Path(env.str("POMS_FILE_LISTS", default=str(STATE_DIR / "lists")))

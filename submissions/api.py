@@ -33,7 +33,8 @@ def command_document(row: Command) -> Document:
     return {
         "ref": row.ref, "verb": row.verb, "value": row.value, "submission": row.submission.ref,
         "job": row.job.ref if row.job else None, "state": row.state, "actor": row.actor, "reason": row.reason,
-        "outcome": row.outcome, "created": row.created_at,
+        "outcome": row.outcome, "created": row.created_at, "tally": row.tally,
+        "selection": row.selection, "chosen": None if row.chosen is None else len(row.chosen),
     }  # fmt: skip
 
 

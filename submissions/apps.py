@@ -29,6 +29,8 @@ class SubmissionsConfig(AppConfig):
         loops.register("settle", f"{logic}.settling.settle_some", period=5)
         loops.register("recover", f"{logic}.recovering.recover_some", period=5)
         loops.register("act", f"{logic}.acting.act_some", period=2)
+        loops.register("clean", f"{logic}.sandboxing.clean_some", period=60)
+        loops.register("forget", f"{logic}.sandboxing.forget", period=3600)
         loops.register("schedule", f"{logic}.scheduling.schedule_some", period=5)
         loops.register("latency", f"{logic}.warning.warn_some", period=300)
         loops.register("check", f"{logic}.checking.check_some", period=5)

@@ -130,17 +130,18 @@ WITH room AS (
 ), {_LIMITS}, waiting AS (
     SELECT s.*, c.id AS campaign_id,
            c.rank + CASE WHEN o.campaign_id IS NULL THEN 0 ELSE %(boost)s END
+           + CASE WHEN s.front_at IS NULL THEN 0 ELSE 2 * %(boost)s END
            + %(ageing)s * extract(epoch FROM statement_timestamp() - s.created_at)::float8 / 3600 AS points
     FROM campaigns_campaign c
     LEFT JOIN ({_STANDING}) o ON o.campaign_id = c.id
     CROSS JOIN LATERAL (
-        SELECT s.id, s.experiment_id, s.system, s.launcher, s.host, s.account, s.n_jobs, s.created_at
+        SELECT s.id, s.experiment_id, s.system, s.launcher, s.host, s.account, s.n_jobs, s.created_at, s.front_at
         FROM submissions_submission s
         JOIN submissions_batch b ON b.id = s.batch_id
         JOIN campaigns_stageversion v ON v.id = b.version_id
         WHERE s.campaign_id = c.id AND s.state = 'pending' AND s.system = ANY(%(systems)s)
           AND {_ELSEWHERE} AND {_open(SUBMISSION_GATES)}
-        ORDER BY s.created_at, s.id LIMIT %(most)s) s
+        ORDER BY s.front_at, s.created_at, s.id LIMIT %(most)s) s
     WHERE {_open(CAMPAIGN_GATES)}
 ), pressing AS (
     -- What a limit that leaves some room lets through within its experiment, by the experiment's own order.

@@ -134,6 +134,27 @@ def standing_holds() -> QuerySet[Hold]:
     return Hold.objects.filter(released_at=None).filter(Q(until=None) | Q(until__gt=now()))
 
 
+def standing_stops() -> QuerySet[Hold]:
+    """Return the emergency stops that stand now."""
+    return standing_holds().exclude(emergency="")
+
+
+def stops_over(experiment: Any) -> QuerySet[Hold]:
+    """Return the emergency stops that stand over an experiment (or a reference to one), those of everything too."""
+    return standing_stops().filter(Q(scope="everything") | Q(scope="experiment", experiment=experiment))
+
+
+def stopped_among(experiment_ids: Iterable[int]) -> dict[int, str]:
+    """Return those experiments of which an emergency stop lets nothing be launched, each with why."""
+    found: dict[int, str] = {}
+    wanted = set(experiment_ids)
+    for hold in standing_stops().order_by("pk"):
+        why = f"stopped by {hold.actor.rpartition(':')[2]}: {hold.reason}"
+        for key in wanted if hold.scope == "everything" else wanted & {hold.experiment_id}:
+            found.setdefault(key, why)
+    return found
+
+
 def standing_boosts() -> QuerySet[Boost]:
     """Return the boosts that stand now."""
     return Boost.objects.filter(ended_at=None, until__gt=now())

@@ -15,8 +15,11 @@ from campaigns.work import work_of
 from core import transitions
 from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
+from experiments.roles import roles_with
 from experiments.scoping import may
 from integrations import registry
+from integrations.launcher import allowing
+from integrations.launcher.base import Place
 
 
 def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
@@ -35,6 +38,7 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
         hint = f"experiment={experiment.name}, or file it under {whole.experiment}"
         parsed.errors.append(Problem("experiment", f"the text is for {whole.experiment}", hint))
     parsed.errors += _check_across(whole, experiment)
+    parsed.errors += _check_role(whole, experiment, author)
     for setup in whole.login_setups:
         for kind, key, known in (
             ("launcher", setup.launcher, registry.LAUNCHERS), ("batch", setup.batch, registry.batch_systems()),
@@ -60,6 +64,22 @@ def _check_across(wanted: definition.Definition, experiment: Experiment) -> list
             hint = f"a campaign of {experiment.name} that was filed, and one of its stages"
             text = f"there is no stage {edge.upstream} in a campaign {edge.campaign}"
             problems.append(Problem(where, text, hint, edge.line))
+    return problems
+
+
+def _check_role(wanted: definition.Definition, experiment: Experiment, author: Any) -> list[Problem]:
+    """Return what is wrong with where a definition is to be launched: analysis has hosts of its own."""
+    analysis, problems = wanted.role == "analysis", []
+    if analysis and not (may(author, "define_own", experiment) or may(author, "define", experiment)):
+        roles = " or ".join(roles_with("define_own"))
+        problems.append(Problem("poms_role", f"analysis needs the role {roles} in {experiment.name}", "production"))
+    used = {stage.login_setup for stage in wanted.stages}
+    for setup in wanted.login_setups:
+        place = Place.of(setup.launcher, experiment.pk, setup.host, setup.account)
+        why = allowing.why_not(place, analysis=analysis) if setup.name in used else ""
+        if why:
+            hint = "a launch host that an administrator has entered for analysis" if analysis else "another launch host"
+            problems.append(Problem(f"[login_setup {setup.name}] host", why, hint, setup.line or None))
     return problems
 
 

@@ -99,13 +99,22 @@ class Client:
             seen.add(cursor)
             query["cursor"] = cursor
 
-    def post(self, path: str | Sequence[str], body: Any = None, *, key: str | None = None) -> Any:
+    def post(self, path: str | Sequence[str], body: Any = None, *, key: str | None = None, **query: Any) -> Any:
         """Create something, exactly once: the idempotency key makes it safe to repeat while unavailable.
 
         Give your own `key` to make it safe over restarts of your program too.
         """
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._json(self._send("POST", path, body=body or {}, headers=headers))
+        return self._json(self._send("POST", path, query=query, body=body or {}, headers=headers))
+
+    def select(self, collection: str, verb: str, body: Record, *, plan: bool = False) -> Record:
+        """Say a verb to many objects: `refs` or a `filter` in the body; with `plan` only hear what it would do."""
+        return self.post([collection, verb], body, **({"plan": 1} if plan else {}))
+
+    def put_file(self, path: str | Sequence[str], content: bytes, **query: Any) -> Any:
+        """Send bytes as they are; said twice it is as said once, so it is repeated while unavailable."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._json(self._send("POST", path, query=query, headers=headers, data=content))
 
     def patch(self, path: str | Sequence[str], body: Any, *, if_match: str | None = None) -> Any:
         """Change fields of an object; with `if_match` (an ETag) only if nobody else changed it meanwhile."""
@@ -175,13 +184,14 @@ class Client:
         headers: dict[str, str] | None = None,
         accept: str | None = None,
         repeat: bool = True,
+        data: bytes | None = None,
     ) -> requests.Response:
         headers = {**(headers or {}), **({"Accept": accept} if accept else {})}
         query = {name: value for name, value in (query or {}).items() if value is not None}
         started, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
-                return self._once(method, path, query, body, headers)
+                return self._once(method, path, query, body, headers, data)
             except Unavailable as problem:
                 # Spread, so that many clients do not come back in step after an outage.
                 spread = pause * random.uniform(0.8, 1.2)  # noqa: S311 - nothing secret
@@ -197,7 +207,13 @@ class Client:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _once(
-        self, method: str, path: str | Sequence[str], query: Record, body: Any, headers: dict[str, str]
+        self,
+        method: str,
+        path: str | Sequence[str],
+        query: Record,
+        body: Any,
+        headers: dict[str, str],
+        data: bytes | None = None,
     ) -> requests.Response:
         try:
             response = self._session.request(
@@ -205,6 +221,7 @@ class Client:
                 self.url + "/api/v1/" + "/".join(quote(part, safe="") for part in parts(path)) + "/",
                 params=query,
                 json=body,
+                data=data,
                 headers=headers,
                 timeout=(min(5.0, self.timeout), self.timeout),
                 # Followed, a redirect would turn a POST into a GET and might carry the token elsewhere.

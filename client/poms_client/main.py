@@ -18,6 +18,7 @@ from typer.main import get_command, get_group
 from poms_client import __version__
 from poms_client.commands._common import help_style, resolved
 from poms_client.commands.session import login, whoami
+from poms_client.commands.stop import go_on, stop
 from poms_client.commands.why import why
 from poms_client.errors import INTERRUPTED, REFUSED, USED_WRONGLY, PomsError
 from poms_client.output import complain, note
@@ -44,6 +45,7 @@ NOUNS = {
     "hold": ("hold", "app"),
     "limit": ("limit", "app"),
     "credential": ("credential", "app"),
+    "shift": ("shift", "app"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),
@@ -92,6 +94,8 @@ def _app() -> typer.Typer:
     app.command("login")(resolved(login))
     app.command("whoami")(resolved(whoami))
     app.command("why")(resolved(why))
+    app.command("stop")(resolved(stop))
+    app.command("go-on")(resolved(go_on))
     return app
 
 

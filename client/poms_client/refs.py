@@ -9,7 +9,7 @@ from typing import NamedTuple
 from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
-         "h": "hold", "v": "service", "l": "limit"}  # fmt: skip
+         "h": "hold", "v": "service", "l": "limit", "x": "command", "w": "shift"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -61,6 +61,8 @@ STAGE = Noun("stage", "stages", 3)
 BATCH = Noun("batch", "batches")
 SUBMISSION = Noun("submission", "submissions")
 JOB = Noun("job", "jobs")
+SHIFT = Noun("shift", "shifts")
+COMMAND = Noun("command", "commands")
 SCHEDULE = Noun("schedule", "schedules")
 SERVICE = Noun("service", "services")
 HOLD = Noun("hold", "holds")

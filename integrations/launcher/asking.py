@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from integrations.errors import Refused, Unsure
@@ -46,6 +47,19 @@ class AsksShim(ABC):
         """Run the set-up and ask its shell for the programs."""
         answer = self._call("present", {"setup": setup, "programs": list(programs)})
         return {name: bool(answer["present"].get(name)) for name in programs}
+
+    def supply(self, digests: Sequence[str], content: Callable[[str], bytes]) -> None:
+        """Ask the shim which files it lacks, and bring those, one a call: a document never holds all of them."""
+        if not digests:
+            return
+        for digest in self._call("uploads", {"asked": list(dict.fromkeys(digests)), "put": {}})["lacks"]:
+            put = {digest: b64encode(content(digest)).decode("ascii")}
+            if self._call("uploads", {"asked": [digest], "put": put})["lacks"]:
+                raise Unsure(f"the upload {digest[:12]}… did not arrive whole")
+
+    def clear(self, uuids: Sequence[str]) -> dict[str, bool]:
+        """Have the shim take away the uploads of launches."""
+        return dict(self._call("clear", {"uuids": list(uuids)})["cleared"])
 
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
         """Return a piece of what a script printed."""

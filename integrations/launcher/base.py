@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ class Launch:
     setup: str = ""
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    uploads: dict[str, str] = field(default_factory=dict)  # name and SHA-256; `supply` has brought their bytes
     wall_s: int = 600
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,6 +84,14 @@ class Launcher(Protocol):
 
     def present(self, setup: str, programs: Sequence[str]) -> dict[str, bool]:
         """Tell of programs whether a script with this set-up would find them; none of them is run (P2)."""
+        ...
+
+    def supply(self, digests: Sequence[str], content: Callable[[str], bytes]) -> None:
+        """See to it that files are there by the time of a launch: those that are not yet are asked of `content`."""
+        ...
+
+    def clear(self, uuids: Sequence[str]) -> dict[str, bool]:
+        """Take away the uploads of launches that have been settled; False where something still runs of one."""
         ...
 
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:

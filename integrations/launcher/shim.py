@@ -1,8 +1,9 @@
 """Run launch scripts on a launch host, each at most once, and say afterwards what became of them.
 
 One file without dependencies, for Python 3.6 and later on Linux (and, with weaker proofs, macOS):
-`python3 -S -E -s -B shim.py start|status|stop|output|present` reads one JSON document and answers one. Exit 0, or 2
-when the document is unusable, or 1 when it could not be answered (which is *unknown*, never *absent*).
+`python3 -S -E -s -B shim.py start|status|stop|output|present|uploads|clear` reads one JSON document and answers
+one. Exit 0, or 2 when the document is unusable, or 1 when it could not be answered (which is *unknown*, never
+*absent*).
 
 What it promises and how (reliability.md 1b, F17-F19):
 
@@ -25,7 +26,9 @@ What it promises and how (reliability.md 1b, F17-F19):
 The folder of a launch, `<home>/<uuid[:2]>/<uuid>/`, must lie on a disk of the launch host (flock and process
 ids reach no further) and must not be deleted while its lock is held. Besides the files above it holds
 `process` (who runs, for stop), `output.pipe`, `job_ids` (written by the submit command), `rescue` (the lock
-of a replacement supervisor) and `shim.error` (why a supervisor failed).
+of a replacement supervisor), `shim.error` (why a supervisor failed) and `uploads` (the sandbox: what its analyst
+brought along, as UPLOADS; `clear` takes it away). What was brought is in `<home>/uploads/`, each file named by its
+hash.
 """
 
 import binascii
@@ -49,6 +52,7 @@ RING_START = len(RING_HEADER % 0)
 PAGE_BYTES = 65536
 DRAIN_BYTES = 16 << 20
 JOB_IDS_BYTES = 16 << 20
+UNUSED_SECONDS = 30 * 86400.0
 
 LOCK_PAUSES = (0.0, 0.02, 0.03, 0.05, 0.1)
 GRACE_SECONDS = 5.0
@@ -57,7 +61,7 @@ LOCK_DESCRIPTOR = 700
 
 OWN_FILES = frozenset(
     b"lock attempt attempt.tmp result.json result.json.tmp process process.tmp "
-    b"output.head output.tail output.pipe job_ids rescue shim.error".split()
+    b"output.head output.tail output.pipe job_ids rescue shim.error uploads".split()
 )
 
 # The setup text runs without the script's arguments in "$@" (files it sources would take them for their own),
@@ -560,6 +564,7 @@ class Launch:
         for name in self.files:
             if not name or b"/" in name or name in (b".", b"..") or name in OWN_FILES or len(name) > 200:
                 raise Settled("refused", "%s cannot be the name of a file of the launch" % as_text(name))
+        self.uploads = uploads_of(item)
         wall_s = item.get("wall_s", 600)
         if not isinstance(wall_s, (int, float)) or isinstance(wall_s, bool) or not 0 < wall_s < 1e9:
             raise Settled("refused", "wall_s must be a number of seconds above 0")
@@ -589,6 +594,8 @@ class Launch:
         env[b"POMS_SUBMISSION_ID"] = as_bytes(self.uuid)
         env[b"POMS_LAUNCH_DIR"] = self.folder
         env[b"POMS_JOB_IDS_FILE"] = self.folder + b"/job_ids"
+        if self.uploads:
+            env[b"UPLOADS"] = self.folder + b"/uploads"
         return env
 
 
@@ -1033,6 +1040,7 @@ def prepare(launch: Launch) -> None:
     # A replacement supervisor of an earlier attempt may still hold the old files: leave those to it.
     for name in (b"/process", b"/output.head", b"/output.tail", b"/output.pipe", b"/shim.error"):
         remove(folder + name)
+    fill_sandbox(launch)
     os.mkfifo(folder + b"/output.pipe", 0o600)
     for name, text in launch.files.items():
         path = os.path.join(folder, name)
@@ -1045,6 +1053,124 @@ def prepare(launch: Launch) -> None:
     launch.fence = create(folder + b"/attempt.tmp")
     fence = {"attempt": launch.attempt, "pid": os.getpid(), "started": time.time()}
     write_all(launch.fence, json.dumps(fence).encode("ascii"))
+
+
+# -------------------------------------------------------------------------------------------------- uploads
+
+
+def is_digest(value: object) -> bool:
+    """Tell whether this is a SHA-256 as we write it: it becomes the name of a file."""
+    return isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")
+
+
+def hash_of(data: bytes) -> str:
+    """Return the SHA-256 of data."""
+    import hashlib  # noqa: PLC0415 - only launches with uploads pay for it
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def uploads_of(item: dict) -> "dict[bytes, str]":
+    """Return the names of a launch's uploads with their hashes. Raises Settled (refused)."""
+    uploads = item.get("uploads", {})
+    if not isinstance(uploads, dict) or not all(is_digest(digest) for digest in uploads.values()):
+        raise Settled("refused", "uploads must be names with SHA-256 hashes")
+    found = {plain(name, "uploads"): digest for name, digest in uploads.items()}
+    for name in found:
+        if not name or b"/" in name or name in (b".", b"..") or len(name) > 200:
+            raise Settled("refused", "%s cannot be the name of an upload" % as_text(name))
+    return found
+
+
+def fill_sandbox(launch: Launch) -> None:
+    """Put the uploads of a launch into its folder, as they were when they were chosen. Raises Settled (refused).
+
+    They are copies: what a script does to its own files changes no other launch's.
+    """
+    sandbox = launch.folder + b"/uploads"
+    empty_folder(sandbox)
+    if not launch.uploads:
+        return
+    os.mkdir(sandbox, 0o700)
+    store = store_of(launch.folder)
+    for name, digest in launch.uploads.items():
+        data = read_bytes(store + b"/" + as_bytes(digest), 1 << 40)
+        if data is None or hash_of(data) != digest:
+            remove(store + b"/" + as_bytes(digest))  # a spoilt one is brought anew
+            raise Settled("refused", "the upload %s is not on this host" % as_text(name))
+        fd = create(sandbox + b"/" + name, 0o700 if data.startswith(b"#!") else 0o600)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+
+
+def store_of(folder: bytes) -> bytes:
+    """Return where contents are kept, beside the folders of launches."""
+    return os.path.dirname(os.path.dirname(folder)) + b"/uploads"
+
+
+def empty_folder(folder: bytes) -> None:
+    """Remove a folder with whatever a script has put into it."""
+    if os.path.isdir(folder):
+        import shutil  # noqa: PLC0415 - only launches with uploads pay for it
+
+        shutil.rmtree(folder)
+
+
+def uploads(request: dict) -> dict:
+    """Keep contents by their hash, and say which of those asked for are not here."""
+    store = home_of(request) + b"/uploads"
+    asked, put = request.get("asked"), request.get("put", {})
+    if not isinstance(asked, list) or not isinstance(put, dict) or not all(map(is_digest, [*asked, *put])):
+        raise Unusable("asked and put must name SHA-256 hashes")
+    make_folder(store)
+    for digest, text in put.items():
+        data = binascii.a2b_base64(text)
+        if hash_of(data) != digest:
+            raise Unusable("what came for %s is not it" % digest)
+        own = store + b"/.%s.%d" % (as_bytes(digest), os.getpid())
+        fd = create(own)
+        try:
+            write_all(fd, data)
+            sync(fd)
+        finally:
+            os.close(fd)
+        os.rename(own, store + b"/" + as_bytes(digest))
+    lacks = []
+    for digest in asked:
+        try:
+            os.utime(store + b"/" + as_bytes(digest))  # in use: the next clearing leaves it
+        except FileNotFoundError:
+            lacks.append(digest)
+    return {"lacks": lacks}
+
+
+def clear(request: dict) -> dict:
+    """Take away the sandboxes of launches of which nothing runs, and contents that no launch has used for long."""
+    home = home_of(request)
+    cleared = {}
+    for uuid in uuids_of(request):
+        folder = folder_of(home, uuid)
+        if not os.path.isdir(folder):
+            cleared[uuid] = True
+            continue
+        lock = take_lock(folder + b"/lock")
+        if lock is not None:
+            try:
+                empty_folder(folder + b"/uploads")
+            finally:
+                os.close(lock)
+        cleared[uuid] = lock is not None
+    store = home + b"/uploads"
+    for name in os.listdir(store) if os.path.isdir(store) else ():
+        path = store + b"/" + name
+        if time.time() - os.stat(path).st_mtime > UNUSED_SECONDS:
+            remove(path)
+    return {"cleared": cleared}
+
+
+# ---------------------------------------------------------------------------------------------------- start
 
 
 def fork_supervisor(launch: Launch) -> None:
@@ -1258,7 +1384,15 @@ def ask_shell(text: bytes, names: "list[bytes]", told: int) -> None:
 
 def main(argv: "list[str]") -> int:
     """Answer one document; return the exit code."""
-    verbs = {"start": start, "status": status, "stop": stop, "output": output, "present": present}
+    verbs = {
+        "start": start,
+        "status": status,
+        "stop": stop,
+        "output": output,
+        "present": present,
+        "uploads": uploads,
+        "clear": clear,
+    }
     if len(argv) != 2 or argv[1] not in verbs:
         sys.stderr.write("usage: shim.py %s < document.json\n" % "|".join(verbs))
         return 2

@@ -13,6 +13,7 @@ from django.db import transaction
 from core.errors import Problem, Refused
 from core.transitions import record
 from experiments.models import Experiment
+from experiments.queries import on_shift
 from integrations import errors, http
 from integrations.notices.kinds import BY_KEY, HOW
 from integrations.notices.models import Choices, Webhook
@@ -31,6 +32,11 @@ def choices_of_all(users: Iterable[Any]) -> dict[int, Choices]:
     wanted = {user.pk: user for user in users}
     found = {row.user_id: row for row in Choices.objects.filter(user_id__in=wanted)}
     return {key: found.get(key) or Choices(user=user) for key, user in wanted.items()}
+
+
+def on_duty(experiment: Experiment, people: Iterable[Any]) -> list[Any]:
+    """Return who of the shift list is told instead of all these people: who is on it now; nobody is: all of them."""
+    return list(on_shift(experiment)) or list(people)
 
 
 def webhook_of(user: Any) -> Webhook | None:

@@ -24,8 +24,11 @@ from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.schedules import urlpatterns as schedules
+from poms_site.api.selecting import urlpatterns as selecting
 from poms_site.api.services import urlpatterns as services
+from poms_site.api.shifts import urlpatterns as shifts
 from poms_site.api.sites import urlpatterns as sites
+from poms_site.api.uploads import urlpatterns as uploads
 from poms_site.api.why import urlpatterns as why
 from submissions.api import urlpatterns as submissions
 
@@ -63,9 +66,12 @@ urlpatterns = [
     *data,
     *declaring,
     *campaigns,
+    *selecting,
     *submissions,
     *recovery,
     *set_ups,
+    *shifts,
+    *uploads,
     *sites,
     *credentials,
     *notices,

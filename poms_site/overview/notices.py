@@ -23,7 +23,7 @@ from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, 
 from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
 from integrations.models import Credential, LedgerPlace, Notice
-from integrations.notices import outbox
+from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
 from poms_site.overview.words import shortened
@@ -157,9 +157,9 @@ def _comment_of(event: Transition) -> Comment | None:
 
 
 def operators(thing: Any) -> Iterable[User]:
-    """Return who may operate in the experiment by a role there."""
+    """Return who looks after the experiment: who is on shift, else who may operate there by a role."""
     granted = ExperimentGroupPermission.objects.filter(content_object=thing.experiment, permission__codename="operate")
-    return User.objects.filter(groups__in=granted.values("group")).distinct()
+    return choosing.on_duty(thing.experiment, User.objects.filter(groups__in=granted.values("group")).distinct())
 
 
 def minders(schedule: Schedule) -> Iterable[User]:

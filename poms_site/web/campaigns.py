@@ -17,7 +17,7 @@ from core.errors import NotVisible, PomsError, Problem, Refused
 from poms_site.overview import campaign_facts
 from poms_site.overview.comparison import compared
 from poms_site.overview.counting import WAYS
-from poms_site.web import errors, live, verbs
+from poms_site.web import errors, live, select_verbs, verbs
 from poms_site.web.home import with_progress
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
@@ -53,6 +53,7 @@ class CampaignsPage(Page):
         return self.show(
             "web/campaigns.html",
             {"list": found, "rows": with_progress(found.rows), "bulk": bulk, "states": states,
+             "select": select_verbs.offered("campaign", self.held, ("kill", "launch")),
              "asked_state": request.GET.get("state", "")},
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -13,6 +14,8 @@ from approvals import queries as requests
 from experiments.models import Experiment
 from experiments.scoping import experiments_for, held_on, holds_anywhere
 from integrations.models import Notice
+from submissions.models import Hold
+from submissions.queries import stops_over
 
 ADMIN = ("decide_request", "define", "administer")
 MOST_UNREAD = 99
@@ -39,6 +42,7 @@ _PLACES = (
     ("sites", "Sites", "sites", "view"),
     ("services", "Services", "services", "view"),
     ("credentials", "Credentials", "credentials", "view"),
+    ("shifts", "Shifts", "shifts", "view"),
     ("outbox", "Outbox", "outbox", "administer"),
 )
 
@@ -47,7 +51,9 @@ def experiments_of(request: HttpRequest) -> list[Experiment]:
     """Return the experiments that the person may see, asked once a request."""
     known = getattr(request, "_experiments", None)
     if known is None:
-        known = list(experiments_for(request.user, "view_overview")) if request.user.is_authenticated else []
+        # With them, in the same statement, whether an emergency stop stands: every page says so.
+        seen = experiments_for(request.user, "view_overview").annotate(stopped=Exists(stops_over(OuterRef("pk"))))
+        known = list(seen) if request.user.is_authenticated else []
         request._experiments = known  # type: ignore[attr-defined]  # ours, on Django's request
     return list(known)
 
@@ -95,9 +101,15 @@ def context(request: HttpRequest, page: Any) -> dict[str, Any]:
     return {
         "page": page, "help": help_address, "place": getattr(page, "place", ""), "current": experiment,
         "experiments": experiments_of(request), "places": places(request, experiment, held), "may": held,
+        "stops": stops_on(experiment) if getattr(experiment, "stopped", False) else (),
         "version": settings.VERSION, "administers": holds_anywhere(request.user, ADMIN), "unread": unread(request),
         **_contacts(),
     }  # fmt: skip
+
+
+def stops_on(experiment: Experiment | None) -> list[Hold]:
+    """Return the emergency stops that stand over an experiment, for the banner."""
+    return list(stops_over(experiment).select_related("experiment").order_by("pk")) if experiment else []
 
 
 def _contacts() -> dict[str, str]:

@@ -10,9 +10,9 @@ from django.urls import path, register_converter, reverse
 from approvals.models import Request
 from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
-from experiments.models import Experiment
+from experiments.models import Experiment, Shift
 from integrations.models import Service
-from submissions.models import Batch, Hold, Job, Limit, Submission
+from submissions.models import Batch, Command, Hold, Job, Limit, Submission
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -23,16 +23,21 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "j": ("jobs", Job, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
                         "submission__batch__stage__campaign__experiment")),
     "k": ("schedules", Schedule, ("experiment", "stage__campaign__experiment")),
+    "w": ("shifts", Shift, ("experiment", "user")),
     "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment",
                         "service__experiment")),
     "v": ("services", Service, ("experiment",)),
     "l": ("limits", Limit, ("experiment", "host")),
 }  # fmt: skip
+# Things with a page and no verbs.
+SHOWN: dict[str, tuple[str, Any, tuple[str, ...]]] = {
+    "x": ("commands", Command, ("experiment", "submission__experiment", "job__experiment")),
+}
 
 
 def find(user: Any, experiment: Experiment, key: str) -> Any:
     """Return the thing of a key such as c1; what is not visible does not exist."""
-    _, model, beside = NOUNS[key[0]]
+    _, model, beside = (NOUNS | SHOWN)[key[0]]
     rows = model.objects.visible_to(user).select_related(*beside)
     row = rows.filter(experiment=experiment, pk=int(key[1:])).first()
     if row is None:
@@ -46,12 +51,14 @@ def address(ref: str) -> str:
     experiment, _, key = ref.rpartition("/")
     if key[:1] in ("h", "l"):
         return reverse("holds", args=[experiment])
+    if key[:1] == "w":
+        return reverse("shifts", args=[experiment])
     return reverse(noun_of(key[0]), args=[experiment, key])
 
 
 def noun_of(letter: str) -> str:
     """Return the word for one thing: campaign, batch."""
-    return {"b": "batch"}.get(letter, NOUNS[letter][0].rstrip("s"))
+    return {"b": "batch"}.get(letter, (NOUNS | SHOWN)[letter][0].rstrip("s"))
 
 
 def verb_page(verb: Any, row: Any) -> str:
@@ -64,7 +71,7 @@ def key_path(tail: str, view: Any, name: str, letter: str) -> Any:
     """Return the route of one thing: e/<experiment>/campaigns/<c1>/tail."""
     kind = f"{letter}_key"
     register_once(kind, letter)
-    return path(f"e/<slug:experiment>/{NOUNS[letter][0]}/<{kind}:key>/{tail}", view, name=name)
+    return path(f"e/<slug:experiment>/{(NOUNS | SHOWN)[letter][0]}/<{kind}:key>/{tail}", view, name=name)
 
 
 _registered: set[str] = set()

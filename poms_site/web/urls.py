@@ -19,10 +19,13 @@ from poms_site.web import (
     requests,
     schedules,
     search,
+    selecting,
     services,
+    shifts,
     sign_in,
     sites,
     taking_in,
+    uploads,
     work,
 )
 from poms_site.web.home import HomePage, OverviewPage, StylePage
@@ -39,6 +42,7 @@ urlpatterns = [
     # Verbs, and what is no campaign, before campaigns by name, which takes any word.
     *taking_in.urlpatterns,
     *acting.urlpatterns,
+    *selecting.urlpatterns,
     *work.urlpatterns,
     *queue.urlpatterns,
     *schedules.urlpatterns,
@@ -49,6 +53,8 @@ urlpatterns = [
     *files.urlpatterns,
     *sites.urlpatterns,
     *services.urlpatterns,
+    *shifts.urlpatterns,
+    *uploads.urlpatterns,
     *notices.urlpatterns,
     path("docs/", include(docs.urlpatterns)),
 ]

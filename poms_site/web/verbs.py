@@ -8,6 +8,7 @@ from typing import Any
 from campaigns import queries as definitions
 from campaigns.models import Campaign
 from core.errors import Problem, Refused
+from experiments.logic import shifts
 from poms_site.overview import ranking
 from poms_site.overview.words import count, words
 from poms_site.web.library_verbs import LIBRARY_VERBS
@@ -199,10 +200,13 @@ VERBS: tuple[Verb, ...] = (
     Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
     *SCHEDULE_VERBS,
     *SERVICE_VERBS,
+    # Shifts
+    Verb("w", "remove", "Remove", "operate", lambda w: f"{w} no longer. Notices go to who else is on shift.",
+         lambda w, user, reason, asked: shifts.remove(w, by=user), lambda w: True, wordless=True, reason=False),
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
          lambda h, user, reason, asked: holding.release(h, actor=user.actor, reason=reason),
-         lambda h: h.released_at is None and h.scope != "credential", reason=False, main=True),
+         lambda h: h.released_at is None and h.scope != "credential" and not h.emergency, reason=False, main=True),
 )  # fmt: skip
 
 BULK = ("hold", "release", "relaunch", "prioritise", "cancel", "tag", "untag", "archive", "unarchive", "delete")

@@ -14,7 +14,7 @@ from core.errors import Problem, Refused
 from core.models import Transition
 from poms_site.overview.run_batches import attempts_of
 from poms_site.overview.why import why
-from poms_site.web import live, logs, verbs
+from poms_site.web import live, logs, select_verbs, verbs
 from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
@@ -70,8 +70,9 @@ class JobsPage(Page):
         if self.sort not in ("newest", "longest"):
             raise Refused("The list cannot be sorted so.", [Problem("sort", self.sort[:40], "newest or longest")])
         return self.live(
-            "web/jobs.html", "web/_jobs.html", self._facts, {"list": self._list(none=True), "kept": self._kept()}
-        )
+            "web/jobs.html", "web/_jobs.html", self._facts,
+            {"list": self._list(none=True), "kept": self._kept(), "select": select_verbs.offered("job", self.held)},
+        )  # fmt: skip
 
     def _kept(self) -> list[tuple[str, str]]:
         return [("sort", self.sort)] if self.sort != "newest" else []
@@ -100,7 +101,8 @@ class BatchesPage(Page):
         """Show a page of them."""
         rows = Batch.objects.visible_to(request.user).filter(experiment=self.here)
         rows = rows.select_related("experiment", "stage__campaign__experiment")
-        return self.show("web/batches.html", {"list": listed(request, rows, BATCH_FILTERS)})
+        select = select_verbs.offered("batch", self.held)
+        return self.show("web/batches.html", {"list": listed(request, rows, BATCH_FILTERS), "select": select})
 
 
 class SubmissionsPage(Page):
@@ -115,7 +117,8 @@ class SubmissionsPage(Page):
         """Show a page of them."""
         mine = Submission.objects.visible_to(request.user).filter(experiment=self.here)
         rows = queries.without_plan(mine).select_related("experiment", "batch__experiment", "batch__stage")
-        return self.show("web/submissions.html", {"list": listed(request, rows, SUBMISSION_FILTERS)})
+        select = select_verbs.offered("submission", self.held)
+        return self.show("web/submissions.html", {"list": listed(request, rows, SUBMISSION_FILTERS), "select": select})
 
 
 class BatchPage(Page):

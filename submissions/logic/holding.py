@@ -36,12 +36,20 @@ def hold(scope: str, thing: Any, *, actor: str, reason: str, until: datetime | N
 
 @transaction.atomic
 def release(hold: Hold, *, actor: str, reason: str) -> None:
-    """Open the gate again."""
+    """Open the gate again; an emergency stop is ended by its own verb, which also releases what it held."""
+    if hold.emergency:
+        raise Refused(f"{hold.ref} is an emergency stop: whoever may stop also says go on. Nothing was changed.")
     if hold.scope == "credential" and actor.startswith("user:"):
         raise Refused(
             f"The hold {hold.ref} goes by itself when its credential lives again; nothing was changed.",
             [Problem("hold", hold.reason, "renew the credential, or put it away if launches do not need it")],
         )
+    end_stop(hold, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def end_stop(hold: Hold, *, actor: str, reason: str) -> None:
+    """Open a gate whatever it is of."""
     changed = Hold.objects.filter(pk=hold.pk, released_at=None).update(
         released_at=now(), released_by=actor, release_reason=reason
     )

@@ -30,11 +30,11 @@ from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import equipment, line
-from submissions.logic import minding, reaching
+from submissions.logic import minding, reaching, sandboxing
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
-from submissions.queries import without_plan
+from submissions.queries import stopped_among, without_plan
 
 log = structlog.get_logger()
 
@@ -109,11 +109,13 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
     """Have the shim start scripts under their advisory locks; whoever holds one already is left to it."""
     with session_locks([_lock(s) for s in submissions]) as got:
         crashpoint("launch.after_lock")
-        mine = [s for s in submissions if _lock(s) in got]
+        mine = _allowed(_not_stopped([s for s in submissions if _lock(s) in got]))
         if not mine:
             return
         try:
-            outcomes = registry.launcher(place).start(_as_launches(dict.fromkeys(mine, 0)))
+            launcher = registry.launcher(place)
+            sandboxing.fill(launcher, mine)
+            outcomes = launcher.start(_as_launches(dict.fromkeys(mine, 0)))
         except OutsideError as error:
             # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
             reaching.unheard(place, error)
@@ -128,6 +130,27 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
                 with careful("launch", "submission", submission.pk):
                     _fail(submission, f"the launcher refuses: {outcome.detail}")
         _look_again(mine, "", FIRST_LOOK)
+
+
+def _not_stopped(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return those of which no emergency stop lets nothing be launched; the others are looked at again later."""
+    stopped = stopped_among(s.experiment_id for s in submissions)
+    for submission in submissions:
+        if why := stopped.get(submission.experiment_id):
+            _look_again([submission], why, LEASE)
+    return [s for s in submissions if s.experiment_id not in stopped]
+
+
+def _allowed(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return those that may be launched where they want to; the others have failed, with why."""
+    left = []
+    for submission in submissions:
+        if why := sandboxing.refusal(submission):
+            with careful("launch", "submission", submission.pk):
+                _fail(submission, why)
+        else:
+            left.append(submission)
+    return left
 
 
 def _lock(submission: Submission) -> str:
@@ -155,7 +178,7 @@ def _as_launch(submission: Submission, system: BatchSystem, after: int, credenti
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
-        wall_s=settings.LAUNCH_WALL_SECONDS,
+        wall_s=settings.LAUNCH_WALL_SECONDS, uploads=submission.uploads,
     )  # fmt: skip
 
 
@@ -239,7 +262,9 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
         _unknown([s for s, _ in entries], f"the batch system does not say whether it has jobs of it: {error}")
         return
     crashpoint("launch.after_find")
-    again, stopped = [], equipment.stopped([submission.pk for submission, _ in entries])
+    again = []
+    unequipped = equipment.stopped([submission.pk for submission, _ in entries])
+    stopped = stopped_among(submission.experiment_id for submission, _ in entries)
     for submission, fate in entries:
         present = found[str(submission.uuid)]
         with careful("launch", "submission", submission.pk):
@@ -255,8 +280,11 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
                 _look_again([submission], _story(fate, adopted=False), UNSURE_LOOK)
             elif submission.attempt >= MOST_ATTEMPTS:
                 _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
-            elif submission.pk in stopped:
-                _look_again([submission], f"waits for a credential: {stopped[submission.pk].why}", WITHOUT_CREDENTIAL)
+            elif submission.pk in unequipped:
+                why = f"waits for a credential: {unequipped[submission.pk].why}"
+                _look_again([submission], why, WITHOUT_CREDENTIAL)
+            elif submission.experiment_id in stopped:
+                _look_again([submission], stopped[submission.experiment_id], LEASE)
             else:
                 # Never seen or killed; its lock is free and the batch system answered: a new attempt is safe.
                 submission.attempt += 1
@@ -272,7 +300,9 @@ def _start_again(place: Place, entries: Sequence[tuple[Submission, int]]) -> Non
     after = {submission.pk: fence for submission, fence in entries}
     submissions = list(Submission.objects.filter(pk__in=after))
     try:
-        registry.launcher(place).start(_as_launches({s: after[s.pk] for s in submissions}))
+        launcher = registry.launcher(place)
+        sandboxing.fill(launcher, submissions)
+        launcher.start(_as_launches({s: after[s.pk] for s in submissions}))
     except OutsideError as error:
         log.warning("launch.restart_unanswered", place=str(place), error=str(error), count=len(submissions))
     crashpoint("launch.after_restart")

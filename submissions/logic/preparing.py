@@ -12,6 +12,7 @@ from django.conf import settings
 from campaigns import command, splitting
 from campaigns.command import Pair
 from campaigns.models import StageVersion
+from campaigns.queries import is_analysis
 from core import queue, transitions
 from integrations import registry
 from integrations.catalogue.base import OFFERS
@@ -49,6 +50,7 @@ def intend(
         experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
         round=round_number, launcher=version.launcher, host=place.host, account=place.account, system=version.batch,
         setup=version.setup, memory_mb=memory_mb, wall_s=wall_s, output_dir=str(output_dir), n_jobs=len(jobs),
+        analyst=campaign.owner if is_analysis(version.revision) else None,
         offered=offered, command=command.argv(version.launch_script, pairs, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import connection, transaction
 
@@ -166,8 +166,11 @@ def again(
     return submission
 
 
-def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
-    """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again."""
+def relaunch(batch: Batch, *, actor: str, reason: str, only: Collection[int] | None = None) -> Submission:
+    """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again.
+
+    `only` are keys of inputs: of them alone what is missed. The others are a recovery's, once these have ended.
+    """
     if not reason.strip():
         raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     with transaction.atomic():
@@ -188,6 +191,8 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
             raise Conflict(f"{batch.stage.ref} is in a later pass; what {batch.ref} misses is done there.")
         if not units:
             raise Conflict(f"The batch {batch.ref} misses nothing; there is nothing to launch.")
+        if only is not None and not (units := [unit for unit in units if unit.pk in only]):
+            raise Conflict(f"The batch {batch.ref} misses nothing of these jobs; another one has done it.")
         last = Submission.objects.filter(batch=batch).order_by("-pk").first()
         if last is None:
             raise Conflict(f"The batch {batch.ref} was never launched.")

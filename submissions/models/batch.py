@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from campaigns.models import Campaign, Stage, StageVersion
-from experiments.models import Experiment
+from experiments.models import Experiment, User
 from experiments.scoping import Scoped
 from integrations.launcher.base import Place
 from submissions import states
@@ -90,6 +90,13 @@ class Submission(Scoped):
     wall_s = models.PositiveIntegerField()
     n_jobs = models.PositiveIntegerField(default=1, help_text="planned; once submitted, those that there are")
     rank = models.IntegerField(null=True, help_text="its campaign's, when it was put into the batch system")
+    front_at = models.DateTimeField(null=True, help_text="since when it goes before all else of its experiment")
+    analyst = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, related_name="+", db_index=False,
+        help_text="whose analysis it is: their uploads come with it; empty: production",
+    )  # fmt: skip
+    uploads = models.JSONField(default=dict, help_text="what came with its launch: the name of a file and its SHA-256")
+    sandbox_since = models.DateTimeField(null=True, help_text="since when those are on the launch host")
     job_ids = ArrayField(models.CharField(max_length=100), default=list)
     exit_code = models.IntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -119,7 +126,7 @@ class Submission(Scoped):
             models.Index(fields=["campaign", "id"], name="submissions_submission_of_ix"),
             # What waits for a place, and what is there: the launcher asks for both before each claim.
             models.Index(
-                fields=["campaign", "created_at", "id"],
+                fields=["campaign", "front_at", "created_at", "id"],
                 name="submissions_submission_wait_ix",
                 condition=Q(state="pending"),
             ),
@@ -127,6 +134,11 @@ class Submission(Scoped):
                 fields=["system", "experiment"],
                 name="submissions_submission_live_ix",
                 condition=Q(state__in=states.IN_BATCH_SYSTEM),
+            ),
+            models.Index(
+                fields=["sandbox_since"],
+                name="submissions_submission_box_ix",
+                condition=Q(sandbox_since__isnull=False),
             ),
         ]
 

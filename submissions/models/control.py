@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -17,6 +18,8 @@ from submissions.models.batch import Batch, Submission
 from submissions.models.job import Job
 
 SCOPES = ("everything", "experiment", "service", "campaign", "stage", "batch", "credential")
+# What an emergency stop does to jobs that are in a batch system; `leave` lets them go on.
+TREATMENTS = ("kill", "hold", "leave")
 # What a limit counts: launches of the last minute, submissions in a batch system, their jobs that have not ended, the
 # idle ones of these, scripts that run.
 LIMITS = ("launches", "submissions", "jobs", "idle", "scripts")
@@ -48,6 +51,11 @@ class Hold(Scoped):
     released_at = models.DateTimeField(null=True)
     released_by = models.CharField(max_length=150, blank=True)
     release_reason = models.TextField(blank=True)
+    emergency = models.CharField(
+        max_length=8, choices=[(word, word) for word in TREATMENTS], blank=True, default="",
+        help_text="of an emergency stop, what it does to jobs; empty for every other hold",
+    )  # fmt: skip
+    selection = models.UUIDField(null=True, help_text="of the commands that an emergency stop gave")
 
     objects = GateQuerySet.as_manager()  # type: ignore[misc]  # those of no experiment are everybody's
 
@@ -123,13 +131,25 @@ class Command(Scoped):
     reason = models.TextField()
     outcome = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
+    selection = models.UUIDField(null=True, help_text="what was asked for with it, by one verb on a selection")
+    chosen = ArrayField(
+        models.BigIntegerField(), null=True, help_text="keys of the jobs that it is about; none: see job and submission"
+    )
+    # One document a command, by outcome: {"done": ["1.0@local", …]}; a row a job would be a hundred thousand rows.
+    outcomes = models.JSONField(default=dict, help_text="what was done, as lists of the batch system's job ids")
 
     class Meta:
         indexes = [
-            models.Index(fields=["due_at"], name="submissions_command_due_ix", condition=Q(due_at__isnull=False))
+            models.Index(fields=["due_at"], name="submissions_command_due_ix", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["selection"], name="submissions_command_sel_ix", condition=Q(selection__isnull=False)),
         ]
 
     @property
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/x1."""
         return f"{self.experiment.name}/x{self.pk}"
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """Return how many jobs came to which outcome."""
+        return {word: len(ids) for word, ids in self.outcomes.items()}

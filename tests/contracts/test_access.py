@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -19,7 +20,9 @@ from rest_framework.test import APIClient
 from experiments.logic import tokens
 from experiments.roles import EVERYWHERE, PERMISSIONS, ROLES
 from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
+from submissions.logic import selecting
 from submissions.logic.reporting import report_token
+from submissions.models import Command
 from tests.cast import Cast
 from tests.contracts import checks, test_page_access
 from tests.contracts.who import WHO, Expected, about_which, expectations, holds, ranks, roles_of
@@ -159,6 +162,44 @@ jobs-release POST         watch           job             202
 commands-list GET         view            list            200
 commands-detail GET       view            command         200
 commands-history GET      view            command         200
+select-job-kill POST operate made 202
+select-job-hold POST watch made 202
+select-job-release POST watch made 202
+select-job-retry POST watch made 202
+select-submission-kill POST operate made 202
+select-submission-hold POST watch made 202
+select-submission-release POST watch made 202
+select-submission-retry POST watch made 202
+select-submission-launch POST operate made 202
+select-batch-kill POST operate made 202
+select-batch-hold POST watch made 202
+select-batch-release POST watch made 202
+select-batch-retry POST watch made 202
+select-batch-launch POST operate made 202
+select-stage-kill POST operate made 202
+select-stage-hold POST watch made 202
+select-stage-release POST watch made 202
+select-stage-retry POST watch made 202
+select-stage-launch POST operate made 202
+select-campaign-kill POST operate made 202
+select-campaign-hold POST watch made 202
+select-campaign-release POST watch made 202
+select-campaign-retry POST watch made 202
+select-campaign-launch POST operate made 202
+commands-outcomes GET     view            command         200
+outcomes-list GET         view            selection       200
+shifts-list GET          view            list            200
+shifts-list POST         operate         made            201
+shifts-remove POST       operate         shift           200
+uploads-list GET         signed_in       me              200
+uploads-list POST        define_own      asked           201
+uploads-content GET      define_own      asked           404
+uploads-remove POST      define_own      asked           404
+stops-list GET            signed_in       me              200
+stops-list POST           operate         made            201
+stops-go_on POST          operate         made            409
+stops-all POST            signed_in       administered    201
+stops-all-go_on POST      signed_in       administered    409
 reports-create POST       own_token       report          202
 jobtypes-list GET         view            list            200
 jobtypes-list POST        define          made            201
@@ -274,7 +315,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "templates-detail": {"title": "Better", "reason": "it is shorter"},
     "templates-restore": {"version": 7, "reason": "as it was"},
     "templates-use": {"name": "used"},
-}
+    "shifts-list": {"person": "shifter", "begins": "2036-12-01T06:00Z", "until": "2036-12-01T14:00Z"},
+    "stops-list": {"jobs": "leave", "reason": "the disk is full"},
+    "stops-go_on": {"reason": "the disk is empty"},
+    "stops-all": {"jobs": "leave", "reason": "the disk is full"},
+    "stops-all-go_on": {"reason": "the disk is empty"},
+    **{
+        f"select-{noun}-{verb}": {"filter": {"state": state}, "reason": "to see who may"}
+        for noun, state in (("job", "processing"), ("submission", "running"), ("batch", "failed"),
+                            ("stage", "incomplete"), ("campaign", "running"))
+        for verb in selecting.VERBS[noun]
+    },
+}  # fmt: skip
 
 
 # --- Every route, every method, every role, every object ---------------------------------------------------------
@@ -349,6 +401,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
             "list": _list, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
             "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
+            "selection": _selection, "administered": _administered,
         }  # fmt: skip
         for who, user in matrix.people():
             ways.get(line.about.partition("+")[0], _object)(matrix, line, who, user)
@@ -504,6 +557,24 @@ def _token(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     for what, pk in (("own", own), ("other", stranger.pk), ("missing", MISSING)):
         answer = matrix.ask(line, user, reverse(line.route, kwargs={"pk": pk}), {})
         matrix.judge(line, who, what, answer, 401 if who == "anonymous" else 200 if what == "own" else 404)
+
+
+def _selection(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """The commands of a selection are those of experiments that one may see."""
+    for what, corner in (("own", matrix.world.own), ("other", matrix.world.other)):
+        selection = uuid4()
+        Command.objects.filter(pk=corner.objects["command"].pk).update(selection=selection)
+        answer = matrix.ask(line, user, f"{reverse(line.route)}?selection={selection}", None)
+        matrix.judge(line, who, what, answer, 401 if who == "anonymous" else 200)
+        if who != "anonymous" and bool(answer.json()["results"]) != holds(who, line.rule, what):
+            matrix.wrong.append(f"{line.route} by {who} on {what}: {answer.content!r}")
+
+
+def _administered(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """What concerns all experiments is for administrators."""
+    answer = matrix.ask(line, user, reverse(line.route), BODIES[line.route])
+    status = 401 if who == "anonymous" else line.status if who == "administrator" else 403
+    matrix.judge(line, who, "all", answer, status, ("administrator",) if status == 403 else ())
 
 
 def _report(matrix: Matrix, line: Expected, who: str, user: Any) -> None:

@@ -23,6 +23,7 @@ from campaigns.definition import changing
 from campaigns.models import Campaign
 from core.models import Transition
 from integrations.models import File
+from integrations.uploads import keeping
 from poms_site.web import live
 from tests.cast import Cast
 from tests.contracts.who import Expected, about_which, expectations, holds, ranks, roles_of
@@ -208,6 +209,71 @@ job-release GET          watch           job              200
 job-release POST         watch           job              303
 job-kill GET             operate         job              200
 job-kill POST            operate         job              303
+select-page-job-kill GET operate place+job 200
+select-page-job-kill POST operate place+job 200
+select-page-job-hold GET watch place+job 200
+select-page-job-hold POST watch place+job 200
+select-page-job-release GET watch place+job 200
+select-page-job-release POST watch place+job 200
+select-page-job-retry GET watch place+job 200
+select-page-job-retry POST watch place+job 200
+select-page-submission-kill GET operate place+submission 200
+select-page-submission-kill POST operate place+submission 200
+select-page-submission-hold GET watch place+submission 200
+select-page-submission-hold POST watch place+submission 200
+select-page-submission-release GET watch place+submission 200
+select-page-submission-release POST watch place+submission 200
+select-page-submission-retry GET watch place+submission 200
+select-page-submission-retry POST watch place+submission 200
+select-page-submission-launch GET operate place+submission 200
+select-page-submission-launch POST operate place+submission 200
+select-page-batch-kill GET operate place+batch 200
+select-page-batch-kill POST operate place+batch 200
+select-page-batch-hold GET watch place+batch 200
+select-page-batch-hold POST watch place+batch 200
+select-page-batch-release GET watch place+batch 200
+select-page-batch-release POST watch place+batch 200
+select-page-batch-retry GET watch place+batch 200
+select-page-batch-retry POST watch place+batch 200
+select-page-batch-launch GET operate place+batch 200
+select-page-batch-launch POST operate place+batch 200
+select-page-stage-kill GET operate place+stage 200
+select-page-stage-kill POST operate place+stage 200
+select-page-stage-hold GET watch place+stage 200
+select-page-stage-hold POST watch place+stage 200
+select-page-stage-release GET watch place+stage 200
+select-page-stage-release POST watch place+stage 200
+select-page-stage-retry GET watch place+stage 200
+select-page-stage-retry POST watch place+stage 200
+select-page-stage-launch GET operate place+stage 200
+select-page-stage-launch POST operate place+stage 200
+select-page-campaign-kill GET operate place+campaign 200
+select-page-campaign-kill POST operate place+campaign 200
+select-page-campaign-hold GET watch place+campaign 200
+select-page-campaign-hold POST watch place+campaign 200
+select-page-campaign-release GET watch place+campaign 200
+select-page-campaign-release POST watch place+campaign 200
+select-page-campaign-retry GET watch place+campaign 200
+select-page-campaign-retry POST watch place+campaign 200
+select-page-campaign-launch GET operate place+campaign 200
+select-page-campaign-launch POST operate place+campaign 200
+commands GET             view            place            200
+command GET              view            command          200
+shifts GET               view            place            200
+shifts POST              operate         place            303
+shift-remove GET         operate         shift            200
+shift-remove POST        operate         shift            303
+uploads GET              define_own      place           200
+uploads POST             define_own      place           303
+upload-content GET       define_own      upload-name     200
+stop GET                 operate         place            200
+stop POST                operate         place            303
+go-on GET                operate         place            200
+go-on POST               operate         place            409
+stop-all GET             signed_in       administered     200
+stop-all POST            signed_in       administered     303
+go-on-all GET            signed_in       administered     200
+go-on-all POST           signed_in       administered     409
 schedules GET            view            place            200
 schedule GET             view            schedule         200
 schedule-pause GET       watch           schedule         200
@@ -258,14 +324,24 @@ WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-dro
                   "notice-choices POST", "bulk-hold POST", "bulk-untag POST", "bulk-archive POST",
                   "bulk-tag POST by approver", "bulk-tag POST by analyser",  # it is not theirs: said for each by itself
                   "service-check POST", "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
-                  "editor-look POST")  # fmt: skip
+                  "editor-look POST",
+                  # Nothing in the world is held, pending or failed that these could be said to.
+                  *(f"select-page-{what} POST" for what in (
+                      "job-release", "job-retry", "submission-retry", "submission-launch", "batch-kill", "batch-hold",
+                      "batch-release", "batch-launch", "stage-release", "stage-launch", "campaign-hold")))  # fmt: skip
 # Coming is noted in the ledger even when it is refused.
 REFUSED_WITH_A_STEP = ("sign-in POST",)
 DOCS = {
     "docs": {}, "docs-search": {}, "docs-part": {"part": "guide"}, "docs-page": {"part": "guide", "name": "words"},
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
 }  # fmt: skip
-LETTERS = {"request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
+SENT = {
+    "uploads": {"do": "remove", "name": "a.txt"},
+    "shifts": {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"},
+}
+# What is ticked on a list of each kind.
+TICKED = {"campaign": "campaign", "stage": "stage", "batch": "broken", "submission": "running", "job": "job"}
+LETTERS = {"command": "x", "shift": "w", "request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
            "hold": "h", "service": "v", "limit": "l"}  # fmt: skip
 
 
@@ -295,8 +371,10 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"reason": "to see who may", "ticked": "seen", "name": "note.txt"}
     if line.route in ("queue", "queue-save"):
         return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
+    if line.route in SENT:
+        return SENT[line.route]
     like = corner.ref("like").rpartition("/")[2]
-    return {"reason": "to see who may", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
+    return {"reason": "to see who may", "jobs": "leave", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
             "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed", "state": "down",
             "until": "2999-01-01 00:00"}  # fmt: skip
 
@@ -393,10 +471,22 @@ def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_pat
         place.write_text("some bytes")
         File.objects.update_or_create(experiment=corner.experiment, name="a.txt", defaults={"path": str(place)})
         Campaign.objects.filter(pk=corner.objects["campaign"].pk).update(name=f"of-{corner.experiment.name}")
+        keeping.keep(corner.experiment, cast.analyser, "a.txt", [b"some bytes"])
     ways: dict[str, Callable[[Matrix, Expected, str], None]] = {
-        "me": _anybody, "public": _public, "docs": _docs, "switch": _switch
+        "me": _anybody, "public": _public, "docs": _docs, "switch": _switch, "administered": _administered,
     }  # fmt: skip
-    verbs = ("request-", "campaign-", "bulk-", "batch-", "submission-", "job-", "schedule-", "hold-")
+    verbs = (
+        "request-",
+        "campaign-",
+        "bulk-",
+        "select-",
+        "batch-",
+        "submission-",
+        "job-",
+        "schedule-",
+        "hold-",
+        "shift-",
+    )
     for who in matrix.people():
         for line in expectations(TABLE).values():
             mine = "changing" if line.method == "POST" else "asking" if line.route.startswith(verbs) else "reading"
@@ -415,7 +505,8 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
         for what in about_which(list(corners), who, line.route, line.method):
             corner = corners[what]
             experiment = corner.experiment.name if corner else "nowhere"
-            refs = ("c" + str((corner or world.own).objects["campaign"].pk),) if "+campaign" in line.about else ()
+            ticked = line.about.partition("+")[2]
+            refs = (str((corner or world.own).ref(TICKED[ticked])).partition("/")[2],) if ticked in TICKED else ()
             more = [MISSING] if name == "sketch" else []  # nobody's: to throw away what is gone is no fault
             yield Cell(what, experiment, what, reverse(line.route, args=[experiment, *more]), bool(corner), refs)
         return
@@ -423,6 +514,8 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
     more = ["note.txt"] if line.route == "request-attachment" else []
 
     def key(corner: Any) -> str:
+        if name == "upload-name":
+            return "a.txt"
         if name == "file-name":
             return f"file-of-{corner.experiment.name}" if line.route == "file" else "a.txt"
         if name == "campaign-name":
@@ -478,7 +571,7 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
 def _reveals_nothing(matrix: Matrix, where: str, unseen: dict[str, str]) -> None:
     """All 404 of a page read the same, whether the thing is missing or hidden, but for the name that was asked for."""
     said = {
-        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkh]\d+", "KEY", text)
+        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkhxw]\d+", "KEY", text)
         for url, text in unseen.items()
         if "/demo/" in url
     }
@@ -499,6 +592,16 @@ def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
         for name, corner in (("demo", "own"), ("other", "other")):
             if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode()) and not holds(who, "view", corner):
                 matrix.wrong.append(f"{where} shows something of {name}")
+
+
+def _administered(matrix: Matrix, line: Expected, who: str) -> None:
+    """What concerns all experiments is for administrators."""
+    url = reverse(line.route)
+    where, got = f"{line.route} {line.method} by {who}", matrix.ask(line, who, url)
+    if who == "anonymous":
+        matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
+    else:
+        matrix.judge(where, got, line.status if who == "administrator" else 403)
 
 
 def _switch(matrix: Matrix, line: Expected, who: str) -> None:

@@ -14,7 +14,7 @@ from campaigns.logic import drafting, editing, shelving
 from campaigns.models import Campaign, Defaults, JobType, Schedule
 from core import transitions
 from experiments.logic import membership, service_accounts
-from experiments.models import Experiment, User
+from experiments.models import Experiment, Shift, User
 from integrations.models import BatchSystem, CatalogueLink, Credential, Dataset, File, LaunchHost, Service
 from submissions.logic import holding, limiting, planning
 from submissions.models import Batch, Command, Completion, Job, JobCount, Share, Submission, Tick
@@ -142,11 +142,20 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["limit"] = limiting.limit("scripts", 9, **own, actor=actor, reason=reason)
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
+    things["shift"] = _shift(cast)
     account = things["service"] = builders.service_account(cast)
     things["certificate"] = service_accounts.register(
         account, builders.certificate(), by=cast.experimenter, reason="to have one"
     )
     return corner
+
+
+def _shift(cast: Cast) -> Shift:
+    """Put somebody on the shift list who may watch there."""
+    at = timezone.now()
+    return Shift.objects.create(
+        experiment=cast.experiment, user=cast.experimenter, begins_at=at, ends_at=at + DAY, entered_by="user:operator"
+    )
 
 
 def _schedule(request: Request) -> Schedule:

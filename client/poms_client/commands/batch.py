@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from poms_client.commands._common import Verb, add_history, add_list, add_show, add_verbs, noun_app
+from poms_client.commands._selecting import add_selections
 from poms_client.refs import BATCH, CAMPAIGN, STAGE
 
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
-app = noun_app("batch", "The slices of a stage: show, relaunch, recover.")
+app = noun_app("batch", "The slices of a stage: show, launch, hold, kill, retry, recover.")
 add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
 add_show(app, BATCH)
 add_verbs(
@@ -16,6 +17,17 @@ add_verbs(
     {
         "relaunch": Verb("Run a failed batch again."),
         "recover": Verb("Submit again the inputs of a batch that have no result."),
+    },
+)
+add_selections(
+    app,
+    BATCH,
+    {
+        "kill": Verb("Remove all unfinished jobs of batches.", ends_work=True),
+        "hold": Verb("Launch nothing more of batches until they are released."),
+        "release": Verb("Take the holds off batches."),
+        "retry": Verb("Launch again what failed batches miss."),
+        "launch": Verb("Put what waits of batches before all else of their experiment, and take their holds off."),
     },
 )
 add_history(app, BATCH)

@@ -25,6 +25,7 @@ from poms_client.commands._common import (
     resolved,
     say,
 )
+from poms_client.commands._selecting import add_selections
 from poms_client.commands.definition import add_definitions
 from poms_client.errors import UsedWrongly
 from poms_client.output import Output, write_text
@@ -38,8 +39,6 @@ add_verbs(
     app,
     CAMPAIGN,
     {
-        "hold": Verb("Start nothing new of a campaign until it is released."),
-        "release": Verb("Take a hold off a campaign.", reason=False),
         "cancel": Verb("End a campaign and its unfinished jobs for good.", ends_work=True),
         "relaunch": Verb("Run again what failed of a campaign."),
         "unboost": Verb("Take a campaign from the top of the queue again."),
@@ -47,6 +46,18 @@ add_verbs(
         "unarchive": Verb("Put an archived campaign back into the lists.", reason=False),
         "delete": Verb("Delete a campaign that was never asked for.", ends_work=True),
     },
+)
+add_selections(
+    app,
+    CAMPAIGN,
+    {
+        "kill": Verb("Remove all unfinished jobs of campaigns, which go on.", ends_work=True),
+        "hold": Verb("Start nothing new of campaigns until they are released."),
+        "release": Verb("Take the holds off campaigns.", reason=False),
+        "retry": Verb("Launch again what failed batches of campaigns miss."),
+        "launch": Verb("Put what waits of campaigns before all else of their experiment, and take their holds off."),
+    },
+    single=("hold", "release"),
 )
 WAYS = ("files", "events", "jobs")
 COUNTS = ("in", "done", "failed", "recovering", "running", "waiting", "out")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from poms_client.commands._common import AsJson, Experiment, Limit, Quiet, connect, noun_app, resolved
+from poms_client.commands._common import AsJson, Experiment, Limit, Quiet, connect, for_each, noun_app, resolved
 from poms_client.errors import REFUSED, UsedWrongly
 from poms_client.output import Output, note, write_text
 from poms_client.refs import CAMPAIGN
@@ -129,3 +129,54 @@ def list_files(
         "campaign": CAMPAIGN.full(campaign, experiment) if campaign else None,
     }
     output.rows(connect().list("files", limit=limit, **query), COLUMNS, "No files here. Jobs make them.", limit)
+
+
+UPLOADS = ("name", "size", "sha256", "uploaded", "person", "experiment")
+
+
+@app.command("upload")
+@resolved
+def upload(
+    paths: Annotated[list[str], typer.Argument(metavar="FILE", show_default=False, help="On this machine.")],
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put files into your upload area: they come with the launches of your analysis."""
+    output, client = Output(as_json=as_json, quiet=quiet), connect()
+
+    def act(path: str) -> None:
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise UsedWrongly(f"{path} cannot be read", detail=str(error)) from error
+        made = client.put_file(["uploads"], content, experiment=experiment or "", name=Path(path).name)
+        output.done(made["name"], "upload", made)
+
+    for_each(client, paths, act)
+
+
+@app.command("uploads")
+@resolved
+def uploads(experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List your upload area."""
+    found = connect().list("uploads", experiment=experiment)
+    Output(as_json=as_json, quiet=quiet).rows(found, UPLOADS, "No uploads. `poms file upload` brings them.", None)
+
+
+@app.command("remove-upload")
+@resolved
+def remove_upload(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", show_default=False)],
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take files out of your upload area."""
+    output, client = Output(as_json=as_json, quiet=quiet), connect()
+
+    def act(name: str) -> None:
+        done = client.post(["uploads", "remove"], {}, experiment=experiment or "", name=name)
+        output.done(name, "remove-upload", done)
+
+    for_each(client, names, act)

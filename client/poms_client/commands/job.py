@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Optional
 
 import typer
 
 from poms_client import formatting
 from poms_client.commands._common import (
+    AsJson,
     Experiment,
+    Quiet,
     Ref,
     Verb,
     add_history,
     add_list,
     add_show,
-    add_verbs,
     connect,
     noun_app,
     resolved,
 )
+from poms_client.commands._selecting import add_selections
 from poms_client.errors import UsedWrongly
-from poms_client.refs import BATCH, CAMPAIGN, JOB, STAGE, SUBMISSION
+from poms_client.output import Output
+from poms_client.refs import BATCH, CAMPAIGN, COMMAND, JOB, STAGE, SUBMISSION
 from poms_client.states import JOB_ENDED
 
+PIECE = 10_000
 COLUMNS = (
     "ref",
     "state",
@@ -81,13 +86,50 @@ def _copy(client: Any, ref: str, stream: str, offset: int, raw: bool) -> int:
         offset = following
 
 
-add_verbs(
+add_selections(
     app,
     JOB,
     {
-        "kill": Verb("Remove a job.", ends_work=True),
-        "hold": Verb("Hold a job; a running one starts anew when released."),
-        "release": Verb("Let a held job run again.", reason=False),
+        "kill": Verb("Remove jobs.", ends_work=True),
+        "hold": Verb("Hold jobs; running ones start anew when released."),
+        "release": Verb("Let held jobs run again.", reason=False),
+        "retry": Verb("Launch the inputs of failed jobs again, of batches that have failed."),
     },
+    single=("kill", "hold", "release"),
 )
+
+
+@app.command("outcomes")
+@resolved
+def outcomes(
+    ref: Annotated[Optional[str], typer.Argument(metavar="COMMAND", help="For example demo/x1.")] = None,
+    selection: Annotated[
+        Optional[str], typer.Option("--selection", metavar="ID", help="All commands of one verb on a selection.")
+    ] = None,
+    outcome: Annotated[str, typer.Option("--outcome", metavar="WORD", help="Only jobs of which this came.")] = "",
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what was done to each job by a command, or how many jobs of a selection came to what."""
+    if bool(ref) == bool(selection):
+        raise UsedWrongly("no command is named, or two", hint="It looks like demo/x1, or --selection ID.")
+    client, output = connect(), Output(as_json=as_json, quiet=quiet)
+    if selection:
+        found = client.list("outcomes", selection=selection)
+        rows = found if as_json else ({**row, "tally": formatting.tally(row["tally"])} for row in found)
+        output.rows(rows, ("ref", "verb", "submission", "state", "tally", "reason"), "No command of it is seen.", None)
+        return
+    output.rows(_pieces(client, COMMAND.full(ref or "", experiment), outcome), ("job", "outcome"), "No job yet.", None)
+
+
+def _pieces(client: Any, ref: str, outcome: str) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while offset is not None:
+        path = [COMMAND.collection, *ref.split("/"), "outcomes"]
+        piece = client.get(path, offset=offset, length=PIECE, **({"outcome": outcome} if outcome else {}))
+        yield from piece["results"]
+        offset = piece["next"]
+
+
 add_history(app, JOB)

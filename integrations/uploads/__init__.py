@@ -1,0 +1,1 @@
+"""What analysis users bring along: files that come with their launches."""
