@@ -86,8 +86,10 @@ MANY = ("--resource-provides", "-e", "--environment", "-l", "--lines", "-a", "-a
 SBATCH_LONE = frozenset(
     "--contiguous --exclusive --get-user-env --help --hold --ignore-pbs --no-kill --no-requeue --nice --overcommit "
     "--oversubscribe --parsable --propagate --quiet --reboot --requeue --share --spread-job --test-only --usage "
-    "--use-min-nodes --verbose --version --wait".split()
+    "--use-min-nodes --verbose --version --wait".split()  # noqa: SIM905 - a list of its own line each says no more
 )
+# With these, sbatch reads no batch script.
+SBATCH_SCRIPTLESS = ("--wrap", "--help", "-h", "--usage", "-u", "--version", "-V")
 SBATCH_LONE_LETTERS = "HhkOQsuVvW"
 
 USE_JOB_ID = re.compile(rb"Use job id (?P<id>[0-9.]+@[^ ]+) to retrieve")
@@ -191,7 +193,7 @@ def said_by_script(name: str, words: "list[str]") -> "list[tuple[str, str]]":
         return options_of(before_executable(words), letters=True)
     if name == "sbatch":
         said, rest = options_of_sbatch(words)
-        if not any(option == "--wrap" for option, _ in said):
+        if not any(option in SBATCH_SCRIPTLESS for option, _ in said):
             said += options_in_script(rest[0] if rest else None)
         return said
     return options_of(words, letters=False)
