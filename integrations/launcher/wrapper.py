@@ -83,11 +83,11 @@ SPELLINGS = {
 # Options that are said many times, for different things: what counts is the name before the value's equals sign.
 MANY = ("--resource-provides", "-e", "--environment", "-l", "--lines", "-a", "-append", "--gres")
 # Options of sbatch without a value of their own; any other takes the next word if it has no equals sign.
-SBATCH_LONE = frozenset(
-    "--contiguous --exclusive --get-user-env --help --hold --ignore-pbs --no-kill --no-requeue --nice --overcommit "
-    "--oversubscribe --parsable --propagate --quiet --reboot --requeue --share --spread-job --test-only --usage "
-    "--use-min-nodes --verbose --version --wait".split()  # noqa: SIM905 - a list of its own line each says no more
-)
+SBATCH_LONE = (
+    "--contiguous", "--exclusive", "--get-user-env", "--help", "--hold", "--ignore-pbs", "--no-kill", "--no-requeue",
+    "--nice", "--overcommit", "--oversubscribe", "--parsable", "--propagate", "--quiet", "--reboot", "--requeue",
+    "--share", "--spread-job", "--test-only", "--usage", "--use-min-nodes", "--verbose", "--version", "--wait",
+)  # fmt: skip
 # With these, sbatch reads no batch script.
 SBATCH_SCRIPTLESS = ("--wrap", "--help", "-h", "--usage", "-u", "--version", "-V")
 SBATCH_LONE_LETTERS = "HhkOQsuVvW"

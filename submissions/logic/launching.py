@@ -30,7 +30,7 @@ from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import line
 from submissions.logic.reporting import report_environment
-from submissions.logic.wanting import wanted_of
+from submissions.logic.wanting import environment_of, wanted_of
 from submissions.models import Batch, Submission
 from submissions.queries import without_plan
 
@@ -123,7 +123,7 @@ def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
 def _as_launch(submission: Submission, system: BatchSystem, after: int) -> Launch:
     # The token is made for the launch and kept nowhere.
     reporting = report_environment(str(submission.uuid))
-    environment = {**system.environment(wanted_of(submission)), **reporting, **submission.environment}
+    environment = {**system.environment(wanted_of(submission)), **reporting, **environment_of(submission)}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},
