@@ -100,7 +100,7 @@ def _plan(experiment: Experiment, whole: Definition, stage: StageText, cost: Sta
     words = known_words(whole, stage, experiment=experiment.name, experimenter=by.username)
     argv = command.argv(kind.launch_script, command.overlay(kind.parameters, stage.params), words)
     environment = command.environment_of(
-        experiment=experiment.name, campaign=whole.name, stage=stage.name, stage_type=stage.type
+        experiment=experiment.name, campaign=whole.name, stage=stage.name, stage_type=stage.type, launcher=by.username
     )
     where = f"{setup.account}@{setup.host}" if setup.account else setup.host
     return StagePlan(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from campaigns import command
 from campaigns.logic import keeping
 from campaigns.models import LoginSetup, SetupTrial
 from core.clock import now
@@ -41,8 +42,11 @@ def try_out(setup: LoginSetup, *, by: Any) -> SetupTrial:
         setup=setup, version=keeping.newest_number(setup) or 1, uuid=uuid4(), by=by
     )  # fmt: skip
     keeping.note(setup, keeping.standing(setup), "test", by, f"trial {trial.pk}")
+    name = setup.experiment.name
+    words = {"experiment": name, "group": command.group_of(name), "experimenter": by.username}
+    text = command.fill_setup(setup.setup, words)
     launch = Launch(
-        uuid=str(trial.uuid), attempt=1, after=0, argv=["sh", "-c", QUESTIONS], setup=setup.setup, wall_s=WALL_S,
+        uuid=str(trial.uuid), attempt=1, after=0, argv=["sh", "-c", QUESTIONS], setup=text, wall_s=WALL_S,
         env={"POMS_SETUP_TEST": setup.name},
     )  # fmt: skip
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,25 @@ class LauncherConformance:
         launcher.start([launch])
         assert ended(launcher, launch).exit_code == 0
         assert (place / "said").read_text() == 'hello a b $HOME\nv1 "x"\n{"é": 1}'
+
+    def test_a_submit_command_adds_its_words_and_its_job_ids_come_back(self, launcher: Launcher, place: Path) -> None:
+        command = place / "jobsub_submit"
+        command.write_text(
+            f"#!/bin/sh\nprintf '%s\\0' \"$@\" > '{place}/words'\n"
+            "echo '2 job(s) submitted to cluster 7.'\necho 'Use job id 7.0@schedd to retrieve output'\nexit 4\n"
+        )
+        command.chmod(0o755)
+        words = {"jobsub_submit": [["-l"], ['+A="b c"'], ["--memory", "2000MB"]]}
+        # The set-up puts the real command first, as `module load` does.
+        launch = new(
+            ["jobsub_submit", *WORDS], setup=f"PATH='{place}':$PATH", env={"POMS_SUBMIT_WORDS": json.dumps(words)}
+        )
+        launcher.start([launch])
+        fate = ended(launcher, launch)
+        assert (fate.exit_code, fate.job_ids) == (4, ("7.0@schedd", "7.1@schedd"))
+        told = (place / "words").read_text().split("\0")[:-1]
+        assert told == ["-l", '+A="b c"', "--memory", "2000MB", *WORDS]
+        assert "Use job id 7.0@schedd to retrieve output\n" in launcher.output(launch.uuid, "head", 0, 1000)["text"]
 
     def test_what_is_started_twice_runs_once(self, launcher: Launcher, place: Path) -> None:
         launch = new(["sh", "-c", f"echo run >> '{place}/runs'"])

@@ -13,6 +13,7 @@ from integrations.launcher import shim
 from integrations.launcher.asking import RUN_SHIM, AsksShim
 
 SHIM = Path(__file__).with_name("shim.py")
+WRAPPER = Path(__file__).with_name("wrapper.py")  # beside the shim, which puts it before submit commands
 # What scripts may know of our own environment: never the database's address or a key.
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "KRB5CCNAME")
 PASSED_ON_TO_SHIM = ("POMS_SHIM_NOSYNC", "POMS_CRASHPOINT", "POMS_CRASH_SEED")

@@ -22,6 +22,9 @@ What it promises and how (reliability.md 1b, F17-F19):
   there, and the next `status` or `start` that finds a script without supervisor starts another one, which
   reads on and keeps the wall limit. Only the exit code is lost, so such a launch ends as `vanished`.
 * Output is bounded: the first MiB in `output.head`, the rest in the ring `output.tail`, everything counted.
+* The submit wrapper (wrapper.py, beside this file) stands first on the script's PATH, whatever the set-up text did to
+  that. It lies in `<home>/submit-<hash>`, by its content and interpreter, so that old and new ones do not disturb each
+  other; whoever finds it there uses it.
 
 The folder of a launch, `<home>/<uuid[:2]>/<uuid>/`, must lie on a disk of the launch host (flock and process
 ids reach no further) and must not be deleted while its lock is held. Besides the files above it holds
@@ -72,8 +75,15 @@ test $poms_code = 0 && exit 125; exit $poms_code' EXIT
 """
 SETUP_AFTER = """
 
+POMS_SUBMIT_DIR=%s; export POMS_SUBMIT_DIR; PATH="$POMS_SUBMIT_DIR${PATH:+:$PATH}"; export PATH
 exec "${poms_argv[@]}"
 """
+
+# Under these names the submit wrapper stands on the script's PATH.
+SUBMIT_COMMANDS = ("jobsub_submit", "condor_submit", "condor_submit_dag", "sbatch")
+SUBMIT_WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrapper.py")
+# What every kernel takes as the first line of a program; a longer path, or one with a blank, is run through a shell.
+SHEBANG_BYTES = 100
 
 # After a set-up, the shell is asked for programs, none of which it runs; it answers on a descriptor of its own,
 # because the set-up may print.
@@ -541,7 +551,9 @@ class Launch:
 
     def __init__(self, item: dict, home: bytes) -> None:
         self.uuid = item["uuid"]
+        self.home = home
         self.folder = folder_of(home, self.uuid)
+        self.submit_folder = b""
         attempt = item.get("attempt")
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
             raise Settled("refused", "attempt must be a whole number from 1")
@@ -583,7 +595,7 @@ class Launch:
         """Return what is executed."""
         if not self.setup:
             return self.argv
-        text = as_bytes(SETUP_BEFORE) + self.setup + as_bytes(SETUP_AFTER)
+        text = as_bytes(SETUP_BEFORE) + self.setup + as_bytes(SETUP_AFTER) % quoted(self.submit_folder)
         return [b"bash", b"-c", text, b"poms-setup", *self.argv]
 
     def environment(self) -> "dict[bytes, bytes]":
@@ -596,6 +608,8 @@ class Launch:
         env[b"POMS_JOB_IDS_FILE"] = self.folder + b"/job_ids"
         if self.uploads:
             env[b"UPLOADS"] = self.folder + b"/uploads"
+        env[b"POMS_SUBMIT_DIR"] = self.submit_folder
+        env[b"PATH"] = self.submit_folder + b":" + env.get(b"PATH", b"/bin:/usr/bin")
         return env
 
 
@@ -610,6 +624,11 @@ def plain(value: object, where: str, zero: bool = False) -> bytes:
     if not zero and b"\0" in data:
         raise Settled("refused", "%s holds a zero byte" % where)
     return data
+
+
+def quoted(text: bytes) -> bytes:
+    """Return a text as one word of a shell."""
+    return b"'" + text.replace(b"'", b"'\\''") + b"'"
 
 
 def is_uuid(value: object) -> bool:
@@ -1034,9 +1053,48 @@ def claim(launch: Launch) -> None:
         raise Settled("refused", detail, recorded)
 
 
+def submit_folder(home: bytes) -> bytes:
+    """Return the folder with the submit wrapper under the names of the commands, made whole if it is not there."""
+    if b":" in home:
+        raise Settled("refused", "%s cannot be put on a PATH: it holds a colon" % as_text(home))
+    with open(SUBMIT_WRAPPER, "rb") as file:
+        text = first_lines(os.fsencode(os.path.realpath(sys.executable))) + file.read()
+    # hashlib takes longer to load than everything else here.
+    folder = b"%s/submit-%08x%08x" % (home, binascii.crc32(text), binascii.crc32(text[::-1]))
+    program = folder + b"/wrapper.py"
+    # Each under a name of its own, then moved into its place: two who make it at once leave one that is whole.
+    own = b"%s/.%d" % (folder, os.getpid())
+    if not os.path.exists(program):
+        make_folder(folder)
+        fd = create(own, 0o700)
+        try:
+            write_all(fd, text)
+            sync(fd)  # an empty one would be a command that does nothing and succeeds
+        finally:
+            os.close(fd)
+        os.rename(own, program)
+    for name in SUBMIT_COMMANDS:
+        if not os.path.exists(folder + b"/" + as_bytes(name)):
+            remove(own)
+            os.symlink(b"wrapper.py", own)
+            os.rename(own, folder + b"/" + as_bytes(name))
+    return folder
+
+
+def first_lines(python: bytes) -> bytes:
+    """Return how a program begins that this interpreter runs, whatever a script does to PATH and PYTHONHOME."""
+    if len(python) <= SHEBANG_BYTES and len(python.split()) == 1:
+        return b"#!%s -SEsB\n" % python
+    # Read by a shell, it becomes the interpreter; read by that, it is a text without use.
+    for mark in b'\\"$`':
+        python = python.replace(b"%c" % mark, b"\\%c" % mark)
+    return b"#!/bin/sh\n'''exec' \"%s\" -SEsB \"$0\" \"$@\"\n' '''\n" % python
+
+
 def prepare(launch: Launch) -> None:
     """Write everything the script finds, and the fence under its temporary name."""
     folder = launch.folder
+    launch.submit_folder = submit_folder(launch.home)
     # A replacement supervisor of an earlier attempt may still hold the old files: leave those to it.
     for name in (b"/process", b"/output.head", b"/output.tail", b"/output.pipe", b"/shim.error"):
         remove(folder + name)

@@ -1,7 +1,8 @@
 """The ssh launcher: runs the launch shim on an experiment's launch host, with the OpenSSH client (J2, J9; F17).
 
-The shim is copied once, into a folder named by its content; whoever finds it there runs it, so old and new workers do
-not disturb each other. Keys and tickets come from outside: a key file, an agent or a Kerberos cache of the worker.
+The shim, and the submit wrapper beside it, are copied once, into a folder named by their content; whoever finds them
+there runs them, so old and new workers do not disturb each other. Keys and tickets come from outside: a key file, an
+agent or a Kerberos cache of the worker.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from integrations import process
 from integrations.errors import Refused, Unavailable, Unsure
 from integrations.launcher.asking import RUN_SHIM, AsksShim
-from integrations.launcher.local import PASSED_ON, SHIM
+from integrations.launcher.local import PASSED_ON, SHIM, WRAPPER
 
 SSH = "ssh"
 CONNECT_S = 10.0
@@ -35,21 +36,23 @@ _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.:-]{0,199}")
 # For Python 3.6 and later, as the shim is.
 _RUN = (
     "import os, sys; sys.path.append(sys.argv[1]); "
-    f"os.path.isfile(sys.argv[1] + '/shim.py') or sys.exit({LACKS_SHIM}); {RUN_SHIM}"
+    f"all(os.path.isfile(sys.argv[1] + name) for name in ('/shim.py', '/wrapper.py')) or sys.exit({LACKS_SHIM}); "
+    f"{RUN_SHIM}"
 )
-# Under a name of its own, then moved into its place: two who copy it at once leave one whole file.
+# Each under a name of its own, then moved into its place: two who copy them at once leave whole files.
 _COPY = f"""
-import hashlib, os, sys
+import hashlib, json, os, sys
 folder, digest = sys.argv[1:3]
 data = sys.stdin.buffer.read()
 hashlib.sha256(data).hexdigest() == digest or sys.exit({SPOILT_SHIM})
 os.makedirs(folder, mode=0o700, exist_ok=True)
 own = os.path.join(folder, ".shim.%d" % os.getpid())
-with open(own, "wb") as file:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-os.rename(own, os.path.join(folder, "shim.py"))
+for name, text in json.loads(data.decode()).items():
+    with open(own, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(own, os.path.join(folder, name))
 """
 # What ssh says where it never came to run anything: nothing was done.
 _NOTHING_WAS_DONE = (
@@ -93,12 +96,12 @@ class SshLauncher(AsksShim):
         self.connect_s = CONNECT_S if connect_s is None else connect_s
 
     def _run(self, verb: str, document: bytes) -> process.Finished:
-        text, digest = _shim()
+        files, digest = _files()
         folder = str(PurePosixPath(self.host.home) / f"shim-{digest[:16]}")
         ended = self._there([*LIGHT, "-c", _RUN, folder, verb], document)
         if ended.exit_code != LACKS_SHIM:
             return ended
-        copied = self._there([*LIGHT, "-c", _COPY, folder, digest], text)
+        copied = self._there([*LIGHT, "-c", _COPY, folder, digest], files)
         if copied.exit_code != 0:
             why = copied.stderr.decode(errors="replace").strip()[-500:] or "it did not arrive whole"
             raise Unavailable(f"The launch shim cannot be put into {folder} of {self.host.address}: {why}", RETRY_S)
@@ -162,7 +165,7 @@ def _quoted(path: Path) -> str:
 
 
 @cache
-def _shim() -> tuple[bytes, str]:
-    """Return the text of the shim and the hash of it."""
-    text = SHIM.read_bytes()
-    return text, sha256(text).hexdigest()
+def _files() -> tuple[bytes, str]:
+    """Return the texts of the shim and the submit wrapper by their names, as one document, and the hash of it."""
+    document = json.dumps({path.name: path.read_text(encoding="utf-8") for path in (WRAPPER, SHIM)}).encode()
+    return document, sha256(document).hexdigest()

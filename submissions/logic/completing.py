@@ -14,7 +14,7 @@ from uuid import uuid4
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from campaigns import completion, queries
+from campaigns import command, completion, queries
 from campaigns.completion import Criterion, Facts
 from campaigns.definition import APPROVAL
 from campaigns.models import Campaign, Stage, StageVersion
@@ -164,12 +164,12 @@ def _look_after_checks(
     if checks != row.checks:
         Completion.objects.filter(pk=row.pk).update(checks=checks)
     launcher = registry.launcher(version.place) if checks else None
-    for command, entry in checks.items():
+    for check, entry in checks.items():
         if entry["passed"] is not None or launcher is None:
             continue
         fate = launcher.status([entry["uuid"]])[entry["uuid"]]
         if fate.state == "never_seen":
-            started = launcher.start([_launch(version, command, entry["uuid"])])[entry["uuid"]]
+            started = launcher.start([_launch(version, check, entry["uuid"])])[entry["uuid"]]
             crashpoint("complete.after_start")
             if started.outcome == "refused":
                 entry |= {"passed": False, "said": f"could not be started: {started.detail}"}
@@ -182,8 +182,12 @@ def _look_after_checks(
     return checks
 
 
-def _launch(version: StageVersion, command: str, uuid: str) -> Launch:
+def _launch(version: StageVersion, check: str, uuid: str) -> Launch:
     stage, campaign = version.stage, version.revision.campaign
+    words = command.words_of(
+        {}, experiment=campaign.experiment.name, campaign=campaign.name_for_jobs, stage=stage.name,
+        version=version.software_version, dataset=version.dataset, experimenter=campaign.owner.username,
+    )  # fmt: skip
     fields = ("name", "path", "size", "checksum", "events")
     outputs = list(Output.objects.filter(stage=stage, pass_number=stage.pass_number).order_by("pk").values(*fields))
     folders = Batch.objects.filter(stage=stage, pass_number=stage.pass_number).values_list("submissions__output_dir")
@@ -192,7 +196,8 @@ def _launch(version: StageVersion, command: str, uuid: str) -> Launch:
         "pass": stage.pass_number, "outputs": outputs, "folders": sorted({row[0] for row in folders if row[0]}),
     }  # fmt: skip
     return Launch(
-        uuid=uuid, attempt=1, after=0, argv=["sh", "-c", command], setup=version.setup, wall_s=CHECK_WALL_S,
+        uuid=uuid, attempt=1, after=0, argv=["sh", "-c", check], wall_s=CHECK_WALL_S,
+        setup=command.fill_setup(version.setup, words),
         env={"POMS_EXPERIMENT": campaign.experiment.name, "POMS_CHECK_OF": stage.ref},
         files={"outputs.json": json.dumps(told)},
     )  # fmt: skip

@@ -32,7 +32,7 @@ from integrations.launcher.base import Fate, Launch, Place
 from submissions import equipment, line
 from submissions.logic import minding, reaching, sandboxing
 from submissions.logic.reporting import report_environment
-from submissions.logic.wanting import wanted_of
+from submissions.logic.wanting import environment_of, wanted_of
 from submissions.models import Batch, Submission
 from submissions.queries import stopped_among, without_plan
 
@@ -174,7 +174,8 @@ def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
 def _as_launch(submission: Submission, system: BatchSystem, after: int, credentials: Mapping[str, str]) -> Launch:
     # The token is made for the launch and kept nowhere.
     reporting = report_environment(str(submission.uuid))
-    environment = {**system.environment(wanted_of(submission)), **reporting, **credentials, **submission.environment}
+    given = {**reporting, **credentials, **environment_of(submission)}
+    environment = {**system.environment(wanted_of(submission)), **given}
     return Launch(
         uuid=str(submission.uuid), attempt=submission.attempt, after=after, argv=submission.command,
         setup=submission.setup, env=environment, files={"jobs.json": json.dumps(submission.jobs_file)},

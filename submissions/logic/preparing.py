@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
 
 from campaigns import command, splitting
 from campaigns.command import Pair
-from campaigns.models import StageVersion
+from campaigns.models import JobType, StageVersion
 from campaigns.queries import is_analysis
 from core import queue, transitions
 from integrations import registry
@@ -49,9 +50,10 @@ def intend(
     submission = Submission.objects.create(
         experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
         round=round_number, launcher=version.launcher, host=place.host, account=place.account, system=version.batch,
-        setup=version.setup, memory_mb=memory_mb, wall_s=wall_s, output_dir=str(output_dir), n_jobs=len(jobs),
+        setup=command.fill_setup(version.setup, words), memory_mb=memory_mb, wall_s=wall_s,
+        output_dir=str(output_dir), n_jobs=len(jobs), offered=offered,
         analyst=campaign.owner if is_analysis(version.revision) else None,
-        offered=offered, command=command.argv(version.launch_script, pairs, words),
+        command=command.argv(version.launch_script, pairs, words),
         environment=_environment(version, batch, str(uuid), round_number),
         jobs_file={
             "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name_for_jobs,
@@ -134,18 +136,29 @@ def _globs(patterns: str) -> list[str]:
 
 
 def _environment(version: StageVersion, batch: Batch, uuid: str, round_number: int) -> dict[str, str]:
-    """Return what the script finds in its environment (protocols.md 5 for the POMS4 names)."""
+    """Return what the script finds in its environment (protocols 5.1 for the POMS4 names, and the older ones).
+
+    What names the attempt by its number is added at the launch (wanting.environment_of): before, it has none.
+    """
     campaign = version.revision.campaign
     known = command.environment_of(
         experiment=campaign.experiment.name, campaign=campaign.name_for_jobs, stage=version.stage.name,
-        stage_type=version.type,
+        stage_type=version.type, launcher=campaign.owner.username, test=campaign.test,
     )  # fmt: skip
+    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    kinds = JobType.objects.filter(experiment=campaign.experiment, name=version.job_type).values_list("pk", flat=True)
+    parents = batch.submissions.order_by("-pk").values_list("pk", flat=True) if round_number else ()
     return known | {
         "POMS_SUBMISSION_ID": uuid,
-        "POMS4_SUBMISSION_ID": uuid,
+        "POMS4_HOST": host,
+        "POMS_ENV": host,
+        "POMS_TEST": "1" if settings.DEBUG else "",
         "POMS4_CAMPAIGN_ID": str(campaign.pk),
         "POMS4_CAMPAIGN_STAGE_ID": str(version.stage_id),
-        "POMS4_TEST_LAUNCH": "1" if campaign.test else "",
+        # The oldest names say campaign and mean the stage, and task for the submission.
+        "POMS_CAMPAIGN_ID": str(version.stage_id),
+        "POMS_PARENT_TASK_ID": "".join(map(str, parents[:1])),
+        "POMS_TASK_DEFINITION_ID": "".join(map(str, kinds[:1])),
         "POMS_BATCH": str(batch.number),
         "POMS_PASS": str(batch.pass_number),
         "POMS_ROUND": str(round_number),

@@ -9,11 +9,29 @@ from integrations.batch.base import Slots, Wanted
 from submissions.fairness import place_at
 from submissions.models import Submission
 
+# What jobs carry of a launch's environment beside every POMS4_ name (protocols 5.1).
+OLDER_TAGS = ("POMS_TASK_ID", "POMS_CAMPAIGN_ID", "POMS_LAUNCHER", "POMS_CAMPAIGN_NAME")
+
+
+def environment_of(submission: Submission) -> dict[str, str]:
+    """Return what the script of a submission finds in its environment: what was frozen with it, and its number.
+
+    POMS4_SUBMISSION_ID and POMS_TASK_ID are that number, for scripts in the field write it into job attributes without
+    quotes; POMS_SUBMISSION_ID is the uuid, by which jobs are found.
+    """
+    number, frozen = str(submission.pk), submission.environment
+    categories = [f"POMS_TASK_ID_{number}", f"POMS_CAMPAIGN_ID_{frozen.get('POMS_CAMPAIGN_ID', '')}"]
+    return {
+        **frozen, "POMS4_SUBMISSION_ID": number, "POMS_TASK_ID": number, "FIFE_CATEGORIES": ",".join(categories),
+    }  # fmt: skip
+
 
 def wanted_of(submission: Submission) -> Wanted:
     """Return what the jobs of a submission carry and want, as its batch system is told at the launch."""
     uuid = str(submission.uuid)
-    tags = {name: value for name, value in submission.environment.items() if name.startswith("POMS4_") and value}
+    known = environment_of(submission)
+    tags = {name: value for name, value in known.items() if value and (name.startswith("POMS4_") or name in OLDER_TAGS)}
+    tags["FIFE_CATEGORIES"] = known["FIFE_CATEGORIES"]
     avoid = tuple(submission.jobs_file.get("avoid", ()))
     return Wanted(
         uuid, {"POMS_SUBMISSION_ID": uuid, **tags},

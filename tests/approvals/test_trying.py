@@ -38,7 +38,7 @@ def test_a_test_run_goes_the_normal_path_and_its_outputs_stay_apart(real_cast, l
     assert {row.room for row in made} == {f"c{campaign.pk}"}
     assert not File.objects.exists(), "nothing of it is in the catalogue"
     for submission in Submission.objects.all():
-        assert submission.environment["POMS4_TEST_LAUNCH"] == "1"
+        assert submission.environment["POMS4_TEST_LAUNCH"] == "True"
         assert submission.environment["POMS4_CAMPAIGN_NAME"] == "tiny"
     # What it measured is what the request is now known to take.
     cost = looking.cost_of(again(request))

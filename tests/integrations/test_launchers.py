@@ -63,8 +63,10 @@ class TestSsh(LauncherConformance):
         stands = (folder / "shim.py").stat().st_ino
         launcher.start([new(["true"])])
         assert (folder / "shim.py").stat().st_ino == stands
-        (folder / "shim.py").unlink()
-        assert launcher.start([other := new(["true"])])[other.uuid].outcome == "started"
+        for name in ("shim.py", "wrapper.py"):
+            (folder / name).unlink()
+            assert launcher.start([other := new(["true"])])[other.uuid].outcome == "started"
+            assert (folder / name).exists()
 
     def test_who_is_not_let_in_has_done_nothing(self, server: sshd.Sshd, place: Path) -> None:
         known = place / "known"

@@ -605,7 +605,7 @@ def test_a_crash_point_has_a_probability(host: Host) -> None:
 KILLER = """
 import marshal, os, signal, sys
 path, verb, depth, line = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-mark = sys.argv[5]
+mark, shim = sys.argv[5:]
 now = {"depth": 0, "lines": 0}
 fork = os.fork
 def counted_fork():
@@ -625,7 +625,7 @@ def trace(frame, event, argument):
             os.kill(os.getpid(), signal.SIGKILL)
     return trace
 code = marshal.load(open(path, "rb"))
-names = {"__name__": "shim"}
+names = {"__name__": "shim", "__file__": shim}
 exec(code, names)
 sys.settrace(trace)
 code = names["main"](["shim", verb])
@@ -641,7 +641,7 @@ def kill_at_lines(host: Host, depth: int, lines: Iterator[int]) -> int:
     for hits, line in enumerate(lines):
         launch = host.counted()
         mark = host.truth.with_name(launch["uuid"])
-        told = ["start", str(depth), str(line), str(mark)]
+        told = ["start", str(depth), str(line), str(mark), str(SHIM)]
         subprocess.run(
             [sys.executable, "-S", "-E", "-s", "-B", "-c", KILLER, str(compiled), *told],
             input=host.document(launches=[launch]),
@@ -698,7 +698,7 @@ def test_the_fence_is_on_disk_before_anything_is_started(host: Host, tmp_path: P
         "spy('fsync',lambda fd: os.path.basename(os.readlink('/proc/self/fd/%d'%fd)))\n"
         "spy('rename',lambda a,b: os.path.basename(os.fsdecode(b)))\n"
         "spy('fork',lambda: '')\n"
-        "names={'__name__':'shim'}\n"
+        "names={'__name__':'shim','__file__':sys.argv[2]}\n"
         "exec(compile(open(sys.argv[2]).read(),sys.argv[2],'exec'),names)\n"
         "names['close_inherited']=lambda: None\n"
         "names['main'](['shim','start'])\n"
