@@ -19,6 +19,7 @@ from core.clock import now
 from core.loops import untroubled
 from submissions import line
 from submissions.models import (
+    OUTSIDE,
     Batch,
     Boost,
     Completion,
@@ -40,6 +41,11 @@ SWEEP = timedelta(seconds=30)
 def without_plan(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     """Leave out what only a launch needs; the list of jobs may be megabytes. It is read when asked for after all."""
     return submissions.defer("command", "setup", "environment", "jobs_file")
+
+
+def planned(batches: QuerySet[Batch]) -> QuerySet[Batch]:
+    """Leave out batches that stand for launches made outside POMS: no stage waits for them, and they take no inputs."""
+    return batches.exclude(reason_key__startswith=f"{OUTSIDE}:")
 
 
 def due_stages(limit: int) -> list[int]:
@@ -403,7 +409,8 @@ def progress_of(stages: Iterable[Stage]) -> dict[int, dict[str, int]]:
 def batch_counts(stage_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     """Return how many batches of each stage are in each state."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    rows = Batch.objects.filter(stage_id__in=list(stage_ids)).values("stage_id", "state").annotate(n=Count("id"))
+    ours = planned(Batch.objects.filter(stage_id__in=list(stage_ids)))
+    rows = ours.values("stage_id", "state").annotate(n=Count("id"))
     for row in rows:
         found[row["stage_id"]][row["state"]] = row["n"]
     return found

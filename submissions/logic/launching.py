@@ -206,7 +206,8 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
     crashpoint("launch.after_find")
     again = []
     for submission, fate in entries:
-        present = found[str(submission.uuid)]
+        # What its wrapper told of is there, even where the jobs carry no uuid: never launched again.
+        present = found[str(submission.uuid)] or submission.told.get("job_ids", [])
         with careful("launch", "submission", submission.pk):
             if present:
                 why = _story(fate, adopted=True)

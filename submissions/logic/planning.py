@@ -17,7 +17,7 @@ from core.crashpoints import crashpoint
 from core.loops import careful
 from submissions.logic import feeding, freezing, preparing
 from submissions.models import Batch, Completion, PlanDue, Slice, StageProgress, Unit
-from submissions.queries import due_stages, forgotten_stages, gates_of_edges, progress_above
+from submissions.queries import due_stages, forgotten_stages, gates_of_edges, planned, progress_above
 from submissions.states import OPEN_BATCH
 
 ACTOR = "loop:plan"
@@ -167,7 +167,7 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
     most = min(room, BATCHES_A_STEP)
     if most <= 0:
         return Counter()
-    number = _own(version).aggregate(last=Max("number"))["last"] or 0
+    number = _all(version).aggregate(last=Max("number"))["last"] or 0
     slices = freezing.untaken(version, most + 1, ready=True)
     formed = 0
     for part in slices[:most]:
@@ -189,6 +189,10 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
 
 
 def _own(version: StageVersion) -> QuerySet[Batch]:
+    return planned(_all(version))
+
+
+def _all(version: StageVersion) -> QuerySet[Batch]:
     return Batch.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number)
 
 

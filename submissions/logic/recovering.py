@@ -15,14 +15,15 @@ from core.clock import due
 from core.crashpoints import crashpoint
 from core.errors import Conflict, Problem, Refused
 from core.loops import careful, untroubled
-from submissions.logic import missing, planning, preparing
-from submissions.models import Acceptance, Batch, Submission, SubmissionUnit, Unit
-from submissions.queries import without_plan
+from submissions.logic import missing, outside, planning, preparing
+from submissions.models import OUTSIDE, Acceptance, Batch, Submission, SubmissionUnit, Unit
+from submissions.queries import planned, without_plan
 from submissions.states import UNFINISHED
 
 ACTOR = "loop:recover"
 A_PASS = 50
 MOST_LAUNCH_FAILURES = 5
+ENDED = ("launch_failed", "completed", "failed", "removed")
 
 
 def recover_some() -> int:
@@ -57,9 +58,11 @@ def decide(batch_id: int) -> bool:
         Batch.objects.filter(pk=batch_id).update(due_at=None)
         # At most one submission of a batch is unfinished, and that is the last one.
         last = without_plan(Submission.objects.filter(batch=batch).order_by("-pk")).first()
-        if last is not None and last.state in UNFINISHED:
+        if last is not None and last.kind == OUTSIDE and last.state in ("launching", *ENDED):
+            outside.end(batch, last)
+        elif last is not None and last.state in UNFINISHED:
             return True
-        if Campaign.objects.filter(stages=batch.stage_id, state="cancelled").exists():
+        elif Campaign.objects.filter(stages=batch.stage_id, state="cancelled").exists():
             _cancel(batch)
         elif last is not None and batch.state == "pending" and last.state == "launch_failed":
             _launch_again(batch, last)
@@ -199,7 +202,7 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
 
 def relaunch_failed(campaign: Campaign, *, actor: str, reason: str) -> int:
     """Launch what the failed batches of a campaign miss; return how many batches there were."""
-    failed = list(Batch.objects.filter(stage__campaign=campaign, state="failed").order_by("pk"))
+    failed = list(planned(Batch.objects.filter(stage__campaign=campaign, state="failed")).order_by("pk"))
     if not failed:
         raise Refused(f"{campaign.ref} has no failed batch; there is nothing to launch again.")
     for batch in failed:
