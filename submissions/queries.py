@@ -48,6 +48,12 @@ def planned(batches: QuerySet[Batch]) -> QuerySet[Batch]:
     return batches.exclude(reason_key__startswith=f"{OUTSIDE}:")
 
 
+def launched_outside(campaign: Campaign, most: int = 10) -> list[Submission]:
+    """Return the latest launches of a campaign that were made outside POMS."""
+    rows = without_plan(Submission.objects.filter(campaign=campaign, kind=OUTSIDE)).select_related("experiment")
+    return list(rows.select_related("batch__stage").order_by("-pk")[:most])
+
+
 def due_stages(limit: int) -> list[int]:
     """Return stages with a note to be planned, the longest waiting first."""
     with connection.cursor() as cursor:

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Max
 
 from campaigns import queries
 from campaigns.definition import PASSES_ON
@@ -23,6 +22,7 @@ from core import queue, transitions
 from core.clock import due, now
 from core.errors import Conflict, Problem, Refused
 from integrations.models import BatchSystem
+from submissions.logic import planning
 from submissions.models import OUTSIDE, Batch, Job, JobCount, Report, Submission
 from submissions.queries import without_plan
 from submissions.states import JOB_RANK
@@ -52,12 +52,11 @@ def register(
             .get(pk=stage.pk)
         )
         version = _version_of(stage)
-        number = Batch.objects.filter(stage=stage, pass_number=stage.pass_number).aggregate(last=Max("number"))["last"]
         uuid = uuid4()
         experiment = stage.campaign.experiment
         batch = Batch.objects.create(
             experiment=experiment, stage=stage, version=version, pass_number=stage.pass_number,
-            number=(number or 0) + 1, reason_key=f"{OUTSIDE}:{uuid}", n_units=0, label=dataset[:200],
+            number=planning.next_number(version), reason_key=f"{OUTSIDE}:{uuid}", n_units=0, label=dataset[:200],
             due_at=due(SILENT),
         )  # fmt: skip
         transitions.created(batch, actor=actor, reason=why)

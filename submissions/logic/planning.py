@@ -167,7 +167,7 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
     most = min(room, BATCHES_A_STEP)
     if most <= 0:
         return Counter()
-    number = _all(version).aggregate(last=Max("number"))["last"] or 0
+    number = next_number(version) - 1
     slices = freezing.untaken(version, most + 1, ready=True)
     formed = 0
     for part in slices[:most]:
@@ -196,11 +196,29 @@ def _all(version: StageVersion) -> QuerySet[Batch]:
     return Batch.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number)
 
 
+def next_number(version: StageVersion) -> int:
+    """Return the number that the next batch of the stage's present pass gets."""
+    return (_all(version).aggregate(last=Max("number"))["last"] or 0) + 1
+
+
 def _room(version: StageVersion, edges: list[EdgeVersion]) -> int:
     """Return how many batches may be formed now: one after the other where the stage depends on itself."""
     if any(edge.edge.upstream_id == version.stage_id for edge in edges):
         return 0 if _own(version).filter(state__in=OPEN_BATCH).exists() else 1
     return AHEAD - _own(version).filter(state="pending").count()
+
+
+def next_of(version: StageVersion) -> tuple[list[Unit], str]:
+    """Return what the next batch of a stage would take as things are, and its label: nothing is written.
+
+    Units of a frozen slice are made for the eye only; none means that nothing has come, or that all is taken.
+    """
+    for part in freezing.untaken(version, 1, ready=True):
+        return feeding.sketch(version, part), part.label
+    found, cut = _cut_arrived(version, closed=False)
+    for piece in cut.slices[:1]:
+        return [found[place] for place in piece.members], piece.label
+    return found, ""
 
 
 def _cut_arrived(version: StageVersion, closed: bool) -> tuple[list[Unit], splitting.Cut]:

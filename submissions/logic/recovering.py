@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
-from campaigns import completion, recoveries
+from campaigns import command, completion, recoveries
+from campaigns.command import Pair
 from campaigns.definition import PASSES_ON
 from campaigns.models import Campaign, StageVersion
 from campaigns.recoveries import Policy, Round, Stop
@@ -151,9 +152,13 @@ def given_in(
 
 
 def again(
-    batch: Batch, last: Submission, units: Sequence[Unit], found: Round, *, kind: str, actor: str, reason: str
+    batch: Batch, last: Submission, units: Sequence[Unit], found: Round, *, kind: str, actor: str, reason: str,
+    overrides: Sequence[Pair] = (),
 ) -> Submission:  # fmt: skip
-    """Launch missing units of a locked batch again as a new submission; of a recovery the rounds are counted."""
+    """Launch missing units of a locked batch again as a new submission; of a recovery the rounds are counted.
+
+    `overrides` are laid over those of the round, this once.
+    """
     chosen, memory, wall = given_in(batch, last, units, found)
     round_number = last.round + 1
     why = f"{reason}; again: {len(chosen)}{missing.why_again(found)}"
@@ -163,14 +168,18 @@ def again(
     )  # fmt: skip
     submission = preparing.intend(
         batch, chosen, kind=kind, round_number=round_number, reason_key=f"{kind}:{batch.pk}:{round_number}",
-        actor=actor, reason=why, memory=memory, wall=wall, overrides=found.overrides, avoid=sorted(found.avoid),
+        actor=actor, reason=why, memory=memory, wall=wall, avoid=sorted(found.avoid),
+        overrides=command.overlay(found.overrides, overrides),
     )  # fmt: skip
     queue.wake("launch")
     return submission
 
 
-def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
-    """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again."""
+def relaunch(batch: Batch, *, actor: str, reason: str, overrides: Sequence[Pair] = ()) -> Submission:
+    """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again.
+
+    `overrides` are laid over all other parameters, this once.
+    """
     if not reason.strip():
         raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     with transaction.atomic():
@@ -195,7 +204,9 @@ def relaunch(batch: Batch, *, actor: str, reason: str) -> Submission:
         if last is None:
             raise Conflict(f"The batch {batch.ref} was never launched.")
         by_cause = recoveries.everything(missing.seen(units, missing.fates_by_jobs(batch)), policy_of(batch.version))
-        submission = again(batch, last, units, by_cause, kind="relaunch", actor=actor, reason=reason)
+        submission = again(
+            batch, last, units, by_cause, kind="relaunch", actor=actor, reason=reason, overrides=overrides
+        )
         planning.reopen(batch.stage.campaign, [batch.stage_id], actor=actor, reason=reason)
     return submission
 

@@ -99,6 +99,8 @@ campaigns-accept POST     operate         signing         200
 campaigns-process_again POST operate      campaign        409
 stages-list GET           view            list            200
 stages-detail GET         view            stage           200
+stages-commands GET       view            stage           200
+stages-register POST      operate         stage           201
 stages-recovery GET       view            stage           200
 stages-recover POST       operate         stage           200
 holds-list GET            view            list            200
@@ -117,11 +119,14 @@ batches-list GET          view            list            200
 batches-detail GET        view            live            200
 batches-history GET       view            live            200
 batches-relaunch POST     watch           broken          200
+batches-launch_with POST  operate         broken          200
+batches-commands GET      view            live            200
 batches-recovery GET      view            broken          200
 batches-recover POST      operate         broken          200
 submissions-list GET      view            list            200
 submissions-detail GET    view            running         200
 submissions-history GET   view            running         200
+submissions-commands GET  view            running         200
 submissions-log GET       view            running         200
 submissions-kill POST     operate         running         202
 submissions-hold POST     watch           running         202
@@ -223,6 +228,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "campaigns-sign_off": {"stage": "gen", "verdict": "passed", "reason": "the plots look right"},
     "campaigns-accept": {"stage": "gen", "reason": "it is good enough"},
     "campaigns-process_again": {"stage": "gen", "reason": "a better calibration"},
+    "batches-launch_with": {"parameters": [["--tune ", "G18"]], "reason": "a try"},
+    "stages-register": {"command": "jobsub_submit", "jobs": ["12@far"]},
     "queue-preview": {},
     "queue-order": {"reason": "it is urgent"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},

@@ -183,6 +183,11 @@ batches GET              view            place            200
 batch GET                view            live             200
 batch-relaunch GET       watch           broken           200
 batch-relaunch POST      watch           broken           303
+batch-launch_with GET    operate         broken           200
+batch-launch_with POST   operate         broken           303
+batch-commands GET       view            live             200
+campaign-commands GET    view            campaign         200
+submission-commands GET  view            running          200
 batch-recover GET        operate         broken           200
 batch-recover POST       operate         broken           303
 submissions GET          view            place            200

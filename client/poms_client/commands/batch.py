@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from poms_client.commands._common import Verb, add_history, add_list, add_show, add_verbs, noun_app
+from poms_client.commands._launches import add_commands, add_launch_with
 from poms_client.refs import BATCH, CAMPAIGN, STAGE
 
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
-app = noun_app("batch", "The slices of a stage: show, relaunch, recover.")
+app = noun_app("batch", "The slices of a stage: show, commands, relaunch, launch-with, recover.")
 add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
 add_show(app, BATCH)
 add_verbs(
@@ -18,4 +19,6 @@ add_verbs(
         "recover": Verb("Submit again the inputs of a batch that have no result."),
     },
 )
+add_launch_with(app)
+add_commands(app, BATCH)
 add_history(app, BATCH)
