@@ -146,6 +146,15 @@ def standing_holds() -> QuerySet[Hold]:
     return Hold.objects.filter(released_at=None).filter(Q(until=None) | Q(until__gt=now()))
 
 
+def holds_on(stage: Stage) -> QuerySet[Hold]:
+    """Return the holds that keep every launch of a stage: on itself, its campaign, its experiment, on everything."""
+    campaign = stage.campaign
+    return standing_holds().filter(
+        Q(scope="everything") | Q(scope="experiment", experiment_id=campaign.experiment_id)
+        | Q(scope="campaign", campaign=campaign) | Q(scope="stage", stage=stage)
+    )  # fmt: skip
+
+
 def standing_boosts() -> QuerySet[Boost]:
     """Return the boosts that stand now."""
     return Boost.objects.filter(ended_at=None, until__gt=now())

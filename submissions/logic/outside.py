@@ -36,6 +36,8 @@ STATUSES = {
     "Running": "processing", "Held": "held", "Failed": "failed", "Completed": "succeeded", "Located": "succeeded",
     "Removed": "removed",
 }  # fmt: skip
+# How commands in the field name the project of SAM that their jobs take their files from.
+_PROJECT = re.compile(r"(?:-e SAM_PROJECT(?:_NAME)?=|--sam_project[ =]|--project_name=)([^ ]+)")
 _SUCCEEDED = JOB_RANK["succeeded"]
 
 
@@ -64,7 +66,7 @@ def register(
             experiment=experiment, batch=batch, campaign=stage.campaign, uuid=uuid, kind=OUTSIDE,
             reason_key=f"{OUTSIDE}:{uuid}", look_at=None, launcher="", host=version.host, account=version.account,
             system=version.batch, output_dir="", memory_mb=version.memory_mb, wall_s=version.wall_s,
-            command=_words(command), told={"command": command, "dataset": dataset} if command or dataset else {},
+            command=_words(command), told=_said(command, dataset),
         )  # fmt: skip
         transitions.created(submission, actor=actor, reason=why)
         transitions.move(submission, "launching", expect="pending", actor=actor, reason="it names no job yet")
@@ -78,7 +80,7 @@ def note_command(submission: Submission, command: str, *, by: Any) -> None:
     _refuse_long(command=command)
     with transaction.atomic():
         _, row = _locked(submission)
-        _tell(row, command=command)
+        _tell(row, **_said(command))
         if row.kind == OUTSIDE:
             Submission.objects.filter(pk=row.pk).update(command=_words(command))
 
@@ -216,6 +218,13 @@ def _tell(row: Submission, **said: Any) -> None:
 def _first_of(job_id: str) -> str:
     """Return the first job of what a wrapper names: it cuts the process off, and says 12@host for 12.0@host."""
     return re.sub(r"^(\d+)@", r"\1.0@", job_id.strip())
+
+
+def _said(command: str, dataset: str = "") -> dict[str, str]:
+    """Return what a command tells of its launch, its project among it."""
+    found = _PROJECT.search(command)
+    told = {"command": command, "dataset": dataset, "project": found[1] if found else ""}
+    return {name: text for name, text in told.items() if text}
 
 
 def _words(command: str) -> list[str]:

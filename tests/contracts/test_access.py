@@ -182,6 +182,10 @@ notices-test POST         signed_in       me              201
 queue-list GET            view            list            200
 queue-preview POST        view            made            200
 queue-order POST          view            made+rank       200
+old-call GET              signed_in       old             404
+old-call POST             signed_in       old             404
+old-call-page GET         signed_in       old             404
+old-call-page POST        signed_in       old             404
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404
@@ -317,7 +321,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
             "list": _list, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
-            "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
+            "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "token": _token, "report": _report,
         }  # fmt: skip
         for who, user in matrix.people():
             ways.get(line.about.partition("+")[0], _object)(matrix, line, who, user)
@@ -349,6 +353,15 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
             matrix.judge(line, who, what, answer, 403, says)
         else:
             matrix.judge(line, who, what, answer, line.status)
+
+
+def _old(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """The old calls are judged one by one in tests/old_calls; here, that nobody is let in who is not signed in."""
+    path = {"experiment": "demo", "role": "production"} if line.route == "old-call-page" else {}
+    answer = matrix.ask(line, user, reverse(line.route, kwargs={"method": "nosuch", **path}), None)
+    wanted = 401 if who == "anonymous" else line.status
+    if answer.status_code != wanted or not answer.content.decode().startswith("Traceback: "):
+        matrix.wrong.append(f"{line.route} {line.method} by {who}: {answer.status_code} {answer.content[:100]!r}")
 
 
 def _filled(body: str, corner: Corner) -> str:

@@ -286,7 +286,8 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
         return {"reason": "to see who may", f"rank-c{corner.objects['campaign'].pk}": "60"}
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
-            "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed"}  # fmt: skip
+            "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed",
+            "parameters": '[["--tune ", "G18"]]'}  # fmt: skip
 
 
 @dataclass(frozen=True)
