@@ -15,11 +15,11 @@ from core import queue
 from core.errors import NotAvailable, NotVisible, Problem, Refused
 from core.redaction import masked_piece
 from experiments.rules import OWN_TOKEN
-from experiments.viewsets import Document, FiniteField, ScopedViewSet, ref_path, routes, whole
+from experiments.viewsets import Document, FiniteField, ReasonInput, ScopedViewSet, ref_path, routes, whole
 from integrations import registry
 from integrations.models import BatchSystem, File
 from submissions import queries
-from submissions.logic import acting, launching, recovering
+from submissions.logic import acting, launching, recovering, showing, varying
 from submissions.logic.reporting import report_token
 from submissions.models import Batch, Command, Job, Output, Report, Submission, SubmissionUnit, TapeProgress
 from submissions.states import JOB_RANK, JOB_STATES
@@ -53,13 +53,36 @@ def tape_document(row: TapeProgress | None) -> Document | None:
     }  # fmt: skip
 
 
+class LaunchWithInput(ReasonInput):
+    """The body of launch_with: [key, value] pairs."""
+
+    parameters = serializers.ListField(
+        child=serializers.ListField(
+            child=serializers.CharField(max_length=32_000, trim_whitespace=False, allow_blank=True)
+        ),
+        max_length=varying.MOST,
+    )
+
+
+def commands_document(shown: showing.Commands) -> Document:
+    """Return the commands of a launch as the API shows them."""
+    return {
+        "of": shown.of, "about": shown.about, "launcher": shown.launcher, "host": shown.host, "account": shown.account,
+        "system": shown.system, "setup": shown.setup, "environment": shown.environment, "argv": shown.argv,
+        "command": shown.command, "inputs": shown.inputs, "jobs": shown.jobs, "unknown": shown.unknown or None,
+    }  # fmt: skip
+
+
 class BatchView(ScopedViewSet):
     """Batches: the slices of a stage's input."""
 
     model = Batch
     letter = "b"
     filters = {"state": "state", "campaign": "stage__campaign_id", "stage": "stage__name"}
-    rules = {"list": "view", "retrieve": "view", "history": "view", "do_relaunch": "watch"}
+    rules = {
+        "list": "view", "retrieve": "view", "history": "view", "commands": "view", "do_relaunch": "watch",
+        "do_launch_with": "operate",
+    }  # fmt: skip
 
     def rows(self) -> Any:
         """Return batches with stage and submissions."""
@@ -82,6 +105,17 @@ class BatchView(ScopedViewSet):
         recovering.relaunch(self.find_permitted(ref), actor=self.actor, reason=self.reason())
         return Response(self.document(self.find(ref)))
 
+    def do_launch_with(self, request: Request, ref: str) -> Response:
+        """Launch it once with parameters laid over all others."""
+        row, wanted = self.find_permitted(ref), self.body(LaunchWithInput)
+        overrides = varying.pairs_of(wanted["parameters"])
+        varying.launch_with(row, overrides, actor=self.actor, reason=wanted["reason"])
+        return Response(self.document(self.find(ref)))
+
+    def commands(self, request: Request, ref: str) -> Response:
+        """Show what it would run next, with its environment; nothing is launched and nothing taken."""
+        return Response(commands_document(showing.of_batch(self.find_permitted(ref))))
+
 
 class SubmissionView(ScopedViewSet):
     """Submissions: the attempts at batches."""
@@ -93,10 +127,12 @@ class SubmissionView(ScopedViewSet):
         "campaign": "batch__stage__campaign_id",
         "batch": "batch_id",
         "stage": "batch__stage__name",
+        "kind": "kind",
     }
     rules = {
-        "list": "view", "retrieve": "view", "history": "view", "do_kill": "operate", "do_hold": "watch",
-        "do_release": "watch", "do_adopt": "operate", "do_give_up": "operate", "log": "view",
+        "list": "view", "retrieve": "view", "history": "view", "commands": "view", "log": "view",
+        "do_kill": "operate", "do_hold": "watch", "do_release": "watch", "do_adopt": "operate",
+        "do_give_up": "operate",
     }  # fmt: skip
 
     def rows(self) -> Any:
@@ -111,10 +147,14 @@ class SubmissionView(ScopedViewSet):
             "stage": row.batch.stage.name, "round": row.round, "kind": row.kind, "state": row.state,
             "since": row.state_since, "why": row.why, "memory_mb": row.memory_mb, "job_ids": row.job_ids,
             "jobs": {c.state: c.n for c in row.job_counts.all() if c.n}, "command": row.command,
-            "environment": row.environment, "attempt": row.attempt, "exit_code": row.exit_code,
+            "environment": row.environment, "told": row.told, "attempt": row.attempt, "exit_code": row.exit_code,
             "created": row.created_at, "launched": row.launched_at, "ended": row.ended_at,
             "commands": [{"verb": c.verb, "state": c.state, "reason": c.reason} for c in row.commands.all()],
         }  # fmt: skip
+
+    def commands(self, request: Request, ref: str) -> Response:
+        """Show what it runs, or ran, with its environment."""
+        return Response(commands_document(showing.of_submission(self.find_permitted(ref))))
 
     def do_kill(self, request: Request, ref: str) -> Response:
         """Remove all its jobs."""
@@ -336,7 +376,13 @@ class FileView(ScopedViewSet):
 
 
 urlpatterns = [
-    *routes("batches", BatchView, "relaunch"),
+    *routes("batches", BatchView, "relaunch", "launch_with"),
+    path(ref_path("batches", "b", "commands/"), BatchView.as_view({"get": "commands"}), name="batches-commands"),
+    path(
+        ref_path("submissions", "s", "commands/"),
+        SubmissionView.as_view({"get": "commands"}),
+        name="submissions-commands",
+    ),
     *routes("submissions", SubmissionView, "kill", "hold", "release", "adopt", "give_up"),
     path(ref_path("submissions", "s", "log/"), SubmissionView.as_view({"get": "log"}), name="submissions-log"),
     *routes("jobs", JobView, "kill", "hold", "release"),

@@ -19,6 +19,7 @@ from core.clock import now
 from core.loops import untroubled
 from submissions import gating, line
 from submissions.models import (
+    OUTSIDE,
     Batch,
     Boost,
     Completion,
@@ -40,6 +41,17 @@ SWEEP = timedelta(seconds=30)
 def without_plan(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     """Leave out what only a launch needs; the list of jobs may be megabytes. It is read when asked for after all."""
     return submissions.defer("command", "setup", "environment", "jobs_file")
+
+
+def planned(batches: QuerySet[Batch]) -> QuerySet[Batch]:
+    """Leave out batches that stand for launches made outside POMS: no stage waits for them, and they take no inputs."""
+    return batches.exclude(reason_key__startswith=f"{OUTSIDE}:")
+
+
+def launched_outside(campaign: Campaign, most: int = 10) -> list[Submission]:
+    """Return the latest launches of a campaign that were made outside POMS."""
+    rows = without_plan(Submission.objects.filter(campaign=campaign, kind=OUTSIDE)).select_related("experiment")
+    return list(rows.select_related("batch__stage").order_by("-pk")[:most])
 
 
 def due_stages(limit: int) -> list[int]:
@@ -153,6 +165,15 @@ def stopped_among(experiment_ids: Iterable[int]) -> dict[int, str]:
         for key in wanted if hold.scope == "everything" else wanted & {hold.experiment_id}:
             found.setdefault(key, why)
     return found
+
+
+def holds_on(stage: Stage) -> QuerySet[Hold]:
+    """Return the holds that keep every launch of a stage: on itself, its campaign, its experiment, on everything."""
+    campaign = stage.campaign
+    return standing_holds().filter(
+        Q(scope="everything") | Q(scope="experiment", experiment_id=campaign.experiment_id)
+        | Q(scope="campaign", campaign=campaign) | Q(scope="stage", stage=stage)
+    )  # fmt: skip
 
 
 def standing_boosts() -> QuerySet[Boost]:
@@ -437,7 +458,8 @@ def progress_of(stages: Iterable[Stage]) -> dict[int, dict[str, int]]:
 def batch_counts(stage_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     """Return how many batches of each stage are in each state."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    rows = Batch.objects.filter(stage_id__in=list(stage_ids)).values("stage_id", "state").annotate(n=Count("id"))
+    ours = planned(Batch.objects.filter(stage_id__in=list(stage_ids)))
+    rows = ours.values("stage_id", "state").annotate(n=Count("id"))
     for row in rows:
         found[row["stage_id"]][row["state"]] = row["n"]
     return found

@@ -37,7 +37,8 @@ from poms_site.overview.progress import expected_ends, progress_of_campaigns
 from poms_site.overview.ranking import require_ranker
 from poms_site.overview.run_facts import stages_of
 from submissions import queries
-from submissions.logic import acting, completing, holding, ordering, recovering, reprocessing
+from submissions.api import commands_document
+from submissions.logic import acting, completing, holding, ordering, outside, recovering, reprocessing, showing
 from submissions.models import Batch, Submission
 
 
@@ -75,6 +76,24 @@ class StageInput(ReasonInput):
     """The body of what is decided about one stage."""
 
     stage = serializers.CharField(max_length=100)
+
+
+class ProcessAgainInput(StageInput):
+    """The body of process_again: `same_input` takes a dataset as it was frozen for the last pass."""
+
+    same_input = serializers.BooleanField(required=False, default=False)
+
+
+class RegisterInput(ReasonInput):
+    """The body that registers a launch made outside POMS: what was run, and its job ids where they are known."""
+
+    command = serializers.CharField(
+        max_length=outside.LONGEST, required=False, allow_blank=True, default="", trim_whitespace=False
+    )
+    dataset = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    jobs = serializers.ListField(
+        child=serializers.CharField(max_length=100), required=False, default=list, max_length=1000
+    )
 
 
 class SignOffInput(StageInput):
@@ -219,8 +238,10 @@ class CampaignView(ScopedViewSet):
 
     def do_process_again(self, request: Request, ref: str) -> Response:
         """Open another pass of a stage and of all that it feeds."""
-        row, wanted = self.find_permitted(ref), self.body(StageInput)
-        reprocessing.process_again(row, wanted["stage"], actor=self.actor, reason=wanted["reason"])
+        row, wanted = self.find_permitted(ref), self.body(ProcessAgainInput)
+        reprocessing.process_again(
+            row, wanted["stage"], actor=self.actor, reason=wanted["reason"], same_input=wanted["same_input"]
+        )
         return Response(self.document(self.find(ref)))
 
     def do_prioritise(self, request: Request, ref: str) -> Response:
@@ -316,7 +337,7 @@ class StageView(ScopedViewSet):
 
     model = Stage
     letter = "c"
-    rules = {"list": "view", "retrieve": "view"}
+    rules = {"list": "view", "retrieve": "view", "commands": "view", "register": "operate"}
 
     def rows(self) -> Any:
         """Return stages with their campaign."""
@@ -346,14 +367,40 @@ class StageView(ScopedViewSet):
         """Return one stage."""
         return Response(self.document(self.find_stage(ref, stage)))
 
+    def commands(self, request: Request, ref: str, stage: str = "") -> Response:
+        """Show what its next launch would run, with its environment; nothing is launched and nothing taken."""
+        return Response(commands_document(showing.of_stage(self._permitted(ref, stage))))
+
+    def register(self, request: Request, ref: str, stage: str = "") -> Response:
+        """Keep a launch that was made outside POMS, and watch its jobs."""
+        row, wanted = self._permitted(ref, stage), self.body(RegisterInput)
+
+        def act() -> tuple[int, Document]:
+            made = outside.register(
+                row, by=request.user, command=wanted["command"], dataset=wanted["dataset"], job_ids=wanted["jobs"],
+                reason=wanted["reason"],
+            )  # fmt: skip
+            return 201, {
+                "submission": made.ref, "batch": made.batch.ref, "stage": row.ref, "state": made.state,
+                "job_ids": made.job_ids,
+            }  # fmt: skip
+
+        return self.once(act)
+
+    def _permitted(self, ref: str, stage: str) -> Stage:
+        row = self.find_stage(ref, stage)
+        self.permit(row.campaign.experiment)
+        return row
+
     def find_stage(self, ref: str, stage: str) -> Stage:
         """Return the visible stage of a campaign."""
         experiment, _, key = ref.partition("/c")
-        row = self.rows().filter(campaign__experiment__name=experiment, campaign_id=int(key), name=stage).first()
+        row: Stage | None = (
+            self.rows().filter(campaign__experiment__name=experiment, campaign_id=int(key), name=stage).first()
+        )
         if row is None:
             raise NotVisible(f"There is no {ref}/{stage}, or you may not see it.")
-        found: Stage = row
-        return found
+        return row
 
 
 class OverviewView(ScopedViewSet):
@@ -406,6 +453,10 @@ urlpatterns = [
     path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
     path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
     path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),
+    path(ref_path("stages", "c", "<str:stage>/commands/"), StageView.as_view({"get": "commands"}),
+         name="stages-commands"),
+    path(ref_path("stages", "c", "<str:stage>/register/"), StageView.as_view({"post": "register"}),
+         name="stages-register"),
     path("overview/", OverviewView.as_view({"get": "list"}), name="overview"),
     path("events/", EventView.as_view({"get": "list"}), name="events-list"),
 ]  # fmt: skip

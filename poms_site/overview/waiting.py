@@ -14,7 +14,7 @@ from campaigns.models import Campaign
 from experiments.models import Experiment
 from poms_site.overview.words import count
 from submissions.models import Batch, Submission
-from submissions.queries import standing_holds
+from submissions.queries import planned, standing_holds
 
 MOST = 20
 
@@ -73,7 +73,7 @@ def _unsure(experiment: Experiment) -> list[Waiting]:
 def _failed(experiment: Experiment) -> list[Waiting]:
     """Campaigns that run or have failed, with batches that failed for good."""
     live = ("running", "failed")
-    broken = Batch.objects.filter(experiment=experiment, state="failed", stage__campaign__state__in=live)
+    broken = planned(Batch.objects.filter(experiment=experiment, state="failed", stage__campaign__state__in=live))
     counts = dict(broken.values_list("stage__campaign_id").annotate(n=Count("pk")).order_by())
     rows = Campaign.objects.filter(pk__in=counts).select_related("experiment")
     stuck = rows.order_by("-state_since")[:MOST]

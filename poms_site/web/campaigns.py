@@ -94,7 +94,7 @@ class CampaignPage(Page):
             "row": self.row, "asked": asked, "tried": tried,
             "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
             "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
-            "boosted_until": queries.boosted_until(self.row),
+            "boosted_until": queries.boosted_until(self.row), "outside": queries.launched_outside(self.row),
         }  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from poms_site.web.request_verbs import REQUEST_VERBS
 from poms_site.web.schedule_verbs import SCHEDULE_VERBS
 from poms_site.web.service_verbs import SERVICE_VERBS
 from poms_site.web.verb import Ask, Verb, in_states
-from submissions.logic import acting, completing, holding, launching, ordering, recovering, reprocessing
+from submissions.logic import acting, completing, holding, launching, ordering, recovering, reprocessing, varying
 from submissions.models import Batch, Submission
-from submissions.queries import awaited, job_counts, standing_boosts, standing_holds
+from submissions.queries import awaited, job_counts, planned, standing_boosts, standing_holds
 from submissions.states import JOB_ENDED
 
 # --- What verbs say they will do ---------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def _cancel_says(campaign: Campaign) -> str:
 
 
 def _relaunch_says(campaign: Campaign) -> str:
-    failed = Batch.objects.filter(stage__campaign=campaign, state="failed")
+    failed = planned(Batch.objects.filter(stage__campaign=campaign, state="failed"))
     missing = sum(batch.n_units - batch.done for batch in failed)
     return f"This launches again what {count(len(failed), 'failed batch')} miss: {count(missing, 'input')}."
 
@@ -62,7 +62,7 @@ def _release_holds_says(campaign: Campaign) -> str:
 
 
 def _has_failed(campaign: Campaign) -> bool:
-    failed = Batch.objects.filter(stage__campaign=campaign, state="failed")
+    failed = planned(Batch.objects.filter(stage__campaign=campaign, state="failed"))
     return campaign.state in ("running", "failed") and failed.exists()
 
 
@@ -104,6 +104,10 @@ def _awaited(campaign: Campaign) -> str:
     return f"{'; '.join(told)}." if told else f"Nothing of {campaign.ref} waits for anybody now."
 
 
+SAME = Ask("same_input", "On the same input", "yes", needed=False, bulk=False,
+           help="The files as they were frozen for the last pass, not those that the dataset has now.")  # fmt: skip
+PARAMETERS = Ask("parameters", "Parameters", "long", bulk=False, begins=lambda b: '[["--key ", "value"]]',
+                 help="JSON: [key, value] pairs as in param_overrides, laid over all others, this once.")  # fmt: skip
 STAGE = Ask("stage", "Stage", "one", choices=_stages, bulk=False)
 WAITING = Ask("stage", "Stage", "one", choices=_waiting, bulk=False)
 VERDICT = Ask(
@@ -165,9 +169,9 @@ VERBS: tuple[Verb, ...] = (
          lambda c: bool(awaited(c)), asks=(WAITING,)),
     Verb("c", "process_again", "Process again", "operate",
          lambda c: "A stage and all that it feeds are done once more, from the start; what there is stays.",
-         lambda c, user, reason, asked: reprocessing.process_again(c, asked.get("stage", ""), actor=user.actor,
-                                                                   reason=reason),
-         in_states("succeeded", "failed"), asks=(STAGE,)),
+         lambda c, user, reason, asked: reprocessing.process_again(
+             c, asked.get("stage", ""), actor=user.actor, reason=reason, same_input=bool(asked.get("same_input"))),
+         in_states("succeeded", "failed"), asks=(STAGE, SAME)),
     Verb("c", "cancel", "Cancel", "operate", _cancel_says,
          lambda c, user, reason, asked: acting.cancel(c, actor=user.actor, reason=reason),
          in_states("new", "approved", "running", "failed"), danger=True),
@@ -175,8 +179,13 @@ VERBS: tuple[Verb, ...] = (
     # Batches
     Verb("b", "relaunch", "Relaunch", "watch",
          lambda b: f"This launches {count(b.n_units - b.done, 'input')} of {b.ref} again, which have no result.",
-         lambda b, user, reason, asked: recovering.relaunch(b, actor=user.actor, reason=reason), in_states("failed"),
-         main=True),
+         lambda b, user, reason, asked: recovering.relaunch(b, actor=user.actor, reason=reason),
+         lambda b: b.state == "failed" and not b.is_outside, main=True),
+    Verb("b", "launch_with", "Launch with other parameters", "operate",
+         lambda b: f"{b.ref} is launched once with these laid over all others; a later recovery has them no more.",
+         lambda b, user, reason, asked: varying.launch_with(b, varying.pairs_of(asked.get("parameters", "")),
+                                                            actor=user.actor, reason=reason),
+         lambda b: b.state in ("pending", "failed") and not b.is_outside, asks=(PARAMETERS,)),
     *RECOVERY_VERBS,
     # Submissions
     Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",

@@ -23,6 +23,7 @@ from submissions.models import Batch, Command, Job, Output, Submission, Submissi
 from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
+KINDS = ("first", "recovery", "relaunch", "outside")
 MOST_SHOWN = 200
 SCRIPT_SECONDS = 10.0  # what a script printed is asked of its host, by a process of its own
 
@@ -53,6 +54,7 @@ SUBMISSION_FILTERS = (
     Filter("campaign", "campaign", by_key("campaign_id", "c")),
     Filter("batch", "batch", by_key("batch_id", "b")),
     Filter("stage", "stage", by("batch__stage__name")),
+    Filter("kind", "kind", by("kind"), [(kind, kind) for kind in KINDS]),
 )
 
 

@@ -56,6 +56,17 @@ def number_events(version: StageVersion) -> int:
     return len(rows)
 
 
+def sketch(version: StageVersion, part: Slice) -> list[Unit]:
+    """Return the inputs of a slice as units that are not saved: what `take` would make of them."""
+    units = []
+    for line in part.inputs.split("\n"):
+        key, path, events, _ = line.split("\t")
+        name = key.removeprefix("file:") if key.startswith("file:") else ""
+        count = None if events == "\\N" else int(events)
+        units.append(Unit(stage=version.stage, key=key, file_name=name, path=path, events=count))
+    return units
+
+
 def take(version: StageVersion, part: Slice) -> list[Unit]:
     """Make the inputs of a slice units, and say that it is taken; return those that no unit of the stage was before.
 

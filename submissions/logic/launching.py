@@ -267,7 +267,8 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
     unequipped = equipment.stopped([submission.pk for submission, _ in entries])
     stopped = stopped_among(submission.experiment_id for submission, _ in entries)
     for submission, fate in entries:
-        present = found[str(submission.uuid)]
+        # What its wrapper told of is there, even where the jobs carry no uuid: never launched again.
+        present = found[str(submission.uuid)] or submission.told.get("job_ids", [])
         with careful("launch", "submission", submission.pk):
             if present:
                 why = _story(fate, adopted=True)

@@ -83,6 +83,7 @@ def _is_heard_of(fate: str) -> bool:
 def fates_by_jobs(batch: Batch) -> Fates:
     """Return what the jobs of the batch's last submission say of its units."""
     rows = SubmissionUnit.objects.filter(submission__batch=batch).exclude(submission__state="launch_failed")
+    rows = rows.exclude(submission__state="removed", submission__launched_at=None)  # taken back before it was launched
     tries = dict(rows.values("unit_id").annotate(n=Count("pk")).values_list("unit_id", "n"))
     last = Submission.objects.filter(batch=batch).order_by("-pk").values_list("pk", flat=True).first() or 0
     jobs = {job.index: job for job in Job.objects.filter(submission_id=last)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 
 from core import queue
 from core.clock import now
@@ -16,7 +20,7 @@ from integrations.batch.base import JobSeen
 from integrations.errors import OutsideError
 from integrations.models import BatchSystem
 from submissions.logic import merging
-from submissions.models import Job, Pool, Report, Submission
+from submissions.models import OUTSIDE, Job, Pool, Report, Submission
 
 log = structlog.get_logger()
 
@@ -57,7 +61,8 @@ def observe(system: BatchSystem) -> int:
                 BatchSystem.objects.filter(pk=system.pk).update(swept_at=now())
             return 0
         with transaction.atomic():
-            seen = [*snapshot.jobs, *(swept or [])]
+            known = _of_others(system, snapshot.jobs) if snapshot.jobs else []
+            seen = [*known, *(swept or [])]
             written = merging.merge(system.pk, seen, inbox, source=f"batch:{system.name}")
             _empty_inbox(inbox)
             BatchSystem.objects.filter(pk=system.pk).update(
@@ -70,6 +75,21 @@ def observe(system: BatchSystem) -> int:
                 queue.wake("launch")  # what has begun to run has left room
         crashpoint("observe.after_commit")
         return written
+
+
+def _of_others(system: BatchSystem, jobs: Sequence[JobSeen]) -> list[JobSeen]:
+    """Give jobs of launches made without POMS the uuid under which we keep them: these are known by their ids alone.
+
+    A wrapper names the first job of a cluster; the others are of the same launch.
+    """
+    by_hand = Q(kind=OUTSIDE) | Q(told__by_hand=True)
+    live = Submission.objects.filter(by_hand, system=system.name, state__in=("submitted", "running"))
+    uuids = {_cluster(job_id): str(uuid) for uuid, ids in live.values_list("uuid", "job_ids") for job_id in ids}
+    return [replace(job, uuid=uuids[key]) if (key := _cluster(job.id)) in uuids else job for job in jobs]
+
+
+def _cluster(job_id: str) -> str:
+    return re.sub(r"^(\d+)\.\d+@", r"\1@", job_id)
 
 
 def _measure(system: BatchSystem) -> None:
@@ -106,7 +126,9 @@ def _sweep(system: BatchSystem) -> list[JobSeen]:
         quiet |= {job_id: submission.uuid for job_id in submission.job_ids if job_id not in seen}
     if not quiet:
         return []
-    present, absent = batch.jobs(list(quiet))
+    found, absent = batch.jobs(list(quiet))
+    # Jobs of a launch made outside POMS carry no uuid of ours, or somebody else's: their ids were asked for.
+    present = [replace(job, uuid=str(quiet.get(job.id, job.uuid))) for job in found]
     again = batch.jobs(absent)[1] if absent else []
     starts = dict(Job.objects.filter(system=system, external_id__in=again).values_list("external_id", "starts"))
     gone = [

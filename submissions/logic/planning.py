@@ -17,7 +17,7 @@ from core.crashpoints import crashpoint
 from core.loops import careful
 from submissions.logic import feeding, freezing, preparing
 from submissions.models import Batch, Completion, PlanDue, Slice, StageProgress, Unit
-from submissions.queries import due_stages, forgotten_stages, gates_of_edges, progress_above
+from submissions.queries import due_stages, forgotten_stages, gates_of_edges, planned, progress_above
 from submissions.states import OPEN_BATCH
 
 ACTOR = "loop:plan"
@@ -167,7 +167,7 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
     most = min(room, BATCHES_A_STEP)
     if most <= 0:
         return Counter()
-    number = _own(version).aggregate(last=Max("number"))["last"] or 0
+    number = next_number(version) - 1
     slices = freezing.untaken(version, most + 1, ready=True)
     formed = 0
     for part in slices[:most]:
@@ -189,7 +189,16 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
 
 
 def _own(version: StageVersion) -> QuerySet[Batch]:
+    return planned(_all(version))
+
+
+def _all(version: StageVersion) -> QuerySet[Batch]:
     return Batch.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number)
+
+
+def next_number(version: StageVersion) -> int:
+    """Return the number that the next batch of the stage's present pass gets."""
+    return (_all(version).aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def _room(version: StageVersion, edges: list[EdgeVersion]) -> int:
@@ -197,6 +206,19 @@ def _room(version: StageVersion, edges: list[EdgeVersion]) -> int:
     if any(edge.edge.upstream_id == version.stage_id for edge in edges):
         return 0 if _own(version).filter(state__in=OPEN_BATCH).exists() else 1
     return AHEAD - _own(version).filter(state="pending").count()
+
+
+def next_of(version: StageVersion) -> tuple[list[Unit], str]:
+    """Return what the next batch of a stage would take as things are, and its label: nothing is written.
+
+    Units of a frozen slice are made for the eye only; none means that nothing has come, or that all is taken.
+    """
+    for part in freezing.untaken(version, 1, ready=True):
+        return feeding.sketch(version, part), part.label
+    found, cut = _cut_arrived(version, closed=False)
+    for piece in cut.slices[:1]:
+        return [found[place] for place in piece.members], piece.label
+    return found, ""
 
 
 def _cut_arrived(version: StageVersion, closed: bool) -> tuple[list[Unit], splitting.Cut]:

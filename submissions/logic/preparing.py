@@ -32,13 +32,40 @@ def intend(
     recovery's, laid over all other parameters; `avoid` names nodes. At most one unfinished attempt of a batch can
     exist: a second intent breaks the partial unique index.
     """
+    submission = draft(
+        batch, units, kind=kind, round_number=round_number, reason_key=reason_key, memory=memory, wall=wall,
+        overrides=overrides, avoid=avoid,
+    )  # fmt: skip
+    if submission.offered:
+        submission.look_at = None
+        queue.wake("offer")
+    submission.save(force_insert=True)
+    SubmissionUnit.objects.bulk_create(
+        SubmissionUnit(submission=submission, unit_id=entry["id"], job_index=job["index"])
+        for job in submission.jobs_file["jobs"]
+        for entry in job["units"]
+    )
+    transitions.created(submission, actor=actor, reason=reason)
+    return submission
+
+
+def draft(
+    batch: Batch, units: Sequence[Unit], *, kind: str, round_number: int, reason_key: str,
+    memory: Mapping[int, int] | None = None, wall: Mapping[int, int] | None = None, overrides: Sequence[Pair] = (),
+    avoid: Sequence[str] = (),
+) -> Submission:  # fmt: skip
+    """Return what would be launched of a batch, to be saved as its intent or shown to people: nothing is written.
+
+    Batch and units need not be saved either.
+    """
     version = batch.version
     campaign = version.revision.campaign
     uuid = uuid4()
     output_dir = settings.LOCAL_FILES / campaign.experiment.name / f"c{campaign.pk}" / version.stage.name / str(uuid)
     own, place = _of_value(version, batch.label), version.place
     jobs = _jobs(version, units, memory or {}, wall or {}, own)
-    memory_mb, wall_s = max(job["memory_mb"] for job in jobs), max(job["wall_s"] for job in jobs)
+    memory_mb = max((job["memory_mb"] for job in jobs), default=version.memory_mb)
+    wall_s = max((job["wall_s"] for job in jobs), default=version.wall_s)
     pairs = command.overlay(version.parameters, own.get("params", ()), overrides)
     offered = _offered(version, batch, pairs, uuid)
     words = command.words_of(
@@ -47,7 +74,7 @@ def intend(
         dataset=offered or batch.label or version.dataset, experimenter=campaign.owner.username,
         pass_number=batch.pass_number,
     )  # fmt: skip
-    submission = Submission.objects.create(
+    return Submission(
         experiment=campaign.experiment, batch=batch, campaign=campaign, uuid=uuid, reason_key=reason_key, kind=kind,
         round=round_number, launcher=version.launcher, host=place.host, account=place.account, system=version.batch,
         setup=command.fill_setup(version.setup, words), memory_mb=memory_mb, wall_s=wall_s,
@@ -61,17 +88,7 @@ def intend(
             "output_dir": str(output_dir), "output_patterns": _globs(version.output_file_patterns), "jobs": jobs,
             "slice": batch.label, "overrides": [list(pair) for pair in overrides], "avoid": list(avoid),
         },
-        **({"look_at": None} if offered else {}),
     )  # fmt: skip
-    if offered:
-        queue.wake("offer")
-    SubmissionUnit.objects.bulk_create(
-        SubmissionUnit(submission=submission, unit_id=entry["id"], job_index=job["index"])
-        for job in jobs
-        for entry in job["units"]
-    )
-    transitions.created(submission, actor=actor, reason=reason)
-    return submission
 
 
 def jobs_of(

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 from django.db import connection, transaction
 
-from campaigns import completion, recoveries
+from campaigns import command, completion, recoveries
+from campaigns.command import Pair
 from campaigns.definition import PASSES_ON
 from campaigns.models import Campaign, StageVersion
 from campaigns.recoveries import Policy, Round, Stop
@@ -15,14 +16,15 @@ from core.clock import due
 from core.crashpoints import crashpoint
 from core.errors import Conflict, Problem, Refused
 from core.loops import careful, untroubled
-from submissions.logic import missing, planning, preparing
-from submissions.models import Acceptance, Batch, Submission, SubmissionUnit, Unit
-from submissions.queries import without_plan
+from submissions.logic import missing, outside, planning, preparing
+from submissions.models import OUTSIDE, Acceptance, Batch, Submission, SubmissionUnit, Unit
+from submissions.queries import planned, without_plan
 from submissions.states import UNFINISHED
 
 ACTOR = "loop:recover"
 A_PASS = 50
 MOST_LAUNCH_FAILURES = 5
+ENDED = ("launch_failed", "completed", "failed", "removed")
 
 
 def recover_some() -> int:
@@ -57,9 +59,11 @@ def decide(batch_id: int) -> bool:
         Batch.objects.filter(pk=batch_id).update(due_at=None)
         # At most one submission of a batch is unfinished, and that is the last one.
         last = without_plan(Submission.objects.filter(batch=batch).order_by("-pk")).first()
-        if last is not None and last.state in UNFINISHED:
+        if last is not None and last.kind == OUTSIDE and last.state in ("launching", *ENDED):
+            outside.end(batch, last)
+        elif last is not None and last.state in UNFINISHED:
             return True
-        if Campaign.objects.filter(stages=batch.stage_id, state="cancelled").exists():
+        elif Campaign.objects.filter(stages=batch.stage_id, state="cancelled").exists():
             _cancel(batch)
         elif last is not None and batch.state == "pending" and last.state == "launch_failed":
             _launch_again(batch, last)
@@ -148,9 +152,13 @@ def given_in(
 
 
 def again(
-    batch: Batch, last: Submission, units: Sequence[Unit], found: Round, *, kind: str, actor: str, reason: str
+    batch: Batch, last: Submission, units: Sequence[Unit], found: Round, *, kind: str, actor: str, reason: str,
+    overrides: Sequence[Pair] = (),
 ) -> Submission:  # fmt: skip
-    """Launch missing units of a locked batch again as a new submission; of a recovery the rounds are counted."""
+    """Launch missing units of a locked batch again as a new submission; of a recovery the rounds are counted.
+
+    `overrides` are laid over those of the round, this once.
+    """
     chosen, memory, wall = given_in(batch, last, units, found)
     round_number = last.round + 1
     why = f"{reason}; again: {len(chosen)}{missing.why_again(found)}"
@@ -160,16 +168,20 @@ def again(
     )  # fmt: skip
     submission = preparing.intend(
         batch, chosen, kind=kind, round_number=round_number, reason_key=f"{kind}:{batch.pk}:{round_number}",
-        actor=actor, reason=why, memory=memory, wall=wall, overrides=found.overrides, avoid=sorted(found.avoid),
+        actor=actor, reason=why, memory=memory, wall=wall, avoid=sorted(found.avoid),
+        overrides=command.overlay(found.overrides, overrides),
     )  # fmt: skip
     queue.wake("launch")
     return submission
 
 
-def relaunch(batch: Batch, *, actor: str, reason: str, only: Collection[int] | None = None) -> Submission:
+def relaunch(
+    batch: Batch, *, actor: str, reason: str, only: Collection[int] | None = None, overrides: Sequence[Pair] = ()
+) -> Submission:  # fmt: skip
     """Launch what a failed batch still misses, as a person asks; its recoveries count from zero again.
 
     `only` are keys of inputs: of them alone what is missed. The others are a recovery's, once these have ended.
+    `overrides` are laid over all other parameters, this once.
     """
     if not reason.strip():
         raise Refused("To relaunch needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
@@ -197,14 +209,16 @@ def relaunch(batch: Batch, *, actor: str, reason: str, only: Collection[int] | N
         if last is None:
             raise Conflict(f"The batch {batch.ref} was never launched.")
         by_cause = recoveries.everything(missing.seen(units, missing.fates_by_jobs(batch)), policy_of(batch.version))
-        submission = again(batch, last, units, by_cause, kind="relaunch", actor=actor, reason=reason)
+        submission = again(
+            batch, last, units, by_cause, kind="relaunch", actor=actor, reason=reason, overrides=overrides
+        )
         planning.reopen(batch.stage.campaign, [batch.stage_id], actor=actor, reason=reason)
     return submission
 
 
 def relaunch_failed(campaign: Campaign, *, actor: str, reason: str) -> int:
     """Launch what the failed batches of a campaign miss; return how many batches there were."""
-    failed = list(Batch.objects.filter(stage__campaign=campaign, state="failed").order_by("pk"))
+    failed = list(planned(Batch.objects.filter(stage__campaign=campaign, state="failed")).order_by("pk"))
     if not failed:
         raise Refused(f"{campaign.ref} has no failed batch; there is nothing to launch again.")
     for batch in failed:

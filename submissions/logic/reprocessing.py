@@ -9,16 +9,18 @@ from campaigns import queries
 from campaigns.models import Campaign, Schedule, Stage, StageVersion
 from core import transitions
 from core.errors import Conflict, Problem, Refused
-from submissions.logic import planning
+from submissions.logic import freezing, planning
 from submissions.models import Batch
 from submissions.states import OPEN_BATCH
 
 
-def process_again(campaign: Campaign, stage: str, *, actor: str, reason: str) -> list[str]:
+def process_again(
+    campaign: Campaign, stage: str, *, actor: str, reason: str, same_input: bool = False
+) -> list[str]:  # fmt: skip
     """Open the next pass of a stage and of all that it feeds; return their names.
 
-    A dataset is frozen anew; what comes from stages that are not done again is what those gave last. Refused while
-    any of them has work that goes on.
+    A dataset is frozen anew, or with `same_input` taken as it was frozen for the last pass; what comes from stages
+    that are not done again is what those gave last. Refused while any of them has work that goes on.
     """
     if not reason.strip():
         raise Refused("To process again needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
@@ -37,7 +39,8 @@ def process_again(campaign: Campaign, stage: str, *, actor: str, reason: str) ->
         _refuse_unended(again)
         Stage.objects.filter(pk__in=reached).update(pass_number=F("pass_number") + 1, completed_at=None, succeeded=None)
         names = [version.stage.name for version in again]
-        why = f"{', '.join(names)} once more: {reason}"
+        kept = _keep_input(again) if same_input else 0
+        why = f"{', '.join(names)} once more{f', on the same {kept} inputs' if kept else ''}: {reason}"
         if locked.state == "running":
             transitions.record(
                 [(locked.pk, "running")], "campaign", "running", experiment_id=locked.experiment_id, actor=actor,
@@ -49,6 +52,15 @@ def process_again(campaign: Campaign, stage: str, *, actor: str, reason: str) ->
             )
         planning.note(sorted(reached))
     return names
+
+
+def _keep_input(versions: list[StageVersion]) -> int:
+    """Give stages that read a dataset the input of their last pass; return how much that is."""
+    stages = {version.stage_id for version in versions if freezing.reads_dataset(version)}
+    if not stages:
+        hint = "leave it out: what other stages gave, and events, are the same in each pass"
+        raise Refused("Nothing was changed.", [Problem("same_input", "no stage of these reads a dataset", hint)])
+    return sum(freezing.keep_again(stage) for stage in Stage.objects.filter(pk__in=stages))
 
 
 def _refuse_unended(versions: list[StageVersion]) -> None:

@@ -17,10 +17,11 @@ from core.clock import due, now
 from core.crashpoints import crashpoint
 from core.loops import careful, untroubled
 from integrations.catalogue.base import CONSUMED, Produced
-from submissions.logic import feeding, missing, planning, taping
+from submissions.logic import feeding, missing, outside, planning, taping
 from submissions.logic.attempting import as_attempt, catalogue_of
 from submissions.logic.feeding import Let
 from submissions.models import (
+    OUTSIDE,
     Acceptance,
     Batch,
     Command,
@@ -98,6 +99,8 @@ def _produced(submission: Submission) -> list[Produced]:
 
     Each of those has a result of its own, so that one which has a result already keeps none of the others back.
     """
+    if submission.kind == OUTSIDE:  # where it puts its files is its own affair, and no input here waits for them
+        return []
     produced = list(catalogue_of(submission).produced(as_attempt(submission)))
     if submission.batch.version.completion_type != "complete":
         return produced
@@ -294,6 +297,8 @@ def _objection(entry: Produced, units: set[str], taken: set[str], refused: dict[
 def _close(submission: Submission, *, done: int, expected: int) -> None:
     """End the submission: completed with every result there, removed when somebody killed it, else failed."""
     fields: dict[str, Any] = {"ended_at": now(), "look_at": None, "late_at": due(LATE_LOOKS[0])}
+    if submission.kind == OUTSIDE:
+        done, expected, fields["late_at"] = int(outside.went_well(submission)), 1, None
     if done < expected:
         killed = Command.objects.filter(submission=submission, verb="kill", job=None).order_by("pk").last()
         if killed is not None:
@@ -306,5 +311,7 @@ def _close(submission: Submission, *, done: int, expected: int) -> None:
     failed = sum(n for code, n in counts.items() if code != JOB_RANK["succeeded"])
     failing = f"; {failed} job{'s' if failed != 1 else ''} did not succeed" if failed else ""
     text = f"{completion.tally(done, expected)}{failing}"
+    if submission.kind == OUTSIDE:
+        text = outside.told_of_jobs(submission)
     to = "completed" if done == expected else "failed"
     transitions.move(submission, to, expect="jobs_completed", actor=ACTOR, reason=text, **fields)

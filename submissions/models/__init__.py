@@ -1,6 +1,6 @@
 """Making it happen, and the record of it."""
 
-from submissions.models.batch import Batch, Submission, SubmissionUnit
+from submissions.models.batch import OUTSIDE, Batch, Submission, SubmissionUnit
 from submissions.models.completion import Completion
 from submissions.models.control import Command, Hold, Limit
 from submissions.models.job import Job, JobCount, Report
@@ -10,7 +10,7 @@ from submissions.models.tape import Prestaging, TapeProgress
 from submissions.models.tick import Tick
 
 __all__ = [
-    "Acceptance",
+    "OUTSIDE", "Acceptance",
     "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "Limit", "Output", "PlanDue", "Pool",
     "Prestaging", "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit",
     "TapeProgress", "Tick", "Unit",

@@ -16,6 +16,8 @@ from integrations.launcher.base import Place
 from submissions import states
 from submissions.models.ledger import Unit
 
+OUTSIDE = "outside"  # the kind of a submission that somebody launched without POMS, and how its batch's reason begins
+
 
 class Batch(Scoped):
     """One slice of a stage's input, unique by why it exists."""
@@ -50,6 +52,11 @@ class Batch(Scoped):
         """Return the reference that people use, for instance demo/b1."""
         return f"{self.experiment.name}/b{self.pk}"
 
+    @property
+    def is_outside(self) -> bool:
+        """Tell whether it stands for a launch that was made outside POMS: it has no inputs of the stage's."""
+        return self.reason_key.startswith(f"{OUTSIDE}:")
+
 
 class Submission(Scoped):
     """One attempt at a batch, under its own uuid, which travels with the jobs."""
@@ -63,7 +70,7 @@ class Submission(Scoped):
     )  # the index of its list, below, is its key's too
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     reason_key = models.CharField(max_length=200, unique=True)
-    kind = models.CharField(max_length=20, help_text="first, recovery or relaunch")
+    kind = models.CharField(max_length=20, help_text="first, recovery, relaunch or outside")
     round = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=20, choices=states.SUBMISSION.choices(), default="pending")
     state_since = models.DateTimeField(db_default=Now())
@@ -97,6 +104,7 @@ class Submission(Scoped):
     )  # fmt: skip
     uploads = models.JSONField(default=dict, help_text="what came with its launch: the name of a file and its SHA-256")
     sandbox_since = models.DateTimeField(null=True, help_text="since when those are on the launch host")
+    told = models.JSONField(default=dict, help_text="what a wrapper in the field said of it: command, project, job ids")
     job_ids = ArrayField(models.CharField(max_length=100), default=list)
     exit_code = models.IntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())

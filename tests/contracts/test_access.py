@@ -102,6 +102,8 @@ campaigns-accept POST     operate         signing         200
 campaigns-process_again POST operate      campaign        409
 stages-list GET           view            list            200
 stages-detail GET         view            stage           200
+stages-commands GET       view            stage           200
+stages-register POST      operate         stage           201
 stages-recovery GET       view            stage           200
 stages-recover POST       operate         stage           200
 holds-list GET            view            list            200
@@ -141,11 +143,14 @@ batches-list GET          view            list            200
 batches-detail GET        view            live            200
 batches-history GET       view            live            200
 batches-relaunch POST     watch           broken          200
+batches-launch_with POST  operate         broken          200
+batches-commands GET      view            live            200
 batches-recovery GET      view            broken          200
 batches-recover POST      operate         broken          200
 submissions-list GET      view            list            200
 submissions-detail GET    view            running         200
 submissions-history GET   view            running         200
+submissions-commands GET  view            running         200
 submissions-log GET       view            running         200
 submissions-kill POST     operate         running         202
 submissions-hold POST     watch           running         202
@@ -246,6 +251,10 @@ notices-test POST         signed_in       me              201
 queue-list GET            view            list            200
 queue-preview POST        view            made            200
 queue-order POST          view            made+rank       200
+old-call GET              signed_in       old             404
+old-call POST             signed_in       old             404
+old-call-page GET         signed_in       old             404
+old-call-page POST        signed_in       old             404
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404
@@ -295,6 +304,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "campaigns-sign_off": {"stage": "gen", "verdict": "passed", "reason": "the plots look right"},
     "campaigns-accept": {"stage": "gen", "reason": "it is good enough"},
     "campaigns-process_again": {"stage": "gen", "reason": "a better calibration"},
+    "batches-launch_with": {"parameters": [["--tune ", "G18"]], "reason": "a try"},
+    "stages-register": {"command": "jobsub_submit", "jobs": ["12@far"]},
     "queue-preview": {},
     "queue-order": {"reason": "it is urgent"},
     "holds-list": {"scope": "experiment", "reason": "to see who may"},
@@ -400,7 +411,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
             "list": _list, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
-            "events": _anybody, "nowhere": _nowhere, "public": _public, "token": _token, "report": _report,
+            "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "token": _token, "report": _report,
             "selection": _selection, "administered": _administered,
         }  # fmt: skip
         for who, user in matrix.people():
@@ -433,6 +444,15 @@ def _object(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
             matrix.judge(line, who, what, answer, 403, says)
         else:
             matrix.judge(line, who, what, answer, line.status)
+
+
+def _old(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """The old calls are judged one by one in tests/old_calls; here, that nobody is let in who is not signed in."""
+    path = {"experiment": "demo", "role": "production"} if line.route == "old-call-page" else {}
+    answer = matrix.ask(line, user, reverse(line.route, kwargs={"method": "nosuch", **path}), None)
+    wanted = 401 if who == "anonymous" else line.status
+    if answer.status_code != wanted or not answer.content.decode().startswith("Traceback: "):
+        matrix.wrong.append(f"{line.route} {line.method} by {who}: {answer.status_code} {answer.content[:100]!r}")
 
 
 def _filled(body: str, corner: Corner) -> str:

@@ -184,6 +184,11 @@ batches GET              view            place            200
 batch GET                view            live             200
 batch-relaunch GET       watch           broken           200
 batch-relaunch POST      watch           broken           303
+batch-launch_with GET    operate         broken           200
+batch-launch_with POST   operate         broken           303
+batch-commands GET       view            live             200
+campaign-commands GET    view            campaign         200
+submission-commands GET  view            running          200
 batch-recover GET        operate         broken           200
 batch-recover POST       operate         broken           303
 submissions GET          view            place            200
@@ -376,7 +381,7 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "jobs": "leave", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
             "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed", "state": "down",
-            "until": "2999-01-01 00:00"}  # fmt: skip
+            "parameters": '[["--tune ", "G18"]]', "until": "2999-01-01 00:00"}  # fmt: skip
 
 
 @dataclass(frozen=True)

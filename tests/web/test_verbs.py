@@ -47,7 +47,7 @@ SCENES = {
     ("c", "unarchive"): ("experimenter", "unasked"), ("c", "delete"): ("experimenter", "unasked"),
     ("c", "template"): ("operator", "unasked"),
     ("c", "cancel"): ("operator", "campaign"), ("b", "relaunch"): ("shifter", "broken"),
-    ("b", "recover"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
+    ("b", "recover"): ("operator", "broken"), ("b", "launch_with"): ("operator", "broken"), ("s", "hold"): ("shifter", "running"),
     ("s", "release"): ("shifter", "running"), ("s", "kill"): ("operator", "running"),
     ("s", "adopt"): ("operator", "unsure"), ("s", "give_up"): ("operator", "unsure"), ("j", "hold"): ("shifter", "job"),
     ("j", "release"): ("shifter", "job"), ("j", "kill"): ("operator", "job"), ("h", "release"): ("shifter", "hold"),
@@ -67,6 +67,8 @@ def given(world, verb, **more):
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
              "with": world.own.ref("like"), "hours": "4", "name": "note.txt", "stage": "gen", "verdict": "passed",
              "state": "down", "until": "2999-01-01 00:00"}  # fmt: skip
+    if verb.name == "launch_with":
+        typed["parameters"] = '[["--tune ", "G18"]]'
     if verb.name == "untick":
         typed["ticked"] = "seen"
     if verb.name in ("tag", "untag"):

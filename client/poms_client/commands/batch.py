@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from poms_client.commands._common import Verb, add_history, add_list, add_show, add_verbs, noun_app
+from poms_client.commands._launches import add_commands, add_launch_with
 from poms_client.commands._selecting import add_selections
 from poms_client.refs import BATCH, CAMPAIGN, STAGE
 
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
-app = noun_app("batch", "The slices of a stage: show, launch, hold, kill, retry, recover.")
+app = noun_app("batch", "The slices of a stage: show, commands, launch, launch-with, hold, kill, retry, recover.")
 add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
 add_show(app, BATCH)
 add_verbs(
@@ -30,4 +31,6 @@ add_selections(
         "launch": Verb("Put what waits of batches before all else of their experiment, and take their holds off."),
     },
 )
+add_launch_with(app)
+add_commands(app, BATCH)
 add_history(app, BATCH)

@@ -205,6 +205,25 @@ def sign_off(
     say(CAMPAIGN, "sign_off", Verb(""), [ref], reason, experiment, output, stage=stage, verdict=verdict)
 
 
+@app.command("process-again")
+@resolved
+def process_again(
+    ref: Ref,
+    stage: Stage,
+    same_input: Annotated[
+        bool, typer.Option("--same-input", help="The files as they were frozen for the last pass.")
+    ] = False,
+    reason: Reason = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do a stage and all that it feeds once more, as another pass; what there is stays."""
+    output = Output(as_json=as_json, quiet=quiet)
+    more = {"stage": stage, **({"same_input": True} if same_input else {})}
+    say(CAMPAIGN, "process_again", Verb(""), [ref], reason, experiment, output, **more)
+
+
 def _on_stage(word: str) -> Any:
     def act(
         ref: Ref,
@@ -222,9 +241,6 @@ def _on_stage(word: str) -> Any:
 
 app.command("accept", help="Take a stage that waits for its completion, or has failed by it, as complete as it is.")(
     resolved(_on_stage("accept"))
-)
-app.command("process-again", help="Do a stage and all that it feeds once more, as another pass; what there is stays.")(
-    resolved(_on_stage("process_again"))
 )
 
 

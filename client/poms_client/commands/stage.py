@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poms_client.commands._common import Verb, add_list, add_show, noun_app
+from poms_client.commands._launches import add_commands, add_register
 from poms_client.commands._selecting import add_selections
 from poms_client.refs import CAMPAIGN, STAGE
 
@@ -22,3 +23,5 @@ add_selections(
         "launch": Verb("Put what waits of stages before all else of their experiment, and take their holds off."),
     },
 )
+add_commands(app, STAGE)
+add_register(app)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from poms_client.commands._common import Verb, add_history, add_list, add_show, noun_app
+from poms_client.commands._launches import add_commands
 from poms_client.commands._selecting import add_selections
 from poms_client.refs import BATCH, CAMPAIGN, STAGE, SUBMISSION
 
 COLUMNS = ("ref", "state", "batch", "round", "kind", "jobs", "memory_mb", "launched", "ended", "why")
 
-app = noun_app("submission", "The attempts at a batch: show, launch, hold, release, kill, retry.")
+app = noun_app("submission", "The attempts at a batch: show, commands, launch, hold, release, kill, retry.")
 add_list(app, SUBMISSION, COLUMNS, "No submissions here. A running campaign makes them.", (CAMPAIGN, STAGE, BATCH))
 add_show(app, SUBMISSION)
 add_selections(
@@ -23,4 +24,5 @@ add_selections(
     },
     single=("kill", "hold", "release"),
 )
+add_commands(app, SUBMISSION)
 add_history(app, SUBMISSION)
