@@ -18,8 +18,8 @@ WANTED = (
     "LastSuspensionTime", "TransferringInput", "TransferringOutput", "NumJobStarts", "NumShadowStarts", "JobRunCount",
     "ExitCode", "ExitBySignal", "ExitSignal", "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason",
     "VacateReason", "RemoteHost", "LastRemoteHost", "RemoteWallClockTime", "RemoteUserCpu", "RemoteSysCpu",
-    "MemoryUsage", "ResidentSetSize", "DAGManJobId", "DAGNodeName", "DAG_NodesTotal", "DAG_NodesDone", "DAG_NodesFailed",
-    *SITES,
+    "MemoryUsage", "ResidentSetSize", "DAGManJobId", "DAGNodeName", "DAG_NodesTotal", "DAG_NodesDone",
+    "DAG_NodesFailed", *SITES,
 )  # fmt: skip
 STATES = {1: "idle", 2: "processing", 3: "removed", 4: "succeeded", 5: "held", 6: "staging_out", 7: "suspended"}
 

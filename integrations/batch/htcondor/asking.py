@@ -1,8 +1,10 @@
-"""What is asked of HTCondor, in a process of its own: a request in JSON on standard input, the answers on standard output.
+"""What is asked of HTCondor, in a process of its own: a request in JSON on standard input, answers on standard output.
 
-A process of its own, because the library ends the process it is in when a configuration does not suit it, holds Python's
-lock while it waits for a daemon, and knows one configuration (CONDOR_CONFIG) for all that a process does. It imports nothing
-of POMS. An answer is {"schedds": {name: …}} or {"error": text}; a schedd that did not answer has {"error": text}.
+A process of its own, because the library ends the process it is in when a configuration does not suit it, holds
+Python's lock while it waits for a daemon, and knows one configuration (CONDOR_CONFIG) for all that a process does.
+Nothing of POMS is imported here, and nothing of POMS imports this.
+
+An answer is {"schedds": {name: …}} or {"error": text}; a schedd that did not answer has {"error": text}.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import htcondor2
+
 TAG = "POMS_SUBMISSION_ID"
 OURS = f"({TAG} =!= undefined || DAGManJobId =!= undefined)"
 # When something happened to a job in the queue; whoever asks for changes asks for these.
@@ -24,6 +28,8 @@ TIMES = (
 # A job is in the history about a second after it has left the queue: who is in neither is looked for again.
 LATE_HISTORY_S = 1.5
 DEEPEST = 8  # DAGs within DAGs
+# What the collector knows of a schedd.
+KNOWN = ["Name", "MyAddress", "CondorVersion", "MyCurrentTime", "TotalIdleJobs", "TotalRunningJobs", "TotalHeldJobs"]
 DAGMAN = 7  # the universe of what the schedd itself runs
 MISSING = "the collector does not know it: it is down, or its name is wrong"
 
@@ -41,20 +47,9 @@ def main() -> int:
 
 def answered(request: dict[str, Any]) -> dict[str, Any]:
     """Return the answer of each schedd, and what the collector says where that is asked."""
-    import htcondor2
-
     collector = htcondor2.Collector(request["collectors"] or None)
     answers: dict[str, Any] = {}
-    named = [
-        "Name",
-        "MyAddress",
-        "CondorVersion",
-        "MyCurrentTime",
-        "TotalIdleJobs",
-        "TotalRunningJobs",
-        "TotalHeldJobs",
-    ]
-    found = {ad["Name"]: ad for ad in collector.query(htcondor2.AdType.Schedd, "true", named)}
+    found = {ad["Name"]: ad for ad in collector.query(htcondor2.AdType.Schedd, "true", KNOWN)}
     for name, question in request["schedds"].items():
         if name not in found:
             answers[name] = {"error": MISSING}
@@ -75,8 +70,6 @@ class Schedd:
     """One schedd: its queue, its history, and what it is told."""
 
     def __init__(self, ad: Any) -> None:
-        import htcondor2
-
         self.ad = ad
         self.schedd = htcondor2.Schedd(ad)
 
@@ -178,8 +171,6 @@ VERBS: dict[str, Callable[[Schedd, dict[str, Any]], dict[str, Any]]] = {
 
 def _apply(schedd: Schedd, verb: str, ids: list[str], reason: str, value: int) -> str:
     """Tell the schedd; return why not all was done, or nothing."""
-    import htcondor2
-
     if verb == "prio":
         try:
             schedd.schedd.edit(ids, "JobPrio", str(value))

@@ -1,4 +1,4 @@
-"""The batch system `htcondor`: any number of schedds of one pool, asked together, an answer only if all of them gave one."""
+"""The batch system `htcondor`: schedds of one pool are asked together, and it is an answer only if all gave one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class HTCondorBatch:
         """Read a row's settings; raise Refused for those that cannot be meant."""
         self.schedds = _names(settings, "schedds")
         if not self.schedds:
-            raise Refused(
-                "The batch system names no schedds. Enter their names, as `condor_status -schedd` shows them."
-            )
+            raise Refused("The batch system names no schedds. Enter the names that `condor_status -schedd` shows.")
         self.collectors = _names(settings, "collectors")
         self.config = str(settings.get("config", ""))
         self.log_folders = [Path(name) for name in _names(settings, "log_folders")]
@@ -63,7 +61,7 @@ class HTCondorBatch:
         return found
 
     def snapshot(self, since: str) -> Snapshot:
-        """Return the jobs that changed after the position: for each schedd a time of its clock and its last ended job."""
+        """Return what changed after the position: for each schedd a time of its clock and its last ended job."""
         before = _position(since)
         answers = self._ask("snapshot", {
             name: {
@@ -104,9 +102,8 @@ class HTCondorBatch:
             raise Refused(f"A job of HTCondor has no {stream}; it has out and err.")
         by_schedd, _ = _by_schedd([job_id])
         wanted = ["ClusterId", "ProcId", "Iwd", "Out", "Err"]
-        answers = self._ask(
-            "jobs", {name: {"ids": list(mine.values()), "wanted": wanted} for name, mine in by_schedd.items()}
-        )
+        questions = {name: {"ids": list(mine.values()), "wanted": wanted} for name, mine in by_schedd.items()}
+        answers = self._ask("jobs", questions)
         found = [ad for answer in answers.values() for ad in answer["ads"]]
         if not found:
             self._ask("depth", {name: {} for name in self.schedds})

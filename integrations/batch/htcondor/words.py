@@ -1,8 +1,8 @@
-"""What a launch wants, in the words of HTCondor: attributes of jobs and defaults, as configuration in the environment. Pure.
+"""What a launch wants, in the words of HTCondor: attributes and defaults, as configuration in the environment. Pure.
 
-`_CONDOR_X` in the environment is the configuration X for everything below it: condor_submit, the Python bindings, and the
-nodes of a DAG, since DAGMan hands it on. So each job carries its tags however the script submits it. What the submit file
-itself says of memory, disk and cores stays: these are defaults.
+`_CONDOR_X` in the environment is the configuration X for everything below it: condor_submit, the Python bindings, and
+the nodes of a DAG, since DAGMan hands it on. So each job carries its tags however the script submits it. What the
+submit file itself says of memory, disk and cores stays: these are defaults.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ USAGE_ORDER = ("DEDICATED", "OPPORTUNISTIC", "OFFSITE")
 
 def environment(wanted: Wanted, *, site_attribute: str) -> dict[str, str]:
     """Return what a script that submits finds in its environment."""
-    attributes = {
-        name: _value(name, value) for name, value in {**wanted.tags, "POMS_SUBMISSION_ID": wanted.uuid}.items()
-    }
+    tags = {**wanted.tags, "POMS_SUBMISSION_ID": wanted.uuid}
+    attributes = {name: _value(name, value) for name, value in tags.items()}
     words = [word for name, value in attributes.items() for word in (["-append"], [f"+{name}={value}"])]
     extra = _slots(wanted) | {"JobPrio": str(wanted.priority)}
     found = {
