@@ -33,7 +33,8 @@ from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
 from integrations.admin import CatalogueLinkAdmin
-from integrations.models import CatalogueLink
+from integrations.admin_hosts import BatchSystemAdmin, LaunchHostAdmin
+from integrations.models import BatchSystem, CatalogueLink, LaunchHost
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
@@ -245,6 +246,8 @@ site.register(JobType, JobTypeAdmin)
 site.register(LoginSetup, LoginSetupAdmin)
 site.register(Defaults, DefaultsAdmin)
 site.register(CatalogueLink, CatalogueLinkAdmin)
+site.register(LaunchHost, LaunchHostAdmin)
+site.register(BatchSystem, BatchSystemAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

@@ -39,6 +39,8 @@ NOUNS = {
     "template": ("library", "template"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
+    "host": ("hosting", "host"),
+    "system": ("hosting", "system"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),

@@ -97,6 +97,8 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
     things["defaults"] = Defaults.objects.create(**own, text="wall_s=86400")
     things["catalogue"] = CatalogueLink.objects.create(**own, name="old", system="filelist", is_default=False)
+    things["host"] = builders.launch_host(cast)
+    things["system"] = system
     things["share"] = Share.objects.create(**own, weight=2)
     things["policy"] = Policy.objects.create(**own)
     unasked = editing.create(cast.experiment, name="unasked", owner=cast.experimenter, reason="to have one")
