@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from campaigns.models import Defaults, JobType, LoginSetup
 from core import differences
 from experiments.admin_forms import LinesField, VerbForm
 from integrations import registry
+from integrations.models import LaunchHost
 
 LONGEST_SCRIPT = 8000
 LONGEST_SETUP = 64_000
@@ -91,6 +95,18 @@ class JobTypeForm(KeptForm):
         }
 
 
+class Offering(forms.TextInput):
+    """A field of text that offers what there is; anything else may be typed, and the verb says what it thinks of it."""
+
+    offers: Sequence[tuple[str, str]] = ()  # what is offered, and what it is
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Return the field with its list."""
+        field = super().render(name, value, {**(attrs or {}), "list": f"offers_{name}"}, renderer)
+        options = format_html_join("", '<option value="{}">{}</option>', self.offers)
+        return format_html('{}<datalist id="offers_{}">{}</datalist>', field, name, options)
+
+
 class LoginSetupForm(KeptForm):
     """Where and how scripts are started."""
 
@@ -104,8 +120,24 @@ class LoginSetupForm(KeptForm):
     class Meta:
         model = LoginSetup
         fields = ("experiment", "name", *LoginSetup.EDITABLE)
+        widgets = {
+            "host": Offering({"class": "vTextField", "autocomplete": "off"}),
+            "account": Offering({"class": "vTextField", "autocomplete": "off"}),
+        }
         help_texts = {
-            "host": "Where the script is started.",
-            "account": "As whom; empty: as the workers themselves.",
+            "host": "Where the script is started. By ssh: a launch host that is entered for the experiment.",
+            "account": "As whom. By ssh: one that is entered with the host; empty: the only one there."
+            " Without ssh: as the workers themselves.",
             "active": "Definitions may name it.",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "host" not in self.fields:
+            return
+        row = self.instance
+        among = [row.experiment] if row.pk else getattr(self.fields.get("experiment"), "queryset", ())
+        hosts = LaunchHost.objects.filter(experiment__in=among, active=True).select_related("experiment")
+        found = list(hosts.order_by("name", "account"))
+        self.fields["host"].widget.offers = [(host.name, str(host)) for host in found]
+        self.fields["account"].widget.offers = [(host.account, str(host)) for host in found]

@@ -44,8 +44,8 @@ class LoginSetupInput(serializers.Serializer[Any]):
     host = serializers.CharField(max_length=200, default="localhost")
     account = serializers.CharField(max_length=100, allow_blank=True, default="")
     setup = serializers.CharField(max_length=64_000, allow_blank=True, trim_whitespace=False, default="")
-    launcher = serializers.ChoiceField(choices=["local"], default="local")
-    batch = serializers.ChoiceField(choices=["local"], default="local")
+    launcher = serializers.CharField(max_length=20, default="local")
+    batch = serializers.CharField(max_length=30, default="local")
 
 
 class KeptEdit(ReasonInput):

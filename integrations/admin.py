@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from experiments.admin_forms import LinesField, VerbForm
 from experiments.queries import is_administrator
 from experiments.scoped_admin import ScopedFilter, ScopedModelAdmin, needs
-from integrations import linking, registry
+from integrations import declared, linking, registry
 from integrations.models import CatalogueLink
 
 LONGEST_SETTINGS = 16_000
@@ -27,7 +27,7 @@ class SettingsField(LinesField):
 
     def prepare_value(self, value: Any) -> str:
         """Return the settings as lines; what was typed stays as it was typed."""
-        return value if isinstance(value, str) else linking.as_text(value or {})
+        return value if isinstance(value, str) else declared.as_text(value or {})
 
     def clean(self, value: Any) -> Any:
         """Return the settings, or say which line is none."""
@@ -110,7 +110,7 @@ class CatalogueLinkAdmin(ScopedModelAdmin):
 
     def said(self, row: CatalogueLink) -> str:
         """Return the settings as lines."""
-        return linking.as_text(row.settings)
+        return declared.as_text(row.settings)
 
     said.short_description = "settings"  # type: ignore[attr-defined]  # Django's own mark of a column
 

@@ -12,6 +12,7 @@ from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
 from integrations import errors, registry
 from integrations.catalogue import declared
+from integrations.declared import as_text as settings_text
 from integrations.models import CatalogueLink
 
 
@@ -88,12 +89,7 @@ def _refuse_unusable(row: CatalogueLink) -> None:
 
 
 def _as_lines(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: as_text(value) if isinstance(value, dict) else value for name, value in values.items()}
-
-
-def as_text(settings: Mapping[str, Any]) -> str:
-    """Return settings as people write them: one a line."""
-    return "\n".join(f"{name} = {value}" for name, value in sorted(settings.items()))
+    return {name: settings_text(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _standing(row: CatalogueLink) -> str:

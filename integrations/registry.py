@@ -70,11 +70,20 @@ def launch_host(place: Place) -> LaunchHost | None:
     return found[0] if len(found) == 1 else None
 
 
-def ssh_launcher(row: LaunchHost) -> SshLauncher:
-    """Return the launcher of a launch host; raises integrations.errors.Refused for what ssh would misunderstand."""
+def launch_hosts(experiment_id: int) -> tuple[str, ...]:
+    """Return the launch hosts to which an experiment's scripts may be sent, as account@name."""
+    rows = LaunchHost.objects.filter(experiment_id=experiment_id, active=True).order_by("name", "account")
+    return tuple(row.called for row in rows)
+
+
+def ssh_launcher(row: LaunchHost, *, seconds: float = 60.0) -> SshLauncher:
+    """Return the launcher of a launch host; raises integrations.errors.Refused for what ssh would misunderstand.
+
+    A call that takes longer than the seconds is Unsure.
+    """
     key = Path(credentials.certificate(row.credential)) if row.credential else None
     known = known_hosts_file(settings.STATE_DIR / "known_hosts", row.known_hosts)
-    return SshLauncher(Host(row.address, row.home, row.account, row.port, row.python, key, known))
+    return SshLauncher(Host(row.address, row.home, row.account, row.port, row.python, key, known), seconds=seconds)
 
 
 def catalogue(experiment: Experiment, name: str = "") -> Catalogue:

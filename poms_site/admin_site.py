@@ -34,8 +34,9 @@ from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
 from integrations.admin import CatalogueLinkAdmin
+from integrations.admin_hosts import BatchSystemAdmin, LaunchHostAdmin
 from integrations.credentials.admin import CredentialAdmin
-from integrations.models import CatalogueLink, Credential
+from integrations.models import BatchSystem, CatalogueLink, Credential, LaunchHost
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.sessions import sign_in_address
@@ -249,6 +250,8 @@ site.register(LoginSetup, LoginSetupAdmin)
 site.register(Defaults, DefaultsAdmin)
 site.register(CatalogueLink, CatalogueLinkAdmin)
 site.register(Credential, CredentialAdmin)
+site.register(LaunchHost, LaunchHostAdmin)
+site.register(BatchSystem, BatchSystemAdmin)
 site.register(Policy, PolicyAdmin)
 site.register(Package, PackageAdmin)
 site.register(Template, TemplateAdmin)

@@ -146,6 +146,7 @@ class SubmissionView(ScopedViewSet):
             "ref": row.ref, "uuid": str(row.uuid), "batch": row.batch.ref, "campaign": row.batch.stage.campaign.ref,
             "stage": row.batch.stage.name, "round": row.round, "kind": row.kind, "state": row.state,
             "since": row.state_since, "why": row.why, "memory_mb": row.memory_mb, "job_ids": row.job_ids,
+            "launcher": row.launcher, "host": row.host, "account": row.account, "system": row.system,
             "jobs": {c.state: c.n for c in row.job_counts.all() if c.n}, "command": row.command,
             "environment": row.environment, "told": row.told, "attempt": row.attempt, "exit_code": row.exit_code,
             "created": row.created_at, "launched": row.launched_at, "ended": row.ended_at,

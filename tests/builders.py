@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from approvals.logic import deciding, filing
@@ -18,6 +18,7 @@ from campaigns.models import Campaign, LoginSetup
 from core.clock import now
 from experiments.logic import service_accounts
 from experiments.models import ServiceAccount
+from integrations.models import LaunchHost
 from tests.cast import Cast
 
 TINY_SUBMIT = Path(__file__).with_name("scripts") / "tiny_submit"
@@ -42,6 +43,21 @@ def login_setup(cast: Cast, name: str = "local", **values: Any) -> LoginSetup:
     """Make a login set-up of the experiment."""
     made, _ = LoginSetup.objects.get_or_create(experiment=cast.experiment, name=name, defaults=values)
     return made
+
+
+def host_key(names: str = "gpvm01.example.org") -> str:
+    """Return a line of known hosts with a public key, as ssh-keyscan prints it."""
+    form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    key = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*form).decode()
+    return f"# {names}:22 SSH-2.0-OpenSSH_9.2\n{names} {key}\n"
+
+
+def launch_host(cast: Cast, name: str = "gpvm01", account: str = "mcprod", **values: Any) -> LaunchHost:
+    """Enter a launch host of the experiment at which nothing listens, past the verb."""
+    given = {
+        "address": "127.0.0.1", "port": 1, "home": "/scratch/poms", "known_hosts": host_key("[127.0.0.1]:1"), **values
+    }  # fmt: skip
+    return LaunchHost.objects.create(experiment=cast.experiment, name=name, account=account, **given)
 
 
 def request(cast: Cast, text: str = "", **values: Any) -> Request:

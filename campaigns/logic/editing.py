@@ -48,8 +48,23 @@ def read(text: str, experiment: Experiment, author: Any) -> definition.Parsed:
                 parsed.errors.append(
                     Problem(where, f"unknown: {key}", f"one of {', '.join(known)}", setup.line or None)
                 )
+        place = Place.of(setup.launcher, experiment.pk, setup.host, setup.account)
+        parsed.errors += _not_entered(experiment, place, f"[login_setup {setup.name}] host", setup.line or None)
     parsed.definition = whole
     return parsed
+
+
+def _not_entered(experiment: Experiment, place: Place, where: str, line: int | None = None) -> list[Problem]:
+    """Return what is wrong with where scripts are to be started by ssh: hosts are entered before, with their keys."""
+    if place.launcher != "ssh" or registry.launch_host(place) is not None:
+        return []
+    known = registry.launch_hosts(experiment.pk)
+    text = f"{place} is no launch host of {experiment.name}"
+    if not place.account and sum(entry.endswith(f"@{place.host}") for entry in known) > 1:
+        text = f"{experiment.name} has several accounts on {place.host}, and none is named"
+    there = f"one of {', '.join(known)}" if known else "none is entered yet"
+    who = "an administrator of the whole service enters them, in the admin or by `poms host add`"
+    return [Problem(where, text, f"{there}; {who}", line)]
 
 
 def _check_across(wanted: definition.Definition, experiment: Experiment) -> list[Problem]:
@@ -234,8 +249,9 @@ def keep_job_type(experiment: Experiment, name: str, *, by: Any, reason: str = "
 
 
 def keep_login_setup(experiment: Experiment, name: str, *, by: Any, reason: str = "", **values: Any) -> LoginSetup:
-    """Make a launch set-up; one that exists is refused."""
+    """Make a launch set-up; one that exists is refused, and so is one whose launch host nobody has entered."""
     _refuse_unusable(values)
+    _refuse_unentered(LoginSetup(experiment=experiment), values)
     made: LoginSetup = keeping.keep(
         LoginSetup(experiment=experiment, updated_by=by), name, by=by, reason=reason, values=values
     )
@@ -254,8 +270,20 @@ def change_login_setup(
 ) -> LoginSetup:
     """Change a launch set-up, which is code that runs with the experiment's credentials: every edit is kept."""
     _refuse_unusable(values)
+    _refuse_unentered(login_setup, values)
     changed: LoginSetup = keeping.change(login_setup, by=by, reason=reason, seen=seen, values=values)
     return changed
+
+
+def _refuse_unentered(row: LoginSetup, values: dict[str, Any]) -> None:
+    """Refuse a set-up that would go to a launch host that nobody has entered; one may be put away as it stands."""
+    before, wanted = row.values(), {**row.values(), **values}
+    keys = ("launcher", "host", "account", "active")
+    if not wanted["active"] or (row.pk and all(before[key] == wanted[key] for key in keys)):
+        return
+    place = Place.of(wanted["launcher"], row.experiment_id, wanted["host"], wanted["account"])
+    if problems := _not_entered(row.experiment, place, "host"):
+        raise Refused("It cannot work as it is; nothing was changed.", problems)
 
 
 def keep_defaults(experiment: Experiment, *, by: Any, reason: str = "", text: str = "") -> Defaults:

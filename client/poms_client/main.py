@@ -46,6 +46,8 @@ NOUNS = {
     "limit": ("limit", "app"),
     "credential": ("credential", "app"),
     "shift": ("shift", "app"),
+    "host": ("hosting", "host"),
+    "system": ("hosting", "system"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),

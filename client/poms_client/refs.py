@@ -34,14 +34,14 @@ class Noun(NamedTuple):
         if len(found) == self.length - 1 and experiment:
             found = [experiment, *found]
         if len(found) != self.length:
-            example = f"demo/{self.letter}1" if self.letter else "demo/name"
+            example = f"demo/{self.letter}1" if self.letter else "demo/name" if self.length > 1 else "name"
             if self.length == 3:
                 example += "/gen"
+            more = "; with --experiment its first part may be left out" if self.length > 1 else ""
             raise UsedWrongly(
-                f"{given!r} is not the reference of a {self.word}",
-                hint=f"It looks like {example}; with --experiment its first part may be left out.",
+                f"{given!r} is not the reference of a {self.word}", hint=f"It looks like {example}{more}."
             )
-        kind = _NUMBERED.fullmatch(found[1])
+        kind = _NUMBERED.fullmatch(found[1]) if self.letter else None
         meant = "campaign" if self.word == "stage" else self.word
         if kind and self.letter and KINDS.get(kind[1], meant) != meant:
             other = KINDS[kind[1]]
@@ -71,3 +71,5 @@ TEMPLATE = Noun("template", "templates")
 JOBTYPE = Noun("jobtype", "jobtypes")
 SETUP = Noun("setup", "setups")
 CREDENTIAL = Noun("credential", "credentials")
+HOST = Noun("host", "launch-hosts")
+SYSTEM = Noun("system", "batch-systems", 1)

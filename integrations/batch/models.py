@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+from typing import Any
+
 from django.db import models
 
 
 class BatchSystem(models.Model):
     """One batch system that is watched; `position` is how far its changes have been read, in its own words."""
+
+    # Name and backend stay: jobs are known by them, and `position` is in the backend's own words.
+    EDITABLE = ("settings", "active")
 
     name = models.SlugField(max_length=30, unique=True)
     backend = models.CharField(max_length=20, default="local", help_text="local, htcondor, jobsub or slurm")
@@ -19,3 +26,12 @@ class BatchSystem(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def values(self) -> dict[str, Any]:
+        """Return what an edit may change."""
+        return {name: getattr(self, name) for name in self.EDITABLE}
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
+        return sha256(json.dumps(self.values(), sort_keys=True).encode()).hexdigest()

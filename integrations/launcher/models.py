@@ -20,9 +20,9 @@ class LaunchHost(Scoped):
     named, an agent or a Kerberos ticket of the worker does it.
     """
 
+    # Name and account stay: login set-ups and launches of years name a host by them.
     EDITABLE = (
-        "address", "port", "account", "home", "python", "credential", "known_hosts", "for_analysis", "most_at_once",
-        "active",
+        "address", "port", "home", "python", "credential", "known_hosts", "for_analysis", "most_at_once", "active"
     )  # fmt: skip
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="+")
@@ -48,11 +48,21 @@ class LaunchHost(Scoped):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account}@{self.name} of {self.experiment}"
+        return f"{self.called} of {self.experiment}"
 
     def values(self) -> dict[str, Any]:
         """Return what an edit may change."""
         return {name: getattr(self, name) for name in self.EDITABLE}
+
+    @property
+    def called(self) -> str:
+        """Return account and name, as a reference has them after the experiment."""
+        return f"{self.account}@{self.name}"
+
+    @property
+    def ref(self) -> str:
+        """Return the reference by which people name it: demo/mcprod@gpvm01."""
+        return f"{self.experiment.name}/{self.called}"
 
     @property
     def fingerprint(self) -> str:

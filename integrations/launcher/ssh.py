@@ -74,14 +74,21 @@ class Host:
     key: Path | None = None  # of a private key; None: an agent, or a Kerberos ticket
     known_hosts: Path | None = None  # None: those of the worker
 
-    def refuse_unusable(self) -> None:
-        """Raise Refused for what ssh would take for something else than it is meant."""
+    def unusable(self) -> dict[str, str]:
+        """Return what ssh would take for something else than it is meant: a sentence for each field."""
+        found = {}
         for what, word in (("address", self.address), ("account", self.account or "x")):
             if not _NAME.fullmatch(word):
-                raise Refused(f"The {what} of a launch host cannot be {word[:60]!r}.")
+                found[what] = f"The {what} of a launch host cannot be {word[:60]!r}."
         for what, path in (("home", self.home), ("python", self.python if "/" in self.python else "/x")):
             if not PurePosixPath(path).is_absolute() or any(mark in path for mark in "\0\n"):
-                raise Refused(f"The {what} of a launch host is a path from the root, not {path[:60]!r}.")
+                found[what] = f"The {what} of a launch host is a path from the root, not {path[:60]!r}."
+        return found
+
+    def refuse_unusable(self) -> None:
+        """Raise Refused for what ssh would take for something else than it is meant."""
+        for sentence in self.unusable().values():
+            raise Refused(sentence)
 
 
 class SshLauncher(AsksShim):

@@ -20,6 +20,7 @@ from poms_site.api.data import urlpatterns as data
 from poms_site.api.declaring import urlpatterns as declaring
 from poms_site.api.definitions import urlpatterns as definitions
 from poms_site.api.fife_launch import urlpatterns as fife_launch
+from poms_site.api.hosts import urlpatterns as hosts
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
@@ -74,6 +75,7 @@ urlpatterns = [
     *uploads,
     *sites,
     *credentials,
+    *hosts,
     *notices,
     *queue,
     *schedules,

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 
-import structlog
-from django.db.models import F
-
-from core.clock import due, now
+from core.clock import now
 from core.locking import session_lock
 from integrations import registry
+from integrations.launcher import breaker
 from integrations.launcher.base import Place
 from integrations.models import LaunchHost
 
-log = structlog.get_logger()
-
-FIRST_REST, LONGEST_REST = timedelta(seconds=15), timedelta(minutes=10)
 # Workers that speak to one place at once: the local one is a matter of processes, a host has its limit of sessions.
 TALKERS, TALKERS_LOCAL = 2, 8
 
@@ -63,22 +57,14 @@ def rests(place: Place) -> bool:
 
 def heard(place: Place) -> None:
     """Note that a host answered: whatever waited for it goes on."""
-    row = _row(place)
-    if row is not None and row.failures:
-        LaunchHost.objects.filter(pk=row.pk).update(failures=0, silent_since=None, retry_at=due(), error="")
-        log.info("reach.answers_again", place=str(place), failures=row.failures)
+    if row := _row(place):
+        breaker.heard(row)
 
 
 def unheard(place: Place, error: Exception) -> None:
     """Note that a host did not answer, and leave it alone for a while."""
-    row = _row(place)
-    if row is None:
-        return
-    rest = min(FIRST_REST * 2 ** min(row.failures, 20), LONGEST_REST)
-    LaunchHost.objects.filter(pk=row.pk).update(
-        failures=F("failures") + 1, silent_since=row.silent_since or now(), retry_at=due(rest), error=str(error)[:500]
-    )
-    log.warning("reach.no_answer", place=str(place), failures=row.failures + 1, error=str(error))
+    if row := _row(place):
+        breaker.unheard(row, error)
 
 
 def _row(place: Place) -> LaunchHost | None:

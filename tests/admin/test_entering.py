@@ -31,6 +31,8 @@ MODELS: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str], bool]] =
     "campaigns_loginsetup": (VIEW, frozenset({"operator"}), frozenset({"operator"}), True),
     "integrations_cataloguelink": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "integrations_credential": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
+    "integrations_launchhost": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
+    "integrations_batchsystem": (*[frozenset({"administrator"})] * 3, True),
     "submissions_share": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_policy": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
     "approvals_package": (VIEW, frozenset({"administrator"}), frozenset({"administrator"}), True),
@@ -64,6 +66,7 @@ def objects(world: Any, cast: Any, model: str) -> Iterator[tuple[str, Any]]:
             "approvals_package": corner.objects["package"], "approvals_template": corner.objects["template"],
             "integrations_cataloguelink": corner.objects["catalogue"],
             "integrations_credential": corner.objects["credential"],
+            "integrations_launchhost": corner.objects["host"], "integrations_batchsystem": corner.objects["system"],
             "submissions_share": corner.objects["share"], "campaigns_defaults": corner.objects["defaults"],
         }  # fmt: skip
         yield what, found[model].pk

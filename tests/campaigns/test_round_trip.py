@@ -76,8 +76,11 @@ def definitions(draw) -> Definition:
     edges.sort(key=lambda edge: names.index(edge.downstream))
     kinds = draw(st.lists(st.builds(JobTypeText, NAMES, WORDS.filter(bool), PAIRS, PLAIN.map(lambda t: t or "%")),
                           max_size=2, unique_by=lambda kind: kind.name))  # fmt: skip
-    setups = draw(st.lists(st.builds(LoginSetupText, NAMES, PLAIN, PLAIN, WORDS), max_size=2,
-                           unique_by=lambda setup: setup.name))  # fmt: skip
+    setups = draw(st.lists(
+        st.builds(LoginSetupText, NAMES, PLAIN, PLAIN, WORDS, launcher=st.sampled_from(["local", "ssh"]),
+                  batch=st.sampled_from(["local", "fermi-pool", "perlmutter"])),
+        max_size=2, unique_by=lambda setup: setup.name,
+    ))  # fmt: skip
     return Definition(
         experiment=draw(PLAIN), name=draw(WORDS.filter(bool)), role=draw(PLAIN), state=draw(PLAIN),
         keywords=draw(st.dictionaries(PARTS, PARTS, max_size=3)), stages=own, edges=tuple(edges),

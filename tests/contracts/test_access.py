@@ -23,6 +23,7 @@ from experiments.rules import OWN_TOKEN, PUBLIC, SIGNED_IN, rule_of
 from submissions.logic import selecting
 from submissions.logic.reporting import report_token
 from submissions.models import Command
+from tests import builders
 from tests.cast import Cast
 from tests.contracts import checks, test_page_access
 from tests.contracts.who import WHO, Expected, about_which, expectations, holds, ranks, roles_of
@@ -243,6 +244,18 @@ credentials-detail PATCH  administer      credential      200
 credentials-history GET   view            credential      200
 credentials-renew POST    operate         credential      202
 credentials-check POST    operate         credential      202
+launch-hosts-list GET     view            list            200
+launch-hosts-list POST    administer      made            201
+launch-hosts-detail GET   view            host            200
+launch-hosts-detail PATCH administer      host            200
+launch-hosts-put_away POST administer     host            200
+launch-hosts-try POST     administer      host            200
+batch-systems-list GET    signed_in       service         200
+batch-systems-list POST   administer      service         201
+batch-systems-detail GET  signed_in       service         200
+batch-systems-detail PATCH administer     service         200
+batch-systems-put_away POST administer    service         200
+batch-systems-try POST    administer      service         200
 notices-list GET          signed_in       me              200
 notices-read POST         signed_in       me              200
 notices-choices GET       signed_in       me              200
@@ -322,6 +335,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "setups-detail": {"host": "far", "reason": "it moved"},
     "setups-restore": {"version": 7, "reason": "as it was"},
     "setups-test": {},
+    "launch-hosts-list": {
+        "name": "far.example.org",
+        "account": "mcprod",
+        "home": "/scratch/poms",
+        "reason": "there is room",
+        "known_hosts": builders.host_key("far.example.org"),
+    },
+    "launch-hosts-detail": {"home": "/scratch2/poms", "reason": "the disk is full"},
+    "launch-hosts-try": {},
+    "batch-systems-list": {"name": "second", "backend": "local", "reason": "there is room"},
+    "batch-systems-detail": {"active": False, "reason": "it is taken away"},
+    "batch-systems-try": {},
     "templates-list": {"name": "new", "title": "New", "definition": ""},
     "templates-detail": {"title": "Better", "reason": "it is shorter"},
     "templates-restore": {"version": 7, "reason": "as it was"},
@@ -403,7 +428,7 @@ class Matrix:
 @pytest.mark.parametrize("kind", ["reading", "changing"])
 def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_path, kind):
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = tmp_path / "no daemon", tmp_path / "launches"
-    settings.LOCAL_SHARED_ACCOUNT = True
+    settings.STATE_DIR, settings.LOCAL_SHARED_ACCOUNT = tmp_path, True
     matrix = Matrix(cast, populate(cast))
     for line in expectations(TABLE).values():
         if (line.method == "GET") != (kind == "reading"):
@@ -411,7 +436,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
             "list": _list, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
-            "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "token": _token, "report": _report,
+            "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "service": _service, "token": _token, "report": _report,
             "selection": _selection, "administered": _administered,
         }  # fmt: skip
         for who, user in matrix.people():
@@ -464,6 +489,9 @@ def _filled(body: str, corner: Corner) -> str:
 def _address(route: str, corner: Corner, name: str, *, missing: bool) -> str:
     ref = corner.ref(name)
     more = {}
+    if name == "host":
+        ref, _, named = ref.partition("/")
+        return reverse(route, kwargs={"ref": ref, "name": "nobody@nowhere" if missing else named})
     if name in ("jobtype", "setup", "template", "credential"):
         ref, _, named = ref.partition("/")
         return reverse(route, kwargs={"ref": ref, "name": "nosuch" if missing else named})
@@ -568,6 +596,22 @@ def _public(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
 def _nowhere(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     answer = matrix.ask(line, user, "/api/v1/no/such/address/", {} if line.method != "GET" else None)
     matrix.judge(line, who, "nothing", answer, 401 if who == "anonymous" else 404)
+
+
+def _service(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """What is the whole service's: some may be seen by everybody, the rest is for those who administer all of it."""
+    for what, name in (("own", "local"), ("missing", "nosuch")):
+        of_one = not line.route.endswith("-list")
+        if what == "missing" and not of_one:
+            continue
+        body = None if line.method == "GET" else BODIES.get(line.route, {"reason": "to see who may"})
+        answer = matrix.ask(line, user, reverse(line.route, kwargs={"name": name} if of_one else None), body)
+        if who == "anonymous":
+            matrix.judge(line, who, what, answer, 401, ("Sign in",))
+        elif line.rule != SIGNED_IN and who not in WHO[line.rule].split():
+            matrix.judge(line, who, what, answer, 403, (*roles_of(line.rule), "the whole service"))
+        else:
+            matrix.judge(line, who, what, answer, 404 if what == "missing" else line.status)
 
 
 def _token(matrix: Matrix, line: Expected, who: str, user: Any) -> None:

@@ -15,7 +15,7 @@ from campaigns.models import Campaign, Defaults, JobType, Schedule
 from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, Shift, User
-from integrations.models import BatchSystem, CatalogueLink, Credential, Dataset, File, LaunchHost, Service
+from integrations.models import BatchSystem, CatalogueLink, Credential, Dataset, File, Service
 from submissions.logic import holding, limiting, planning
 from submissions.models import Batch, Command, Completion, Job, JobCount, Share, Submission, Tick
 from submissions.states import JOB_RANK
@@ -97,12 +97,11 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["package"] = Package.objects.create(**own, name="code", url="/nowhere")
     things["defaults"] = Defaults.objects.create(**own, text="wall_s=86400")
     things["catalogue"] = CatalogueLink.objects.create(**own, name="old", system="filelist", is_default=False)
-    host = {"host": "gpvm01", "account": f"{cast.experiment.name}pro"}
-    LaunchHost.objects.create(
-        **own, name=host["host"], address="gpvm01.example.org", account=host["account"], home="/var/poms"
-    )
+    host = things["host"] = builders.launch_host(cast)
+    things["system"] = system
+    lies = {"launcher": "ssh", "host": host.name, "account": host.account}
     things["credential"] = Credential.objects.create(
-        **own, **host, launcher="ssh", name="token", kind="scitoken", path="/opt/token", renewal=["get-token"]
+        **own, **lies, name="token", kind="scitoken", path="/opt/token", renewal=["get-token"]
     )
     things["share"] = Share.objects.create(**own, weight=2)
     things["policy"] = Policy.objects.create(**own)
