@@ -142,14 +142,14 @@ def test_slots_become_what_pools_match_by(bench: PoolBench) -> None:
         memory_mb=200, kinds=("onsite", "offsite"), sites=("Loopback", "Elsewhere"), avoid_sites=("Nowhere",),
         avoid_nodes=("bad.example.org",), gpus=0,
     )  # fmt: skip
-    (job_id,) = bench.submit(new(slots=slots, tags={"POMS4_X": "$HOME $(X) \\ \"é\""}), ["exit 0"])
+    (job_id,) = bench.submit(new(slots=slots, tags={"POMS4_X": '$HOME $(X) \\ "é"'}), ["exit 0"])
     assert ended(bench.system, [job_id])[0].site == "Loopback"
     ad = bench.ad(job_id, "DESIRED_usage_model", "DESIRED_Sites", "Blacklist_Sites")
     assert ad == {"DESIRED_usage_model": "DEDICATED,OPPORTUNISTIC,OFFSITE", "DESIRED_Sites": "Loopback,Elsewhere",
                   "Blacklist_Sites": "Nowhere"}  # fmt: skip
     number, _, schedd = job_id.partition("@")
     (tag,) = bench.pool.run("condor_history", "-name", schedd, number, "-af", "POMS4_X").splitlines()
-    assert tag == "$HOME $(X) \\ \"é\""
+    assert tag == '$HOME $(X) \\ "é"'
     away = bench.submit(new(slots=Slots(memory_mb=200, avoid_sites=("Loopback",))), ["exit 0"])
     gone = bench.submit(new(slots=Slots(memory_mb=200, sites=("Elsewhere",))), ["exit 0"])
     other = bench.submit(new(slots=Slots(memory_mb=200)), ["exit 0"])
@@ -168,7 +168,9 @@ def test_what_the_submit_file_says_itself_stays(bench: PoolBench) -> None:
 # -- DAGs ----------------------------------------------------------------------------------------------------------------
 
 
-def dag(bench: PoolBench, wanted: Wanted, text: str, *, again: bool = False, folder: Path | None = None) -> tuple[str, Path]:
+def dag(
+    bench: PoolBench, wanted: Wanted, text: str, *, again: bool = False, folder: Path | None = None
+) -> tuple[str, Path]:
     """Submit a DAG of jobs that exit with the variable `code`; return DAGMan's id and the folder."""
     schedd = bench.pool.schedds[0]
     if folder is None:
@@ -180,7 +182,9 @@ def dag(bench: PoolBench, wanted: Wanted, text: str, *, again: bool = False, fol
             "should_transfer_files = NO\nlog = nodes.log\nqueue\n"
         )
         (folder / "work.dag").write_text(text)
-    bench.command(wanted, "condor_submit_dag", *([] if again else ["-f"]), "work.dag", cwd=folder, _CONDOR_SCHEDD_HOST=schedd)
+    bench.command(
+        wanted, "condor_submit_dag", *([] if again else ["-f"]), "work.dag", cwd=folder, _CONDOR_SCHEDD_HOST=schedd
+    )
     found = bench.system.find([wanted.uuid])[wanted.uuid]
     return found[0], folder
 
@@ -225,7 +229,9 @@ def test_nodes_without_a_tag_belong_to_their_dag(bench: PoolBench) -> None:
     """As where a pool gives the tag to DAGMan only, by `-append`."""
     wanted, schedd = new(), bench.pool.schedds[0]
     folder = bench.folder()
-    (folder / "node.submit").write_text("executable = /bin/true\ntransfer_executable = false\nshould_transfer_files = NO\nqueue\n")
+    (folder / "node.submit").write_text(
+        "executable = /bin/true\ntransfer_executable = false\nshould_transfer_files = NO\nqueue\n"
+    )
     (folder / "work.dag").write_text("JOB a node.submit\nJOB b node.submit\n")
     done = subprocess.run(
         [bench.pool.bin / "condor_submit_dag", "-append", f'+POMS_SUBMISSION_ID="{wanted.uuid}"', "work.dag"], cwd=folder,
@@ -233,7 +239,9 @@ def test_nodes_without_a_tag_belong_to_their_dag(bench: PoolBench) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     follower = Follower(bench.system)
-    wait_for(lambda: len([job for job in follower.look().values() if job.uuid == wanted.uuid]) == 3, "all three are seen")
+    wait_for(
+        lambda: len([job for job in follower.look().values() if job.uuid == wanted.uuid]) == 3, "all three are seen"
+    )
     (manager, *nodes) = bench.system.find([wanted.uuid])[wanted.uuid]
     assert len(nodes) == 2
     assert {job.uuid for job in ended(bench.system, [manager, *nodes])} == {wanted.uuid}

@@ -151,7 +151,9 @@ class Pool:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._master: subprocess.Popen[bytes] | None = None
 
-    def inside(self, argv: Sequence[str], *, as_root: bool = False, **values: object) -> subprocess.CompletedProcess[str]:
+    def inside(
+        self, argv: Sequence[str], *, as_root: bool = False, **values: object
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program inside, in this folder, to its end."""
         done: subprocess.CompletedProcess[str] = subprocess.run(
             [*self._enter(as_root), *argv], capture_output=True, text=True, timeout=PATIENCE, check=False, **values
@@ -170,7 +172,7 @@ class Pool:
         said = f'Started DaemonCore process "' if daemon == "MASTER" else ", pid and pgroup = "
         binary = "condor_schedd" if daemon.startswith("SCHEDD") else f"condor_{daemon.lower()}"
         lines = [line for line in (self.home / "log" / "MasterLog").read_text().splitlines() if said in line]
-        mine = [line for line in lines if f"{binary}\"" in line or f"{binary} " in line]
+        mine = [line for line in lines if f'{binary}"' in line or f"{binary} " in line]
         if daemon.startswith("SCHEDD"):
             second = daemon == "SCHEDD2"
             mine = [line for line in mine if ("-local-name second" in line) == second]
@@ -305,7 +307,7 @@ exec sleep infinity
             command.write_text(
                 "#!/bin/sh\n"
                 f'export CONDOR_CONFIG="{self.home}/condor_config" HOME="{self.work}" PATH=/usr/bin:/bin:/usr/sbin:/sbin\n'
-                f"exec {shlex.join(self._enter()[:-1])} \"$PWD\" {name} \"$@\"\n"
+                f'exec {shlex.join(self._enter()[:-1])} "$PWD" {name} "$@"\n'
             )
             command.chmod(0o755)
 
@@ -384,7 +386,9 @@ def running(*, slots: int = 16, slot_mb: int = 2048, schedds: int = 1, more: str
 
 
 def _prepare(home: Path, root: Path) -> None:
-    (account,) = [line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("condor:")]
+    (account,) = [
+        line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("condor:")
+    ]
     condor = (int(account[2]), int(account[3]))
     for name in ("log", "spool", "spool2", "execute", "lock", "run", "passwords.d", "tokens.d"):
         (home / name).mkdir(mode=0o755)
