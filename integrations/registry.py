@@ -12,6 +12,7 @@ from experiments.models import Experiment
 from integrations import credentials
 from integrations.batch.base import BatchSystem
 from integrations.batch.htcondor import HTCondorBatch
+from integrations.batch.jobsub import JobsubBatch
 from integrations.batch.local import LocalBatch
 from integrations.batch.models import BatchSystem as BatchRow
 from integrations.catalogue.base import Catalogue
@@ -35,6 +36,7 @@ CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 # What makes each kind of batch system from its row.
 BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
     "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
+    "jobsub": lambda row: JobsubBatch(row.settings),
     "htcondor": lambda row: HTCondorBatch(row.settings),
 }
 

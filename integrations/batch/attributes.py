@@ -28,9 +28,10 @@ def literal(name: str, value: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a ClassAd has it; what would end the line of a submit description becomes a blank."""
-    flat = re.sub(r"[\0\r\n]+", " ", text)
-    return '"' + flat.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """Return a text as a ClassAd has it, on one line."""
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        text = text.replace(plain, escaped)
+    return f'"{text}"'
 
 
 def lines(tags: Mapping[str, str]) -> list[str]:

@@ -49,7 +49,7 @@ COUNTED = re.compile(
     r"(?P<held>\d+) held"
 )
 # What it says on standard error although all is well.
-HARMLESS = re.compile(r"\s*(?:Note: tracing not available here\.?|Continuing without tracing\.*)?\s*")
+HARMLESS = re.compile(r"(?:Note: tracing not available here\.?|Continuing without tracing\.*|\s)*")
 
 
 class JobsubBatch:
@@ -175,7 +175,7 @@ class JobsubBatch:
         return {"text": data.decode(errors="replace"), "total": total}
 
     def depth(self) -> dict[str, int]:
-        """Return how many of the group's jobs are idle, running and held; what slots there are only the settings say."""
+        """Return how many of the group's jobs are idle, running and held; of slots only the settings know."""
         counts = {"idle": 0, "running": 0, "held": 0}
         for schedd in self.schedds:
             counted = self._counted(schedd, f"Jobsub_Group =?= {attributes.quoted(self.group)}")
@@ -224,7 +224,7 @@ class JobsubBatch:
         said = self._run("jobsub_q", "-name", schedd, "-allusers", "--constraint", condition, *_as_json(wanted))
         found = _arrays(said.stdout)
         if found is None:
-            if not HARMLESS.fullmatch(said.stderr.decode(errors="replace").replace("\n", " ").strip()):
+            if not HARMLESS.fullmatch(said.stderr.decode(errors="replace")):
                 raise Unavailable(f"{schedd} does not answer: {_last_line(said.stderr)}")
             if sure and int(self._counted(schedd, condition)["all"]) != 0:
                 raise Unavailable(f"{schedd} counts jobs that jobsub_q does not show")
