@@ -13,46 +13,47 @@ COVER = "[secret]"
 # A private key of 4096 bits, and the certificates that may stand between, fit into this.
 AROUND = 8192
 
-# What a secret is by its shape alone, each with what it is called.
-_SHAPES = (
+_PEM = r"[A-Za-z0-9+/=\s\\:,.-]"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of secret: what it is called, signs of which each begins with one, and what it looks like from there.
+
+    Where the expression has a group `secret`, only that is covered.
+    """
+
+    what: str
+    signs: tuple[str, ...]
+    shape: re.Pattern[str]
+
+
+def _kind(what: str, signs: str, shape: str) -> _Kind:
+    return _Kind(what, tuple(signs.split()), re.compile(shape))
+
+
+_KINDS = (
     # A token of three or five parts, the first of them a JSON object: {" is eyJ.
-    ("a bearer token", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}"),
+    _kind("a bearer token", "eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}"),
     # To its end, or as far as the text goes: a piece of a log may begin or end inside of one.
-    ("a private key", r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,.-]*?(?:-----END [A-Z0-9 ]{0,40}"
-                      r"PRIVATE KEY-----|(?=[^A-Za-z0-9+/=\s\\:,.-])|\Z)"),
-    ("a vault token", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}"),
-    ("a vault token", r"\bs\.(?=[A-Za-z0-9]{0,23}[0-9])(?=[A-Za-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![A-Za-z0-9])"),
-    ("a token of POMS", r"\bpoms_[A-Za-z0-9_-]{30,}"),
-    ("a token of a service", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[A-Za-z0-9_-]{16,})"),
-)  # fmt: skip
-# What is one by what stands before it; only what is in the group `secret` is covered.
-_NAMED = (
-    ("a password in an address", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:'\"]{0,80}:(?P<secret>[^\s/@'\"]{1,400})(?=@)"),
-    ("a token in a header", r"(?i:\bauthorization\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{3,20}\s{1,3})?)"
-                            r"(?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
-    ("a token in a header", r"(?i:\bbearer\s{1,3})(?P<secret>(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/=-]{16,})"),
+    _kind("a private key", "-----begin", rf"-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY-----{_PEM}*?(?:-----END [A-Z0-9 ]"
+                                         rf"{{0,40}}PRIVATE KEY-----|(?!{_PEM})|\Z)"),
+    _kind("a vault token", "hvs. hvb. hvr.", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}"),
+    _kind("a vault token", "s.", r"\bs\.(?=[A-Za-z0-9]{0,23}[0-9])(?=[A-Za-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?!\w)"),
+    _kind("a token of POMS", "poms_", r"\bpoms_[A-Za-z0-9_-]{30,}"),
+    _kind("a token of a service", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat-",
+          r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[A-Za-z0-9_-]{16,})"),
+    _kind("a password in an address", "://", r"://[^\s/@:'\"]{0,80}:(?P<secret>[^\s/@'\"]{1,400})(?=@)"),
+    _kind("a token in a header", "authorization",
+          r"(?i:authorization\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{3,20}\s{1,3})?)(?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
+    _kind("a token in a header", "bearer",
+          r"(?i:bearer\s{1,3})(?P<secret>(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/=-]{16,})"),
     # What begins with one of these is where a secret is, or what becomes one, not the secret: $(cat …), /tmp/…, %(…)s.
-    ("a secret by its name", r"(?i:(?:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access)_?-?key|token))"
-                             r"[\"']?\s{0,3}(?:=|:(?!//))\s{0,3}(?P<open>[\"']?)"
-                             r"(?P<secret>(?![$/~%{<(`*\[])[^\s\"'\\,;&<>]{8,400})"),
+    _kind("a secret by its name",
+          "passw passphrase secret api_key api-key apikey access_key access-key accesskey token",
+          r"(?i:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access)[_-]?key|token)[\"']?\s{0,3}(?:=|:(?!//))\s{0,3}"
+          r"[\"']?(?P<secret>(?![$/~%{<(`*\[])[^\s\"'\\,;&<>]{8,400})"),
 )  # fmt: skip
-
-
-def _compiled() -> re.Pattern[str]:
-    """Return all of it as one expression: each text is read once, whatever is looked for."""
-    parts = [f"(?P<shape{number}>{shape})" for number, (_, shape) in enumerate(_SHAPES)]
-    for number, (_, named) in enumerate(_NAMED):
-        numbered = named.replace("?P<secret>", f"?P<secret{number}>").replace("?P<open>", f"?P<open{number}>")
-        parts.append(f"(?P<named{number}>{numbered})")
-    return re.compile("|".join(parts))
-
-
-_ANY = _compiled()
-# Most texts have none of these, and to look for them costs next to nothing.
-_SIGNS = re.compile(
-    r"eyJ|PRIVATE KEY|hv[sbr]\.|\bs\.[A-Za-z0-9]{24}|poms_|gh[pousr]_|github_pat_|glpat-|://[^\s/]*@"
-    r"|(?i:authorization|bearer|passw|passphrase|secret|api_?-?key|access_?-?key|token)"
-)
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,32 @@ class Found:
 
 
 def secrets_in(text: str) -> Iterator[Found]:
-    """Yield what looks like a secret, in the order of the text."""
-    if not _SIGNS.search(text):
-        return
-    for match in _ANY.finditer(text):
-        kind = str(match.lastgroup)
-        for number, (what, _) in enumerate(_NAMED):
-            if match[f"named{number}"] is not None:
-                yield Found(what, *match.span(f"secret{number}"))
-                break
-        else:
-            yield Found(_SHAPES[int(kind.removeprefix("shape"))][0], *match.span())
+    """Yield what looks like a secret, in the order of the text.
+
+    Signs are looked for as plain text, which is quick: most texts have none, and each page of a log is searched.
+    """
+    plain = _lower(text)
+    found = []
+    for kind in _KINDS:
+        for sign in kind.signs:
+            at = plain.find(sign)
+            while at >= 0:
+                if match := kind.shape.match(text, at):
+                    found.append(Found(kind.what, *match.span("secret" if kind.shape.groups else 0)))
+                    at = plain.find(sign, max(at + 1, match.end()))
+                else:
+                    at = plain.find(sign, at + 1)
+    end = 0
+    for one in sorted(found, key=lambda one: (one.begin, -one.end)):
+        if one.end > end:
+            yield Found(one.what, max(end, one.begin), one.end)
+            end = one.end
+
+
+def _lower(text: str) -> str:
+    """Return a text in small letters, each sign where it was."""
+    plain = text.lower()
+    return plain if len(plain) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def refuse_secrets(given: Iterable[tuple[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection
 
 from core import bulk
+from core.redaction import redacted
 from integrations.batch.base import JobSeen
 from submissions.states import JOB_ENDED, JOB_RANK, JOB_STARTED, JOB_STATES
 
@@ -142,7 +143,7 @@ def merge(system_id: int, seen: Iterable[JobSeen], inbox: Sequence[Any] = (), *,
 def _row(job: JobSeen, source: str) -> tuple[object, ...]:
     return (
         job.id, job.uuid, job.index, JOB_RANK[job.state], job.starts, datetime.fromtimestamp(job.at, UTC).isoformat(),
-        job.exit_code, job.signal, job.code[:60] or None, job.reason or None, job.node[:100] or None,
+        job.exit_code, job.signal, job.code[:60] or None, redacted(job.reason) or None, job.node[:100] or None,
         job.site[:100] or None, job.slot_type[:40] or None, job.memory_mb, job.cpu_s, job.wall_s, source,
     )  # fmt: skip
 

@@ -52,9 +52,16 @@ def look_at_own() -> None:
     if not rows:
         return
     for row, answer in zip(rows, asking.lives(OWN, rows), strict=True):
-        if isinstance(answer, OutsideError) or answer != Life(row.ends_at, row.begins_at, row.unusable):
+        if isinstance(answer, OutsideError) or row.error or not _is_known(row, answer):
             with careful(LOOP, "credential", row.pk):
                 _see(row, answer)
+
+
+def _is_known(row: Credential, life: Life) -> bool:
+    """Tell whether a credential says what it said before; one that cannot be used keeps the end that it had."""
+    if life.unusable or row.unusable:
+        return life.unusable == row.unusable
+    return (life.ends_at, life.begins_at) == (row.ends_at, row.begins_at)
 
 
 def _claim() -> list[Credential]:
