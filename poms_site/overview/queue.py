@@ -290,11 +290,12 @@ def _gather(experiment: Experiment) -> Queue:
 def _holds(campaigns: Sequence[Campaign], at: datetime) -> dict[int, float | None]:
     """Return for how many seconds campaigns are held; None where nobody knows."""
     found: dict[int, float | None] = {}
-    for hold in queries.standing_holds().filter(scope__in=("everything", "experiment", "campaign")):
+    which = Q(scope__in=("everything", "experiment", "campaign")) | Q(scope="service", service__gates="everything")
+    for hold in queries.standing_holds().filter(which):
         for campaign in campaigns:
-            whole = hold.scope == "everything" or (
-                hold.scope == "experiment" and hold.experiment_id == campaign.experiment_id
-            )
+            of_all = hold.scope == "everything" or (hold.scope == "service" and hold.experiment_id is None)
+            of_its = hold.scope in ("experiment", "service") and hold.experiment_id == campaign.experiment_id
+            whole = of_all or of_its
             if whole or hold.campaign_id == campaign.pk:
                 seconds = (hold.until - at).total_seconds() if hold.until else None
                 known = found.get(campaign.pk, 0.0)

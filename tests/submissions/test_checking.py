@@ -29,7 +29,7 @@ class Outside:
     """A little server that can be told how to answer; it counts what it was asked."""
 
     def __init__(self) -> None:
-        self.status, self.text, self.asked = 200, "all is well", 0
+        self.status, self.text, self.asked, self.ended = 200, "all is well", 0, False
         outside = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,8 +48,11 @@ class Outside:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        """End it; once is enough."""
+        if not self.ended:
+            self.ended = True
+            self.server.shutdown()
+            self.server.server_close()
 
 
 @pytest.fixture
@@ -167,7 +170,6 @@ def test_a_server_that_is_gone_is_down_and_a_text_that_is_missing_too(cast, outs
     tick()
     assert again(service).state == "down" and "'well' does not stand" in again(service).said
     outside.close()
-    outside.server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     tick()
     assert again(service).state == "down" and "reached" in again(service).said
 

@@ -337,7 +337,7 @@ def test_every_state_of_everything_has_an_answer(cast):
     for state, code in JOB_RANK.items():
         job = Job.objects.create(
             experiment=row.experiment, submission=attempt, system=system, external_id=f"{code}.0", state_code=code,
-            reason="because", event_at=now(),
+            reason="because", event_at=now(), state_since=now(),
         )  # fmt: skip
         assert why(job).text, state
     Submission.objects.filter(pk=attempt.pk).update(state="running")
