@@ -24,7 +24,7 @@ from tests.contracts.world import World, filled_world
 from tests.snapshot import begin_with
 
 # Before it is imported, so that a failed assertion says what it compared.
-pytest.register_assert_rewrite("integrations.conformance.catalogue")
+pytest.register_assert_rewrite("integrations.conformance.catalogue", "integrations.conformance.batch")
 # Slowness is shown by benchmarks, never by a timed test.
 hypothesis.register_profile("untimed", deadline=None)
 hypothesis.load_profile("untimed")
