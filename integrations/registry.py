@@ -13,6 +13,7 @@ from integrations import credentials
 from integrations.batch.base import BatchSystem
 from integrations.batch.local import LocalBatch
 from integrations.batch.models import BatchSystem as BatchRow
+from integrations.batch.slurm import Slurm
 from integrations.catalogue.base import Catalogue
 from integrations.catalogue.filelist import FileLists
 from integrations.catalogue.local import LocalCatalogue
@@ -34,6 +35,7 @@ CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 # What makes each kind of batch system from its row.
 BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
     "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
+    "slurm": lambda row: Slurm(row.settings, row.name),
 }
 
 
