@@ -15,6 +15,7 @@ from integrations.batch.htcondor import HTCondorBatch
 from integrations.batch.jobsub import JobsubBatch
 from integrations.batch.local import LocalBatch
 from integrations.batch.models import BatchSystem as BatchRow
+from integrations.batch.slurm import Slurm
 from integrations.catalogue.base import Catalogue
 from integrations.catalogue.filelist import FileLists
 from integrations.catalogue.local import LocalCatalogue
@@ -38,6 +39,7 @@ BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
     "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
     "jobsub": lambda row: JobsubBatch(row.settings),
     "htcondor": lambda row: HTCondorBatch(row.settings),
+    "slurm": lambda row: Slurm(row.settings, row.name),
 }
 
 

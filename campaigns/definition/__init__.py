@@ -1,8 +1,8 @@
 """The definition of a campaign and its text: the .ini of POMS plus keys of ours (design 10). Pure.
 
-Our own keys: events, seed, events_per_job, files_per_job, most_files, memory_mb, memory_factor, wall_s,
-recovery_rounds, canary, recall_times, recall_window, schedule and what goes with it (values.KEEP_UP) in stages;
-gate_<i> in dependencies; launcher and batch in login set-ups.
+Our own keys: events, seed, events_per_job, files_per_job, most_files, memory_mb, memory_factor, wall_s, wall_factor,
+what else a job wants of a slot (values.SLOT), recovery_rounds, canary, recall_times, recall_window, schedule and what
+goes with it (values.KEEP_UP) in stages; gate_<i> in dependencies; launcher and batch in login set-ups.
 """
 
 from campaigns.command import Pair

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from campaigns import command, completion, graph, keepup, recoveries, splitting
 from campaigns.definition.model import FROM_PARENT, Definition, JobTypeText, LoginSetupText, StageText
-from campaigns.definition.values import PASSES_ON, TRANSFER
+from campaigns.definition.values import PASSES_ON, TRANSFER, named
 from core.errors import Problem, nearest
 from integrations.catalogue.patterns import is_query
 
@@ -38,6 +39,7 @@ def check(definition: Definition) -> list[Problem]:
         problems += _check_input(stage, stage.name in fed, where)
         problems += _check_schedule(stage, where)
         problems += _check_recall(stage, where)
+        problems += _check_slots(stage, where)
     for stage in definition.stages:
         words = known_words(definition, stage)
         entry = next((e for e in definition.job_types if e.name == stage.job_type), None)
@@ -181,6 +183,21 @@ def _check_recall(stage: StageText, where: str) -> list[Problem]:
             Problem(f"{where} recall_window", text, "recall_times=0 2 * * *, or a split by stagedfiles", stage.line)
         ]
     return []
+
+
+def _check_slots(stage: StageText, where: str) -> list[Problem]:
+    """Return what is wrong with the slots that a stage asks for: no site may be both wanted and not."""
+    problems = []
+    asked: list[tuple[str, str, str]] = [("", stage.sites, stage.avoid_sites)]
+    for value, own in json.loads(stage.value_overrides or "{}").items():
+        asked.append((f" of {value}", own.get("sites", stage.sites), own.get("avoid_sites", stage.avoid_sites)))
+    for whose, sites, avoided in dict.fromkeys(asked):
+        both = sorted(set(named(sites)) & set(named(avoided)))
+        if both:
+            text = f"{' and '.join(both)} cannot be both wanted and avoided{whose}"
+            hint = "take it away from sites or from avoid_sites"
+            problems.append(Problem(f"{where} avoid_sites", text, hint, stage.line))
+    return problems
 
 
 def known_words(

@@ -43,6 +43,12 @@ class StageText:
     memory_factor: float = 2.0
     wall_s: int = 86_400
     wall_factor: float = 1.5
+    cpus: int = 1
+    disk_mb: int = 0
+    gpus: int = 0
+    slots: str = ""
+    sites: str = ""
+    avoid_sites: str = ""
     recovery_rounds: int = 2
     most_tries: int = 4
     canary: int = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from campaigns import completion, keepup, splitting
 from campaigns.command import Pair
+from integrations.batch.base import KINDS_OF_SLOTS
 
 # The types of stages that run nothing: what comes in goes on as it is, once somebody approves, or once it is there.
 PASSES_ON = APPROVAL, TRANSFER = "approval", "datatransfer"
@@ -115,6 +116,29 @@ def criteria(text: str) -> str:
         raise Bad(str(error)) from None
 
 
+def named(text: str) -> tuple[str, ...]:
+    """Return the names of a list with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def slot_kinds(text: str) -> str:
+    """Read the kinds of slots that will do: offsite, opportunistic. They are written in one order, each once."""
+    kinds = named(text)
+    for name in kinds:
+        if name not in KINDS_OF_SLOTS:
+            raise Bad(f"unknown: {name}", f"some of {', '.join(KINDS_OF_SLOTS)}; empty: any")
+    return ", ".join(kind for kind in KINDS_OF_SLOTS if kind in kinds)
+
+
+def site_names(text: str) -> str:
+    """Read names of sites: FNAL, BNL. Each is kept once, in the order in which they are said."""
+    sites = named(text)
+    for name in sites:
+        if not _SITE.fullmatch(name):
+            raise Bad(f"{name[:40]} is no name of a site", "names with commas, of letters, digits and _ . : + -")
+    return ", ".join(dict.fromkeys(sites))
+
+
 def position(text: str) -> tuple[str, float, float]:
     """Read where a stage stands: ["gen", 120, -40]."""
     value = from_json(text, '["gen", 120, -40]')
@@ -151,7 +175,22 @@ def yes_or_no(text: str) -> bool:
     return among("True", "False", true="True", false="False", **{"1": "True", "0": "False"})(text) == "True"
 
 
-_OF_A_VALUE = {"memory_mb": whole(1, 10**7), "wall_s": whole(1, 10**7), "files_per_job": whole(1, 10**6)}
+# What is a part of the words of submit commands and of expressions: nothing that either could take for its own.
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}")
+
+# What a job wants of a slot beside memory and time.
+SLOT: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "cpus": ("cpus", whole(1, 10_000)),
+    "disk_mb": ("disk_mb", whole(0, 10**9)),
+    "gpus": ("gpus", whole(0, 1000)),
+    "slots": ("slots", slot_kinds),
+    "sites": ("sites", site_names),
+    "avoid_sites": ("avoid_sites", site_names),
+}
+_OF_A_VALUE: dict[str, Callable[[str], Any]] = {
+    "memory_mb": whole(1, 10**7), "wall_s": whole(1, 10**7), "files_per_job": whole(1, 10**6),
+    **{key: read for key, (_, read) in SLOT.items()},
+}  # fmt: skip
 
 # key of the text -> (field, how to read it)
 STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -180,6 +219,7 @@ STAGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "memory_factor": ("memory_factor", factor),
     "wall_s": ("wall_s", whole(1, 10**7)),
     "wall_factor": ("wall_factor", factor),
+    **SLOT,
     "recovery_rounds": ("recovery_rounds", whole(0, 20)),
     "most_tries": ("most_tries", whole(1, 100)),
     "canary": ("canary", whole(0, 100)),

@@ -60,7 +60,7 @@ UNSAID: dict[str, Any] = {
     "events": 0, "events_per_job": 0, "most_files": 0, "catalogue": "", "wall_factor": 1.5, "most_tries": 4,
     "value_overrides": "", "completion": "", "ask_after_h": 72, "destination": "",
     "recall_times": "", "recall_window": 50,
-    "canary": 0,
+    "cpus": 1, "disk_mb": 0, "gpus": 0, "slots": "", "sites": "", "avoid_sites": "", "canary": 0,
 }  # fmt: skip
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
+from campaigns.definition.values import named
 from campaigns.models.campaign import Edge, Revision, Stage
 from experiments.scoping import Scoped
+from integrations.batch.base import Slots
 from integrations.launcher.base import Place
 
 
@@ -37,6 +39,12 @@ class StageVersion(Scoped):
     memory_factor = models.FloatField()
     wall_s = models.PositiveIntegerField()
     wall_factor = models.FloatField(default=1.5)
+    cpus = models.PositiveSmallIntegerField(default=1)
+    disk_mb = models.PositiveIntegerField(default=0, help_text="0: as the batch system does")
+    gpus = models.PositiveSmallIntegerField(default=0)
+    slots = models.CharField(max_length=100, blank=True, default="", help_text="kinds that will do; empty: any")
+    sites = models.TextField(blank=True, default="", help_text="the only ones; empty: any")
+    avoid_sites = models.TextField(blank=True, default="")
     recovery_rounds = models.PositiveSmallIntegerField()
     canary = models.PositiveSmallIntegerField(default=0, help_text="batches that must succeed before the rest follows")
     recoveries = models.JSONField(default=list, help_text="the job type's list of kinds with their overrides")
@@ -72,6 +80,14 @@ class StageVersion(Scoped):
     def place(self) -> Place:
         """Return where its scripts run."""
         return Place.of(self.launcher, self.revision.campaign.experiment_id, self.host, self.account)
+
+    @property
+    def slots_asked(self) -> Slots:
+        """Return what a job wants of a slot, as the stage says it for all its batches."""
+        return Slots(
+            memory_mb=self.memory_mb, wall_s=self.wall_s, cpus=self.cpus, disk_mb=self.disk_mb, gpus=self.gpus,
+            kinds=named(self.slots), sites=named(self.sites), avoid_sites=named(self.avoid_sites),
+        )  # fmt: skip
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["revision", "stage"], name="campaigns_stageversion_uq")]

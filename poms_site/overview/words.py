@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from math import floor, log10
 from typing import NamedTuple
 
+from integrations.batch.base import Slots
+
 NARROW_SPACE = "\u202f"
 # Controls but line ends and tabs, what turns the direction of writing, and halves of characters.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -111,6 +113,19 @@ def size(octets: float) -> str:
 def moment(at: datetime) -> str:
     """Return an exact time with its zone: 2026-11-22 00:50:19 UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def slots(asked: Slots) -> str:
+    """Show what a job wants of a slot beside memory and time; empty where it is nothing special."""
+    told = [
+        count(asked.cpus, "core") if asked.cpus > 1 else "",
+        f"{memory(asked.disk_mb)} of disk" if asked.disk_mb else "",
+        count(asked.gpus, "GPU") if asked.gpus else "",
+        " or ".join(asked.kinds),
+        f"at {' or '.join(asked.sites)}" if asked.sites else "",
+        f"not at {', '.join(asked.avoid_sites)}" if asked.avoid_sites else "",
+    ]
+    return ", ".join(filter(None, told))
 
 
 def memory(megabytes: float) -> str:

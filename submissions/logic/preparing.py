@@ -12,6 +12,7 @@ from django.conf import settings
 
 from campaigns import command, splitting
 from campaigns.command import Pair
+from campaigns.definition.values import named
 from campaigns.models import JobType, StageVersion
 from campaigns.queries import is_analysis
 from core import queue, transitions
@@ -19,6 +20,10 @@ from integrations import registry
 from integrations.catalogue.base import OFFERS
 from integrations.catalogue.patterns import several
 from submissions.models import Batch, Submission, SubmissionUnit, Unit
+
+# What a stage says of the slots of its jobs; which of it are lists, and what `Slots` calls them.
+SLOTS = ("cpus", "disk_mb", "gpus", "slots", "sites", "avoid_sites")
+LISTS = {"slots": "kinds", "sites": "sites", "avoid_sites": "avoid_sites"}
 
 
 def intend(
@@ -86,7 +91,8 @@ def draft(
             "uuid": str(uuid), "experiment": campaign.experiment.name, "campaign": campaign.name_for_jobs,
             "stage": version.stage.name, "round": round_number, "memory_mb": memory_mb, "wall_s": wall_s,
             "output_dir": str(output_dir), "output_patterns": _globs(version.output_file_patterns), "jobs": jobs,
-            "slice": batch.label, "overrides": [list(pair) for pair in overrides], "avoid": list(avoid),
+            "slots": _slots(version, own), "avoid": list(avoid),
+            "slice": batch.label, "overrides": [list(pair) for pair in overrides],
         },
     )  # fmt: skip
 
@@ -135,6 +141,13 @@ def _jobs(
             "wall_s": max(wall.get(unit.pk, least_wall) for unit in group), "units": [_entry(unit) for unit in group],
         })  # fmt: skip
     return jobs
+
+
+def _slots(version: StageVersion, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what else than memory and time the jobs want of a slot, in the words of integrations.batch.base.Slots."""
+    said = {key: own.get(key, getattr(version, key)) for key in SLOTS}
+    lists = {name: list(named(said[key])) for key, name in LISTS.items()}
+    return {key: said[key] for key in SLOTS if key not in LISTS} | lists
 
 
 def _entry(unit: Unit) -> dict[str, Any]:

@@ -32,9 +32,15 @@ def wanted_of(submission: Submission) -> Wanted:
     known = environment_of(submission)
     tags = {name: value for name, value in known.items() if value and (name.startswith("POMS4_") or name in OLDER_TAGS)}
     tags["FIFE_CATEGORIES"] = known["FIFE_CATEGORIES"]
-    avoid = tuple(submission.jobs_file.get("avoid", ()))
+    # What was frozen when it was intended; submissions of before slots could be chosen have none of it.
+    said = submission.jobs_file.get("slots", {})
+    slots = Slots(
+        memory_mb=submission.memory_mb, wall_s=submission.wall_s, cpus=said.get("cpus", 1),
+        disk_mb=said.get("disk_mb", 0), gpus=said.get("gpus", 0), kinds=tuple(said.get("kinds", ())),
+        sites=tuple(said.get("sites", ())), avoid_sites=tuple(said.get("avoid_sites", ())),
+        avoid_nodes=tuple(submission.jobs_file.get("avoid", ())),
+    )  # fmt: skip
     return Wanted(
-        uuid, {"POMS_SUBMISSION_ID": uuid, **tags},
-        Slots(memory_mb=submission.memory_mb, wall_s=submission.wall_s, avoid_nodes=avoid),
+        uuid, {"POMS_SUBMISSION_ID": uuid, **tags}, slots,
         place_at(int(now().timestamp() // 60), 0, settings.QUEUE_AGEING),
     )  # fmt: skip

@@ -25,6 +25,7 @@ from campaigns.definition import (
     parse,
     yaml_form,
 )
+from integrations.batch.base import KINDS_OF_SLOTS
 
 EXAMPLES = int(os.environ.get("POMS_EXAMPLES", "150"))
 full = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
@@ -47,6 +48,11 @@ MOMENTS = st.one_of(
     st.just(""), st.integers(0, 999 * 365 * 24 * 60).map(lambda n: f"{FIRST + timedelta(minutes=n):%Y-%m-%d %H:%M}")
 )
 COUNTS = st.integers(0, 10**9)
+# As they are written best: kinds in their order, sites as they are said, each once.
+KINDS = st.lists(st.sampled_from(KINDS_OF_SLOTS), unique=True).map(
+    lambda kinds: ", ".join(sorted(kinds, key=KINDS_OF_SLOTS.index))
+)
+SITES = st.lists(st.sampled_from(["FNAL", "US_BNL", "uk.RAL-1", "7"]), unique=True).map(", ".join)
 
 
 @st.composite
@@ -63,6 +69,8 @@ def stages(draw, name: str) -> StageText:
         schedule_end=draw(MOMENTS), catch_up=draw(st.sampled_from(keepup.CATCH_UP)), catch_up_cap=draw(st.integers(1, 1000)),
         overlap=draw(st.sampled_from(keepup.OVERLAP)), latency_objective=draw(st.sampled_from(["", "95% within 24 h", "99.5% within 2 h"])),
         recall_times=draw(SCHEDULES), recall_window=draw(st.integers(1, 1000)), canary=draw(st.integers(0, 100)),
+        cpus=draw(st.integers(1, 10_000)), disk_mb=draw(COUNTS), gpus=draw(st.integers(0, 1000)), slots=draw(KINDS),
+        sites=draw(SITES), avoid_sites=draw(SITES),
     )  # fmt: skip
 
 
