@@ -12,7 +12,7 @@ from core import differences, queue, transitions
 from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment, User
 from integrations import errors
-from integrations.linking import as_text
+from integrations.declared import as_text
 from integrations.probes.kinds import BY_HAND, PROBES, probe_of
 from integrations.probes.models import GATES, Service
 
