@@ -182,7 +182,8 @@ class Run:
         from tests.cast import assemble
 
         cast = assemble()
-        BatchSystem.objects.create(name=SYSTEM, backend="htcondor", settings=self.pool.settings())
+        known = {"collectors": self.pool.collector, "schedds": self.pool.schedds, "config": str(self.pool.config)}
+        BatchSystem.objects.create(name=SYSTEM, backend="htcondor", settings=known)
         (kind,) = {line.split(" ", 1)[1] for line in self.server.known_hosts.read_text().splitlines()}
         setup = f"export PATH={self.pool.bin}:$PATH POMS_FARM_WORK={self.pool.work} POMS_FARM_PYTHON={sys.executable}"
         for name in HOSTS:
