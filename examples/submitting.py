@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -153,14 +154,94 @@ def submit(document: dict[str, Any], python: str, command: str, spool: str) -> l
     return ids
 
 
-def submit_launch(name: str, stage: str, script: Path, options: list[str], wanted: Sequence[str]) -> int:
+def submit_to_htcondor(document: dict[str, Any], python: str, *, as_dag: bool) -> str:
+    """Hand the cluster to HTCondor, as one cluster or as a DAG of one node a job; return what it said.
+
+    All that the jobs need lies in a folder beside their outputs, where the account that they run under reaches it.
+    Which launch the jobs are of, and what slots they want, the environment of the launch tells HTCondor by itself.
+    """
+    jobs = document["jobs"]
+    folder = Path(jobs[0]["output_dir"]) / "htcondor"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, job in enumerate(jobs):
+        (folder / f"{number}.json").write_text(json.dumps({"uuid": document["uuid"], "job": job}), encoding="utf-8")
+    description = {
+        "executable": python,
+        "arguments": _condor_words(["-s", str(Path(__file__).with_name("condor_job.py")), f"{folder}/$(number).json"]),
+        "transfer_executable": "false",
+        "should_transfer_files": "NO",
+        "output": f"{folder}/$(Cluster).$(Process).out",
+        "error": f"{folder}/$(Cluster).$(Process).err",
+        "log": f"{folder}/jobs.log",
+        "request_memory": str(jobs[0]["memory_mb"]),
+        "+POMS_JOB_INDEX": "$(index)",
+    }
+    lines = [f"{name} = {value}" for name, value in description.items()]
+    each = "".join(f"{number}, {job['index']}\n" for number, job in enumerate(jobs))
+    lines.append("queue" if as_dag else f"queue number, index from (\n{each})")
+    (folder / "jobs.submit").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    command = ["condor_submit", "jobs.submit"]
+    if as_dag:
+        nodes = [
+            f'JOB job{number} jobs.submit\nVARS job{number} number="{number}" index="{job["index"]}"\n'
+            for number, job in enumerate(jobs)
+        ]
+        (folder / "jobs.dag").write_text("".join(nodes), encoding="utf-8")
+        command = ["condor_submit_dag", "jobs.dag"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SUBMIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SubmitError(f"{command[0]} did not run: {error}") from error
+    if done.returncode != 0:
+        raise SubmitError(f"HTCondor refused the jobs (exit code {done.returncode}): {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _condor_words(words: Sequence[str]) -> str:
+    """Return words as a submit file has its arguments."""
+    quoted = [f"'{word}'".replace('"', '""') for word in words]
+    return f'"{" ".join(quoted)}"'
+
+
+def submit_to_slurm(document: dict[str, Any], python: str, stage: str) -> str:
+    """Hand the cluster to Slurm as an array, a task for each job; return what it said.
+
+    Which launch the tasks are of, and what slots they want, the environment of the launch tells sbatch by itself.
+    """
+    jobs = document["jobs"]
+    folder = Path(jobs[0]["output_dir"]) / "slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        text = json.dumps({"uuid": document["uuid"], "job": job})
+        (folder / f"{job['index']}.json").write_text(text, encoding="utf-8")
+    run = [python, "-s", str(Path(__file__).with_name("slurm_job.py")), str(folder)]
+    command = [
+        "sbatch", f"--array={','.join(str(job['index']) for job in jobs)}", f"--job-name={stage}",
+        f"--chdir={folder}", f"--output={folder}/%A_%a.out", f"--error={folder}/%A_%a.err",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, input=f"#!/bin/sh\nexec {shlex.join(run)}\n", capture_output=True, text=True,
+            timeout=SUBMIT_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SubmitError(f"sbatch did not run: {error}") from error
+    if done.returncode != 0:
+        raise SubmitError(f"Slurm refused the jobs (exit code {done.returncode}): {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def submit_launch(
+    name: str, stage: str, script: Path, options: list[str], wanted: Sequence[str], *, to: str = "local"
+) -> int:  # fmt: skip
     """Submit the jobs of the launch in this folder and say so; return 0 when all are with the batch system.
 
     name: of the submission script, for what it prints. script: what a job runs, with these options and its units.
-    wanted: what each unit must have.
+    wanted: what each unit must have. to: the batch system, or "dag" for HTCondor with a node for each job.
     """
     try:
-        python, command, spool = needed("POMS_PYTHON"), needed("POMS_LOCAL_SUBMIT"), needed("POMS_LOCAL_SPOOL")
+        python = needed("POMS_PYTHON")
+        command, spool = (needed("POMS_LOCAL_SUBMIT"), needed("POMS_LOCAL_SPOOL")) if to == "local" else ("", "")
         plan = read_plan(Path("jobs.json"))
         environment = job_environment(plan, spool)
         run = [python, "-s", str(script), "--campaign", environment["POMS4_CAMPAIGN_NAME"], *options]
@@ -169,10 +250,15 @@ def submit_launch(name: str, stage: str, script: Path, options: list[str], wante
         print(f"{name}: campaign {plan['campaign']}, stage {stage}, round {round_number}")
         units = sum(len(job["units"]) for job in jobs)
         print(f"{name}: {len(jobs)} jobs with {units} units, {plan['memory_mb']} MB each", flush=True)
-        ids = submit(document, python, command, spool)
+        if to == "local":
+            said = f"submitted {', '.join(submit(document, python, command, spool))}"
+        elif to == "slurm":
+            said = submit_to_slurm(document, python, stage)
+        else:
+            said = submit_to_htcondor(document, python, as_dag=to == "dag")
     except SubmitError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         return EXIT_FAILED
-    print(f"{name}: submitted {', '.join(ids)}")
+    print(f"{name}: {said}")
     print(f"{name}: outputs go to {plan['output_dir']}")
     return 0

@@ -11,6 +11,7 @@ from core.errors import Problem, Refused
 from experiments.models import Experiment
 from integrations import credentials
 from integrations.batch.base import BatchSystem
+from integrations.batch.htcondor import HTCondorBatch
 from integrations.batch.local import LocalBatch
 from integrations.batch.models import BatchSystem as BatchRow
 from integrations.batch.slurm import Slurm
@@ -35,6 +36,7 @@ CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 # What makes each kind of batch system from its row.
 BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
     "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
+    "htcondor": lambda row: HTCondorBatch(row.settings),
     "slurm": lambda row: Slurm(row.settings, row.name),
 }
 
