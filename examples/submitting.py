@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -202,6 +203,34 @@ def _condor_words(words: Sequence[str]) -> str:
     return f'"{" ".join(quoted)}"'
 
 
+def submit_to_slurm(document: dict[str, Any], python: str, stage: str) -> str:
+    """Hand the cluster to Slurm as an array, a task for each job; return what it said.
+
+    Which launch the tasks are of, and what slots they want, the environment of the launch tells sbatch by itself.
+    """
+    jobs = document["jobs"]
+    folder = Path(jobs[0]["output_dir"]) / "slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        text = json.dumps({"uuid": document["uuid"], "job": job})
+        (folder / f"{job['index']}.json").write_text(text, encoding="utf-8")
+    run = [python, "-s", str(Path(__file__).with_name("slurm_job.py")), str(folder)]
+    command = [
+        "sbatch", f"--array={','.join(str(job['index']) for job in jobs)}", f"--job-name={stage}",
+        f"--chdir={folder}", f"--output={folder}/%A_%a.out", f"--error={folder}/%A_%a.err",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, input=f"#!/bin/sh\nexec {shlex.join(run)}\n", capture_output=True, text=True,
+            timeout=SUBMIT_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SubmitError(f"sbatch did not run: {error}") from error
+    if done.returncode != 0:
+        raise SubmitError(f"Slurm refused the jobs (exit code {done.returncode}): {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 def submit_launch(
     name: str, stage: str, script: Path, options: list[str], wanted: Sequence[str], *, to: str = "local"
 ) -> int:  # fmt: skip
@@ -223,6 +252,8 @@ def submit_launch(
         print(f"{name}: {len(jobs)} jobs with {units} units, {plan['memory_mb']} MB each", flush=True)
         if to == "local":
             said = f"submitted {', '.join(submit(document, python, command, spool))}"
+        elif to == "slurm":
+            said = submit_to_slurm(document, python, stage)
         else:
             said = submit_to_htcondor(document, python, as_dag=to == "dag")
     except SubmitError as problem:
