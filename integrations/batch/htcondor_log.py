@@ -200,17 +200,17 @@ def _idle_again(job: JobSeen, event: Event) -> JobSeen:
 
 def _terminated(job: JobSeen, event: Event) -> JobSeen:
     by_signal, code, memory = SIGNAL.search(event.body), EXIT.search(event.body), MEMORY.search(event.body)
-    used = {"cpu_s": _cpu(event.body), "memory_mb": float(memory[1]) if memory else job.memory_mb}
+    job = replace(job, cpu_s=_cpu(event.body), memory_mb=float(memory[1]) if memory else job.memory_mb)
     if by_signal:
         number = int(by_signal[1])
-        return replace(job, state="failed", signal=number, code="signal", reason=f"ended by signal {number}", **used)
+        return replace(job, state="failed", signal=number, code="signal", reason=f"ended by signal {number}")
     if code is None:
-        return replace(job, state="failed", code="unknown", reason="its log does not say how it ended", **used)
+        return replace(job, state="failed", code="unknown", reason="its log does not say how it ended")
     number = int(code[1])
     if number:
         why = f"ended with exit code {number}"
-        return replace(job, state="failed", exit_code=number, code="exit", reason=why, **used)
-    return replace(job, state="succeeded", exit_code=0, **used)
+        return replace(job, state="failed", exit_code=number, code="exit", reason=why)
+    return replace(job, state="succeeded", exit_code=0)
 
 
 def _held(job: JobSeen, event: Event) -> JobSeen:

@@ -139,7 +139,7 @@ class BatchConformance:
         wait_for(lambda: set(early) <= set(follower.look()), "the first jobs are seen")
         late = bench.submit(new(), ["exit 4"] * 5)
         ends = ["succeeded", *["failed"] * len(late)]
-        wait_for(lambda: _states(follower, [early[0], *late]) == ends, "the ends are told")
+        wait_for(lambda: states_of(follower, [early[0], *late]) == ends, "the ends are told")
         wait_for(lambda: _state(follower.look(), early[1]) == "processing", "the lasting one runs")
         bench.system.act("remove", ids=early[1:], reason="the test is over")
         wait_for(lambda: _state(follower.look(), early[1]) == "removed", "the removal is told")
@@ -156,7 +156,7 @@ class BatchConformance:
         told = [Follower(bench.system, position), Follower(bench.system, position), Follower(bench.system)]
         for one in told:
             wait_for(lambda one=one: set(ids) <= set(one.look()), "a worker that begins there is told all")  # type: ignore[misc]
-            wait_for(lambda one=one: _states(one, ids) == ["succeeded", "failed"], "and how it stands")  # type: ignore[misc]
+            wait_for(lambda one=one: states_of(one, ids) == ["succeeded", "failed"], "and how it stands")  # type: ignore[misc]
         assert told[0].position
 
     def test_nothing_is_lost_while_others_submit(self, bench: Bench) -> None:
@@ -164,7 +164,7 @@ class BatchConformance:
         for n in range(8):
             ids += bench.submit(new(), ["exit 0"] * (n % 3 + 1))
             follower.look()
-        wait_for(lambda: _states(follower, ids) == ["succeeded"] * len(ids), "each end is told")
+        wait_for(lambda: states_of(follower, ids) == ["succeeded"] * len(ids), "each end is told")
 
     def test_hold_and_release(self, bench: Bench) -> None:
         system, (unknown, *_) = bench.system, bench.unknown
@@ -296,6 +296,7 @@ def _state(jobs: Mapping[str, JobSeen], job_id: str) -> str:
     return jobs[job_id].state if job_id in jobs else "absent"
 
 
-def _states(follower: Follower, ids: Sequence[str]) -> list[str]:
+def states_of(follower: Follower, ids: Sequence[str]) -> list[str]:
+    """Look, and return the states of jobs."""
     follower.look()
     return [_state(follower.jobs, job_id) for job_id in ids]

@@ -1,4 +1,4 @@
-"""The batch system `htcondor` on a real pool: what every batch system must do, DAGs, several schedds, and what goes wrong."""
+"""The batch system `htcondor` on a real pool: what all must do, DAGs, several schedds, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ import pytest
 
 from integrations.batch.base import Slots, Wanted
 from integrations.batch.htcondor import HTCondorBatch
-from integrations.conformance.batch import LASTING, BatchConformance, Follower, ended, in_states, new, wait_for
+from integrations.batch.htcondor_log import Reading, read
+from integrations.conformance.batch import (
+    LASTING,
+    BatchConformance,
+    Follower,
+    ended,
+    in_states,
+    new,
+    states_of,
+    wait_for,
+)
 from integrations.errors import Refused, Unavailable
 from tests.servers import htcondor
 
@@ -134,7 +144,7 @@ def test_jobs_that_python_submits_carry_the_tags(bench: PoolBench) -> None:
     job_id = f"{said.strip()}.0@{bench.pool.schedds[0]}"
     assert bench.system.find([wanted.uuid]) == {wanted.uuid: [job_id]}
     assert bench.ad(job_id, "RequestMemory") == {"RequestMemory": "77"}
-    assert ended(bench.system, [job_id])[0].state == "succeeded"
+    bench.system.act("remove", ids=[job_id], reason="the test is over")
 
 
 def test_slots_become_what_pools_match_by(bench: PoolBench) -> None:
@@ -312,6 +322,35 @@ def test_an_evicted_job_is_idle_and_starts_again(bench: PoolBench) -> None:
     wait_for(lambda: bench.system.jobs([job_id])[0][0].starts == 2, "it starts again")
     in_states(bench.system, [job_id], ["processing"])
     bench.system.act("remove", ids=[job_id], reason="the test is over")
+
+
+def test_the_event_log_of_a_schedd_tells_what_queue_and_history_tell(bench: PoolBench) -> None:
+    path = bench.pool.home / "log" / "EventLog"
+    position, told = Reading(), {}
+    ids = bench.submit(new(), ["exit 0", "exit 3", "kill -9 $$", LASTING])
+    in_states(bench.system, ids[3:], ["processing"])
+    bench.system.act("hold", ids=ids[3:], reason="look at it")
+    seen = {
+        job.id: job for job in [*ended(bench.system, ids[:3]), *in_states(bench.system, ids[3:], ["held"]).values()]
+    }
+
+    def all_told() -> bool:
+        nonlocal position
+        position, news = read(path, position)
+        told.update({f"{job.id}@{bench.pool.schedds[0]}": job for job in news})
+        return all(told.get(job_id) and told[job_id].state == seen[job_id].state for job_id in ids)
+
+    wait_for(all_told, "the log tells all")
+    for job_id in ids:
+        log, ad = told[job_id], seen[job_id]
+        assert (log.uuid, log.index, log.starts, log.exit_code, log.signal, log.node, log.code) == (
+            ad.uuid, ad.index, ad.starts, ad.exit_code, ad.signal, ad.node, ad.code,
+        )  # fmt: skip
+        assert abs(log.at - ad.at) <= 2, "the clock is the schedd's"
+    watching = Follower(PoolBench(bench.pool, event_logs={bench.pool.schedds[0]: str(path)}).system)
+    assert states_of(watching, ids) == ["succeeded", "failed", "failed", "held"]
+    assert bench.system.act("remove", ids=ids[3:], reason="the test is over") == {ids[3]: "done"}
+    wait_for(lambda: states_of(watching, ids)[3] == "removed", "the end is told")
 
 
 def test_logs_are_read_only_in_the_folders_that_are_shared(bench: PoolBench, tmp_path: Path) -> None:

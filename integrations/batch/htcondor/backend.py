@@ -8,9 +8,11 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from integrations.batch import htcondor_log
 from integrations.batch.base import Capabilities, JobSeen, Snapshot, Wanted
 from integrations.batch.htcondor import ads, words
 from integrations.errors import Refused, Unavailable, Unsure
@@ -38,6 +40,11 @@ class HTCondorBatch:
         self.collectors = _names(settings, "collectors")
         self.config = str(settings.get("config", ""))
         self.log_folders = [Path(name) for name in _names(settings, "log_folders")]
+        logs = settings.get("event_logs") or {}
+        self.event_logs = logs if isinstance(logs, Mapping) else {self.schedds[0]: logs}
+        strange = set(self.event_logs) - set(self.schedds)
+        if strange:
+            raise Refused(f"event_logs names {', '.join(sorted(strange))}, which is none of the schedds.")
         self.onsite = _names(settings, "onsite_sites")
         self.site_attribute = str(settings.get("site_attribute") or "GLIDEIN_Site")
         self.slots = int(settings.get("slots") or 0)
@@ -46,7 +53,8 @@ class HTCondorBatch:
 
     def environment(self, wanted: Wanted) -> dict[str, str]:
         """Return the configuration that tags each job, however it is submitted, and what its slot should be."""
-        return words.environment(wanted, site_attribute=self.site_attribute)
+        found = words.environment(wanted, site_attribute=self.site_attribute)
+        return found | ({"_CONDOR_SCHEDD_HOST": self.schedds[0]} if len(self.schedds) == 1 else {})
 
     def find(self, uuids: Sequence[str]) -> dict[str, list[str]]:
         """Return the job ids of each uuid; DAGMan's own job is one of them, so that a DAG is never nowhere."""
@@ -72,7 +80,13 @@ class HTCondorBatch:
             for name in self.schedds
         })  # fmt: skip
         after = {name: {"time": answer["time"], "history": answer["history"]} for name, answer in answers.items()}
-        return Snapshot(json.dumps(after, sort_keys=True), self._seen(answers))
+        told: list[JobSeen] = []
+        for name, path in self.event_logs.items():
+            reading, seen = htcondor_log.read(Path(path), htcondor_log.load(before.get(name, {}).get("log", {})))
+            after[name]["log"] = htcondor_log.dump(reading)
+            told += [replace(job, id=f"{job.id}@{name}") for job in seen]
+        # What queue and history say comes last: of two that are equally new, it counts.
+        return Snapshot(json.dumps(after, sort_keys=True), [*told, *self._seen(answers)])
 
     def jobs(self, ids: Sequence[str]) -> tuple[list[JobSeen], list[str]]:
         """Return the jobs, and the ids that their schedds, having answered, do not know."""

@@ -41,7 +41,8 @@ def environment(wanted: Wanted, *, site_attribute: str) -> dict[str, str]:
 
 
 def _slots(wanted: Wanted) -> dict[str, str]:
-    slots, found = wanted.slots, {}
+    slots = wanted.slots
+    found: dict[str, str] = {}
     if slots.wall_s:
         # The first holds the job when its time is over (code 46); the second is what glide-ins match.
         found |= {"AllowedJobDuration": str(slots.wall_s), "JOB_EXPECTED_MAX_LIFETIME": str(slots.wall_s)}
