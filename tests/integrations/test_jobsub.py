@@ -114,7 +114,8 @@ def test_what_fails_with_exit_status_0_is_no_answer(bench: JobsubBench, command:
 
 def test_a_schedd_that_dies_between_the_questions_is_not_an_empty_one(bench: JobsubBench) -> None:
     """The queue prints nothing, as for nobody: only the count tells them apart."""
-    assert bench.system.find([unknown := str(uuid4())]) == {unknown: []}
+    unknown = str(uuid4())
+    assert bench.system.find([unknown]) == {unknown: []}
     bench.commands.order(jobsub_q="silent")
     with pytest.raises(Unavailable, match="does not count"):
         bench.system.find([unknown])
