@@ -134,7 +134,7 @@ def latest_batches(stage_ids: Iterable[int], each: int) -> dict[int, list[Batch]
 
 def work_going_on(stage_id: int) -> str:
     """Return what of a stage's work has not ended, in words; an empty text if nothing is left."""
-    batches = Batch.objects.filter(stage_id=stage_id, state__in=OPEN_BATCH).count()
+    batches = planned(Batch.objects.filter(stage_id=stage_id, state__in=OPEN_BATCH)).count()
     waiting = Unit.objects.filter(stage_id=stage_id, batch=None).exists()
     if not batches:
         return "inputs wait to be put into batches" if waiting else ""

@@ -11,6 +11,7 @@ from core import transitions
 from core.errors import Conflict, Problem, Refused
 from submissions.logic import freezing, planning
 from submissions.models import Batch
+from submissions.queries import planned
 from submissions.states import OPEN_BATCH
 
 
@@ -68,6 +69,7 @@ def _refuse_unended(versions: list[StageVersion]) -> None:
         stage = Stage.objects.select_for_update(of=("self",), no_key=True).get(pk=version.stage_id)
         if Schedule.objects.filter(stage=stage).exists():
             raise Conflict(f"{stage.ref} gets its files by a schedule; file a request for what is to be done again.")
-        going_on = Batch.objects.filter(stage=stage, pass_number=stage.pass_number, state__in=OPEN_BATCH)
+        own = planned(Batch.objects.filter(stage=stage, pass_number=stage.pass_number))
+        going_on = own.filter(state__in=OPEN_BATCH)
         if stage.completed_at is None or going_on.exists():
             raise Conflict(f"{stage.ref} has not ended; wait for it, or cancel the campaign. Nothing was changed.")

@@ -10,14 +10,14 @@ from uuid import uuid4
 
 import pytest
 
-from campaigns.models import Stage
+from campaigns.models import Campaign, Stage
 from core.clock import now
 from core.errors import Conflict, Refused
 from core.models import Transition
 from integrations.batch.local import DAEMON
 from integrations.models import BatchSystem
 from submissions import queries
-from submissions.logic import holding, launching, outside, planning, recovering
+from submissions.logic import holding, launching, outside, planning, recovering, reprocessing
 from submissions.models import Acceptance, Batch, Job, Report, Submission, Unit
 from tests import builders
 from tests.cast import Cast
@@ -200,3 +200,15 @@ def test_jobs_submitted_past_poms_are_watched_to_their_end(real_cast, local, loc
     assert not Submission.objects.filter(batch=made.batch_id).exclude(pk=made.pk).exists()
     other = Batch.objects.filter(stage=stage).exclude(pk=made.batch_id)
     assert set(other.values_list("state", flat=True)) <= {"pending"}  # the held stage has its own work still to do
+
+
+@pytest.mark.django_db
+def test_no_stage_schedule_or_pass_waits_for_a_launch_made_outside(cast, stage):
+    outside.register(stage, by=cast.operator, job_ids=["12@far"])
+    planning.plan(stage.pk)
+    Batch.objects.filter(reason_key__startswith="slice:").update(**{"state": "completed"})
+    Stage.objects.filter(campaign=stage.campaign).update(completed_at=now(), succeeded=True)
+    Campaign.objects.filter(pk=stage.campaign_id).update(**{"state": "succeeded"})
+    assert queries.work_going_on(stage.pk) == ""
+    reprocessing.process_again(stage.campaign, "gen", actor="user:operator", reason="a better calibration")
+    assert Stage.objects.get(pk=stage.pk).pass_number == 2

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from approvals.logic import trying
 from campaigns.models import Stage
 from core.errors import Conflict, Refused
 from integrations.models import BatchSystem, Dataset, File
@@ -189,3 +190,62 @@ def test_a_stage_without_a_dataset_has_no_input_to_keep(cast, stage):
     with pytest.raises(Refused, match="reads a dataset"):
         reprocessing.process_again(stage.campaign, "gen", actor="user:operator", reason="again", same_input=True)
     assert Stage.objects.get(pk=stage.pk).pass_number == 1
+
+
+def test_a_test_run_has_its_own_parameters_in_what_recovers_it_too_and_a_recovery_lays_its_own_over(cast):
+    given = '[["-Oa=", "stage"], ["-Ob=", "stage"]]'
+    text = builders.definition(
+        stages="[campaign_stage gen]\nstage_type=generator\nevents=2\nevents_per_job=1\ncs_split_type=nevents(1)\n"
+        f'param_overrides={given}\ntest_param_overrides=[["-Ob=", "test"]]\n'
+    )
+    run = trying.test(builders.request(cast, text), by=cast.operator, size=1)
+    planning.plan(run.campaign.stages.get().pk)
+    first = Submission.objects.get(campaign=run.campaign)
+    assert first.command[1:] == ["-Oa=stage", "-Ob=test"]  # each in its first place (poms 5)
+    assert first.environment["POMS4_TEST_LAUNCH"]
+    Batch.objects.filter(pk=first.batch_id).update(**{"state": "failed"})
+    Submission.objects.filter(pk=first.pk).update(**{"state": "failed"})
+    batch = Batch.objects.get(pk=first.batch_id)
+    again = recovering.relaunch(batch, actor="user:operator", reason="the disk is back")
+    assert (again.command, again.environment["POMS4_TEST_LAUNCH"]) == (
+        first.command, first.environment["POMS4_TEST_LAUNCH"]
+    )  # fmt: skip
+    other = varying.launch_with(batch, [("-Ob=", "recovery")], actor="user:operator", reason="a try")
+    assert other.command[1:] == ["-Oa=stage", "-Ob=recovery"]
+
+
+def test_api_and_pages_show_launch_and_register(cast, stage, client):
+    planning.plan(stage.pk)
+    batch = Batch.objects.order_by("pk").first()
+    row = batch.submissions.get()
+    client.force_login(cast.operator)
+    campaign = stage.campaign.ref
+    for address in (f"stages/{campaign}/gen", f"batches/{batch.ref}", f"submissions/{row.ref}"):
+        shown = client.get(f"/api/v1/{address}/commands/").json()
+        assert (shown["argv"], shown["command"]) == (row.command, " ".join(row.command)), address
+    key = f"c{stage.campaign_id}"
+    for page in (
+        f"campaigns/{key}/commands/?stage=gen",
+        f"batches/b{batch.pk}/commands/",
+        f"submissions/s{row.pk}/commands/",
+    ):
+        answer = client.get(f"/e/demo/{page}")
+        assert answer.status_code == 200 and row.command[0] in answer.content.decode(), page
+    assert client.get(f"/e/demo/campaigns/{key}/commands/?stage=nosuch").status_code == 404
+    bad = client.post(
+        f"/api/v1/batches/{batch.ref}/launch_with/", {"parameters": [["a"]], "reason": "x"}, "application/json"
+    )
+    assert bad.status_code == 422 and "key, value" in bad.content.decode()
+    said = {"command": "jobsub_submit x", "jobs": ["12@far"], "reason": "by hand"}
+    made = client.post(
+        f"/api/v1/stages/{campaign}/gen/register/", said, "application/json", headers={"Idempotency-Key": "k"}
+    )
+    again = client.post(
+        f"/api/v1/stages/{campaign}/gen/register/", said, "application/json", headers={"Idempotency-Key": "k"}
+    )
+    assert (made.status_code, again.json()) == (201, made.json())
+    assert Submission.objects.filter(kind="outside").count() == 1
+    page = client.get(f"/e/demo/campaigns/{key}/").content.decode()
+    assert "Launched outside POMS" in page and made.json()["submission"] in page
+    listed = client.get("/e/demo/submissions/?kind=outside").content.decode()
+    assert made.json()["submission"] in listed and row.ref + "<" not in listed
