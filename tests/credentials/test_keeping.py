@@ -91,7 +91,7 @@ def test_a_credential_is_entered_changed_and_put_away(cast, api, host):
         ({"host": "elsewhere"}, "host", "no launch host"), ({"launcher": ""}, "host", "lies with the worker"),
         ({"settings": {"valut": "x"}}, "settings", "valut is not one of its settings"),
         ({"settings": {"vault": "a b"}}, "settings", "one word"), ({"renewal": ["a", "b\n"]}, "renewal", "unprintable"),
-        ({"role": "analysis", "account": ""}, "account", "account of a person"),
+        ({"role": "analysis", "account": ""}, "account", "is empty"),
         ({"needs_seconds": 7200}, "renew_seconds", "less than a launch needs"),
         ({"renewal_seconds": 3}, "renewal_seconds", "not within"), ({"kind": "password"}, "kind", "not a valid choice"),
         ({"reason": " "}, "reason", "is empty"), ({"name": "a b"}, "name", "slug"),
