@@ -123,6 +123,12 @@ def redacted(text: str) -> str:
     return _covered(text, lambda secret: COVER)
 
 
+def last_words(said: bytes | str, most: int = 500) -> str:
+    """Return the end of what a program said, covered before it is cut: half a secret is not known by its shape."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return redacted(text).strip()[-most:]
+
+
 def masked(text: str) -> str:
     """Return a text with every secret in it covered sign for sign, so that what follows stays where it is."""
     return _covered(text, lambda secret: re.sub(r"[^\r\n]", "*", secret))

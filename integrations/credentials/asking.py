@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from core.redaction import redacted
+from core.redaction import last_words
 from integrations import process, registry
 from integrations.credentials import there
 from integrations.credentials.base import Life
@@ -49,7 +49,7 @@ def renew(row: Credential) -> Renewal:
         answer = _ask(row.place, {"argv": argv, "seconds": seconds}, seconds + ANSWER_S)["renewal"]
         code, said = answer["exit_code"], answer["said"]
     # Covered before anything is cut off: half a secret is not known by its shape.
-    last = " ".join(redacted(said.replace("\0", "\ufffd")).split())[-500:]
+    last = " ".join(last_words(said.replace("\0", "\ufffd")).split())
     if code is None:
         return Renewal(False, f"{argv[0]} did not end within {seconds:g} s and was stopped: {last}")
     return Renewal(code == 0, last if code == 0 else f"{argv[0]} ended with {code}: {last or 'it said nothing'}")

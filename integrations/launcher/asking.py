@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from core.redaction import last_words
 from integrations.errors import Refused, Unsure
 from integrations.launcher.base import Fate, Launch, Started
 from integrations.process import Finished
@@ -68,9 +69,9 @@ class AsksShim(ABC):
     def _call(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         ended = self._run(verb, json.dumps({"home": self.home, **question}).encode())
         if ended.exit_code == 2:
-            raise Refused(f"the launch shim refuses: {ended.stderr.decode(errors='replace').strip()}")
+            raise Refused(f"the launch shim refuses: {last_words(ended.stderr)}")
         if ended.exit_code != 0:
-            why = ended.stderr.decode(errors="replace").strip()[-500:]
+            why = last_words(ended.stderr)
             raise Unsure(f"the launch shim ended with {ended.exit_code}: {why}")
         try:
             return dict(json.loads(ended.stdout))

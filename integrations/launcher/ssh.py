@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.redaction import last_words
 from integrations import process
 from integrations.errors import Refused, Unavailable, Unsure
 from integrations.launcher.asking import RUN_SHIM, AsksShim
@@ -110,7 +111,7 @@ class SshLauncher(AsksShim):
             return ended
         copied = self._there([*LIGHT, "-c", _COPY, folder, digest], files)
         if copied.exit_code != 0:
-            why = copied.stderr.decode(errors="replace").strip()[-500:] or "it did not arrive whole"
+            why = last_words(copied.stderr) or "it did not arrive whole"
             raise Unavailable(f"The launch shim cannot be put into {folder} of {self.host.address}: {why}", RETRY_S)
         return self._there([*LIGHT, "-c", _RUN, folder, verb], document)
 
@@ -118,7 +119,7 @@ class SshLauncher(AsksShim):
         """Run a small Python program over there, which reads one document and answers one; nothing is left of it."""
         ended = self._there([*LIGHT, "-c", program], json.dumps(question).encode(), seconds)
         if ended.exit_code != 0:
-            why = ended.stderr.decode(errors="replace").strip()[-500:]
+            why = last_words(ended.stderr)
             raise Unsure(f"{self.host.address} cannot answer, Python ended with {ended.exit_code}: {why}")
         try:
             return dict(json.loads(ended.stdout))
@@ -131,7 +132,7 @@ class SshLauncher(AsksShim):
         environment = {name: os.environ[name] for name in (*PASSED_ON, *FOR_SSH) if name in os.environ}
         ended = process.run([*self._ssh(), command], stdin=document, seconds=seconds or self.seconds, env=environment)
         if ended.exit_code == SSH_FAILED:
-            said = ended.stderr.decode(errors="replace").strip()[-500:]
+            said = last_words(ended.stderr)
             if any(sign in said for sign in _NOTHING_WAS_DONE):
                 raise Unavailable(f"{self.host.address} lets nobody in: {said}", RETRY_S)
             raise Unsure(f"The line to {self.host.address} broke: {said}")

@@ -24,7 +24,9 @@ class CredentialValues(ReasonInput):
 
     path = serializers.CharField(max_length=400)
     settings = serializers.DictField(child=serializers.CharField(max_length=400), default=dict)
-    renewal = serializers.ListField(child=serializers.CharField(max_length=400), default=list, max_length=50)
+    renewal = serializers.ListField(
+        child=serializers.CharField(max_length=400, trim_whitespace=False), default=list, max_length=50
+    )
     renewal_seconds = serializers.IntegerField(min_value=1, max_value=32_767, default=60)
     renewers = serializers.CharField(max_length=200, allow_blank=True, default="")
     needs_seconds = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=600)

@@ -161,7 +161,7 @@ def test_no_secret_is_stored_shown_or_logged(
     LoginSetup.objects.update(setup=f"cat '{planted}'\nenv\nexport TINY_JOB='{job}'\n")
     watcher = Watcher()
     campaign = builders.approved_campaign(real_cast)
-    drive(lambda: Campaign.objects.get(pk=campaign.pk).state == "succeeded",
+    drive(lambda: Campaign.objects.get(pk=campaign.pk).state == "succeeded", seconds=900,
           names=("credentials", "plan", "launch", "observe", "settle", "recover", "act", "notify"))  # fmt: skip
     # In what is logged, by us and by libraries.
     for secret in PLANTED:
