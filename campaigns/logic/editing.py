@@ -278,7 +278,8 @@ def change_login_setup(
 
 def _refuse_unentered(row: LoginSetup, values: dict[str, Any]) -> None:
     """Refuse a set-up that would go to a launch host that nobody has entered; one may be put away as it stands."""
-    before, wanted = row.values(), {**row.values(), **values}
+    before = (LoginSetup.objects.get(pk=row.pk) if row.pk else row).values()
+    wanted = {**before, **values}
     keys = ("launcher", "host", "account", "active")
     if not wanted["active"] or (row.pk and all(before[key] == wanted[key] for key in keys)):
         return
