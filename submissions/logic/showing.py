@@ -18,7 +18,7 @@ from integrations import registry
 from integrations.errors import OutsideError
 from submissions.logic import missing, planning, preparing, recovering
 from submissions.logic.reporting import report_environment
-from submissions.logic.wanting import wanted_of
+from submissions.logic.wanting import environment_of, wanted_of
 from submissions.models import OUTSIDE, Batch, Submission
 
 LEFT_OUT = "(left out)"
@@ -112,7 +112,7 @@ def _commands(row: Submission, of: str, about: str, inputs: int) -> Commands:
         system = registry.batch(row.system).environment(wanted_of(row)) if row.kind != OUTSIDE else {}
     except OutsideError as error:
         system, unknown = {}, f"what {row.system} adds to the environment is not known now: {error}"
-    found: dict[str, Any] = {**system, **report_environment(str(row.uuid)), **row.environment}
+    found: dict[str, Any] = {**system, **report_environment(str(row.uuid)), **environment_of(row)}
     return Commands(
         of=of, about=about, launcher=row.launcher, host=row.host, account=row.account, system=row.system,
         setup=row.setup, argv=list(row.command), inputs=inputs, jobs=len(row.jobs_file.get("jobs", ())),

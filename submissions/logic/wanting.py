@@ -19,7 +19,7 @@ def environment_of(submission: Submission) -> dict[str, str]:
     POMS4_SUBMISSION_ID and POMS_TASK_ID are that number, for scripts in the field write it into job attributes without
     quotes; POMS_SUBMISSION_ID is the uuid, by which jobs are found.
     """
-    number, frozen = str(submission.pk), submission.environment
+    number, frozen = str(submission.pk or ""), submission.environment  # a draft has no number yet
     categories = [f"POMS_TASK_ID_{number}", f"POMS_CAMPAIGN_ID_{frozen.get('POMS_CAMPAIGN_ID', '')}"]
     return {
         **frozen, "POMS4_SUBMISSION_ID": number, "POMS_TASK_ID": number, "FIFE_CATEGORIES": ",".join(categories),
