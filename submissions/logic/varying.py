@@ -30,7 +30,7 @@ def launch_with(batch: Batch, overrides: Sequence[Pair], *, actor: str, reason: 
         raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
     _refuse_unusable(batch, overrides)
     why = f"with {told(overrides)}: {reason.strip()}"
-    if batch.state == "failed":
+    if Batch.objects.filter(pk=batch.pk, state="failed").exists():  # whatever it was when it was looked up
         return recovering.relaunch(batch, actor=actor, reason=why, overrides=overrides)
     with transaction.atomic():
         locked = (
