@@ -125,6 +125,7 @@ PAGES = (
     Look("file-text", "file", f"{E}/files/{{text}}/", "experimenter"),
     Look("file-binary", "file", f"{E}/files/{{binary}}/", "experimenter"),
     Look("sites", "sites", f"{E}/sites/", "operator"),
+    Look("credentials", "credentials", f"{E}/credentials/", "operator"),
     # Notices
     Look("notices", "notices", "/notices/", "approver"),
     Look("notices-empty", "notices", "/notices/", "guest"),
