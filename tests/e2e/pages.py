@@ -129,6 +129,7 @@ PAGES = (
     Look("services-empty", "services", "/e/other/services/", "stranger"),
     Look("service", "service", f"{E}/services/{{service}}/", "operator"),
     Look("holds", "holds", f"{E}/holds/", "shifter"),
+    Look("credentials", "credentials", f"{E}/credentials/", "operator"),
     # Notices
     Look("notices", "notices", "/notices/", "approver"),
     Look("notices-empty", "notices", "/notices/", "guest"),
