@@ -80,10 +80,10 @@ def launch_hosts(experiment_id: int) -> tuple[str, ...]:
     return tuple(row.called for row in rows)
 
 
-def ssh_launcher(row: LaunchHost, *, seconds: float = 60.0) -> SshLauncher:
+def ssh_launcher(row: LaunchHost, *, seconds: float | None = None) -> SshLauncher:
     """Return the launcher of a launch host; raises integrations.errors.Refused for what ssh would misunderstand.
 
-    A call that takes longer than the seconds is Unsure.
+    A call that takes longer than the seconds, if they are given, is Unsure.
     """
     key = Path(credentials.certificate(row.credential)) if row.credential else None
     known = known_hosts_file(settings.STATE_DIR / "known_hosts", row.known_hosts)
