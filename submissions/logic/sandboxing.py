@@ -36,11 +36,11 @@ def refusal(submission: Submission) -> str:
 def fill(launcher: Launcher, submissions: Sequence[Submission]) -> None:
     """Choose what comes with the launches of analysts, write it down, and bring it to the host.
 
-    It is chosen once, at the first attempt: another one gets the same files, whatever its owner has changed since.
+    It is chosen once: another attempt gets the same files, whatever their owner has changed since.
     """
     with transaction.atomic():
         for row in submissions:
-            if row.analyst_id is not None and row.sandbox_since is None and row.attempt <= 1:
+            if row.analyst_id is not None and not row.uploads:
                 row.uploads = keeping.area_of(row.experiment_id, row.analyst_id)
                 row.sandbox_since = now() if row.uploads else None
                 Submission.objects.filter(pk=row.pk).update(uploads=row.uploads, sandbox_since=row.sandbox_since)

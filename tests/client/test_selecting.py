@@ -79,7 +79,7 @@ def test_files_are_uploaded_as_bytes(service: Any, poms: Any, tmp_path: Any) -> 
     service.on("POST", "uploads/", service.Answer({"name": "cuts.json"}, 201))
     assert poms("file", "upload", str(file), "-e", "demo").code == 0
     assert service.asked[-1].query == {"experiment": "demo", "name": "cuts.json"}
-    assert service.asked[-1].headers["Content-Type"] == "application/octet-stream"
+    assert service.asked[-1].headers["content-type"] == "application/octet-stream"
     assert service.asked[-1].body == {"pt": 5}
     assert poms("file", "upload", str(tmp_path / "none"), "-e", "demo").code == 64
 
