@@ -103,7 +103,8 @@ def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system
 
     jobs = {job.external_id: job for job in Job.objects.all()}
     assert jobs[held].state == jobs[evicted].state == jobs[left].state == "succeeded"
-    assert (jobs[held].starts, jobs[evicted].starts) == (2, 2)
+    # A job that runs on through the schedd's end is counted again when the new schedd takes it over.
+    assert (jobs[held].starts, jobs[evicted].starts >= 2) == (2, True)
     ended = [job for job in jobs.values() if job.external_id != removed]
     assert {(job.state, job.exit_code, job.signal) for job in ended} == {("succeeded", 0, None)}
     assert jobs[removed].state == "removed"
