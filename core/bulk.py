@@ -11,7 +11,8 @@ from django.db import connection
 
 DRIVER = psycopg2.__name__
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+# The backslash first, for the others bring one. Not str.translate: that takes ten times as long for long texts.
+_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\ufffd"))
 
 
 def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -19,7 +20,7 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     buffer = io.StringIO()
     count = 0
     for row in rows:
-        buffer.write("\t".join("\\N" if v is None else str(v).translate(_ESCAPES) for v in row))
+        buffer.write("\t".join("\\N" if v is None else _escaped(str(v)) for v in row))
         buffer.write("\n")
         count += 1
     buffer.seek(0)
@@ -28,6 +29,13 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
             f"COPY {table} ({', '.join(columns)}) FROM STDIN", buffer
         )
     return count
+
+
+def _escaped(text: str) -> str:
+    for mark, written in _ESCAPES:
+        if mark in text:
+            text = text.replace(mark, written)
+    return text
 
 
 def temporary_table(name: str, columns: str) -> None:

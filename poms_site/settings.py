@@ -94,8 +94,15 @@ DATABASES = {
         "OPTIONS": {
             **_database.get("OPTIONS", {}),
             "connect_timeout": 5,
+            # Where the line to the server is cut, both ends give up within half a minute: the worker goes on as soon as
+            # it can, and the server ends a session whose locks nobody could free otherwise for hours.
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout=30s"
-            " -c idle_in_transaction_session_timeout=60s",
+            " -c idle_in_transaction_session_timeout=60s -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5"
+            " -c tcp_keepalives_count=3 -c tcp_user_timeout=30000",
         },
     }
 }

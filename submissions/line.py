@@ -6,7 +6,7 @@ here, so they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db import connection
 
 from core.loops import untroubled
 from integrations import registry
+from integrations.launcher.base import Place
 from submissions.fairness import BOOST, DEFAULT_WEIGHT, depth_of
 from submissions.models import Pool
 from submissions.states import IN_BATCH_SYSTEM, JOB_ENDED, JOB_RANK
@@ -47,6 +48,12 @@ _FREE_BATCH = f"""{_HOLDS} AND (h.scope = 'stage' AND h.stage_id = b.stage_id
 
 _STANDING = "SELECT campaign_id FROM submissions_boost WHERE ended_at IS NULL AND until > statement_timestamp()"
 
+# At none of the places that are to be left alone; the local launcher has but one place.
+_ELSEWHERE = """NOT EXISTS (SELECT 1 FROM unnest(%(not_by)s::text[], %(not_of)s::bigint[], %(not_on)s::text[],
+    %(not_as)s::text[]) AS n(launcher, experiment_id, host, account)
+    WHERE n.launcher = s.launcher AND (n.launcher = 'local'
+        OR n.experiment_id = s.experiment_id AND n.host = s.host AND n.account = s.account))"""
+
 _LINE = f"""
 WITH room AS (
     SELECT * FROM unnest(%(systems)s::text[], %(rooms)s::bigint[]) AS r(system, jobs)
@@ -60,11 +67,11 @@ WITH room AS (
     FROM campaigns_campaign c
     LEFT JOIN ({_STANDING}) o ON o.campaign_id = c.id
     CROSS JOIN LATERAL (
-        SELECT s.id, s.experiment_id, s.system, s.n_jobs, s.created_at
+        SELECT s.id, s.experiment_id, s.system, s.n_jobs, s.created_at, s.launcher, s.host, s.account
         FROM submissions_submission s
         JOIN submissions_batch b ON b.id = s.batch_id
         WHERE s.campaign_id = c.id AND s.state = 'pending' AND s.system = ANY(%(systems)s)
-          AND s.look_at <= clock_timestamp()
+          AND s.look_at <= clock_timestamp() AND {_ELSEWHERE}
           AND {_FREE_BATCH} AND {untroubled("launch", "submission").format(id="s.id")}
         ORDER BY s.created_at, s.id LIMIT %(most)s) s
     WHERE c.state = 'running' AND {_FREE_CAMPAIGN}
@@ -81,7 +88,8 @@ WITH room AS (
            coalesce(sum(n_jobs) OVER (whole ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::bigint AS ahead
     FROM turns WINDOW whole AS (PARTITION BY system ORDER BY turn, experiment_id, points DESC, id)
 )
-SELECT l.id, l.campaign_id, l.system, l.place, l.n_jobs, l.ahead, r.jobs IS NULL OR l.ahead < r.jobs
+SELECT l.id, l.campaign_id, l.system, l.place, l.n_jobs, l.ahead, r.jobs IS NULL OR l.ahead < r.jobs,
+       l.launcher, l.experiment_id, l.host, l.account
 FROM line l JOIN room r ON r.system = l.system
 """  # noqa: S608 - constant conditions
 
@@ -97,6 +105,7 @@ class InLine:
     jobs: int
     ahead: int
     admitted: bool
+    at: Place
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,14 @@ def rooms(present: Iterable[There]) -> dict[str, int | None]:
     return found
 
 
-def next_in_line(limit: int) -> list[InLine]:
-    """Return what may be launched now, at most so many, the first first; systems take turns."""
+def next_in_line(limit: int, without: Sequence[Place] = ()) -> list[InLine]:
+    """Return what may be launched now, the first first, at most so many; systems take turns."""
     present = there()
     open_systems = {system: room for system, room in rooms(present).items() if room is None or room > 0}
     if not open_systems:
         return []
     more = " WHERE r.jobs IS NULL OR l.ahead < r.jobs ORDER BY l.place, l.system LIMIT %(limit)s"
-    return _ask(more, present, open_systems, most=limit, limit=limit)
+    return _ask(more, present, open_systems, without, most=limit, limit=limit)
 
 
 def in_line(campaign_ids: Iterable[int] | None = None) -> list[InLine]:
@@ -158,12 +167,21 @@ def in_line(campaign_ids: Iterable[int] | None = None) -> list[InLine]:
     return list(first.values())
 
 
-def _ask(more: str, present: list[There], open_systems: dict[str, int | None], **also: Any) -> list[InLine]:
+def _ask(
+    more: str, present: list[There], open_systems: dict[str, int | None], without: Sequence[Place] = (), **also: Any
+) -> list[InLine]:  # fmt: skip
     asked = {
         "systems": list(open_systems), "rooms": list(open_systems.values()), "boost": BOOST,
         "ageing": settings.QUEUE_AGEING, "there_systems": [row.system for row in present],
-        "there_experiments": [row.experiment for row in present], "there_jobs": [row.jobs for row in present], **also,
+        "there_experiments": [row.experiment for row in present], "there_jobs": [row.jobs for row in present],
+        "not_by": [place.launcher for place in without], "not_of": [place.experiment_id for place in without],
+        "not_on": [place.host for place in without], "not_as": [place.account for place in without], **also,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_LINE + more, asked)
-        return [InLine(*row) for row in cursor.fetchall()]
+        return [_in_line(row) for row in cursor.fetchall()]
+
+
+def _in_line(row: Sequence[Any]) -> InLine:
+    submission, campaign, system, place, jobs, ahead, admitted, *at = row
+    return InLine(submission, campaign, system, place, jobs, ahead, admitted, Place.of(*at))

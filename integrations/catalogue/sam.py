@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -408,7 +409,7 @@ class SamCatalogue:
                 seen = [_seen(told[key]) for key in keys]
         except (ValueError, KeyError) as error:  # rows of another form, or files without metadata
             raise senseless(answer) from error
-        return sorted(seen, key=lambda entry: entry.name)
+        return sorted(seen, key=attrgetter("name"))
 
     def _metadata(self, by: str, keys: Sequence[str], **more: str) -> Iterable[dict[str, Any]]:
         """Give the metadata of files, many in one call; unknown ones are left out."""

@@ -21,7 +21,8 @@ from integrations.launcher.asking import RUN_SHIM, AsksShim
 from integrations.launcher.local import PASSED_ON, SHIM
 
 SSH = "ssh"
-CONNECT_S = 10
+CONNECT_S = 10.0
+CALL_S = 60.0  # of a call of the shim, to be let in a part of it
 # A line on which nothing comes back for so long is dead: 3 questions of 15 s, to which nobody answered.
 ALIVE_EVERY_S, ALIVE_TIMES = 15, 3
 LACKS_SHIM, SPOILT_SHIM, SSH_FAILED = 97, 98, 255
@@ -81,13 +82,13 @@ class Host:
 class SshLauncher(AsksShim):
     """Launcher of one host: its scripts run there under an account of the experiment."""
 
-    def __init__(self, host: Host, *, seconds: float = 60.0, connect_s: float = CONNECT_S) -> None:
+    def __init__(self, host: Host, *, seconds: float | None = None, connect_s: float | None = None) -> None:
         """Speak to a host; a call of the shim may take the given seconds, to be let in a part of them."""
         host.refuse_unusable()
         self.host = host
         self.home = str(PurePosixPath(host.home) / "launches")
-        self.seconds = seconds
-        self.connect_s = connect_s
+        self.seconds = CALL_S if seconds is None else seconds
+        self.connect_s = CONNECT_S if connect_s is None else connect_s
 
     def _run(self, verb: str, document: bytes) -> process.Finished:
         text, digest = _shim()

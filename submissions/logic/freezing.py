@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from django.db.models import F, QuerySet
 
@@ -30,27 +31,35 @@ LONGEST_KEY = 220
 NAMES_A_LOOK = 10_000
 
 
+class Part(NamedTuple):
+    """One slice: what its inputs have in common, a line of each, and how many events they hold together."""
+
+    label: str
+    lines: Sequence[str]
+    events: int
+
+
 @dataclass(frozen=True)
 class Frozen:
-    """What a stage is to consume, cut into slices: labels and, for each, the lines of its inputs."""
+    """What a stage is to consume, cut into slices."""
 
     dataset: str
     split: str
     mark: str = ""
-    slices: Sequence[tuple[str, Sequence[str]]] = ()
+    slices: Sequence[Part] = ()
     left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def units(self) -> int:
         """Return how many inputs there are in all slices."""
-        return sum(len(lines) for _, lines in self.slices)
+        return sum(len(part.lines) for part in self.slices)
 
     @cached_property
     def digest(self) -> str:
         """Return the digest of the keys of all inputs, in their order."""
         digest = hashlib.sha256()
-        for _, lines in self.slices:
-            digest.update("".join(f"{line.partition(chr(9))[0]}\n" for line in lines).encode())
+        for part in self.slices:
+            digest.update("".join(f"{line.partition(chr(9))[0]}\n" for line in part.lines).encode())
         return digest.hexdigest()
 
 
@@ -106,7 +115,10 @@ def _fetch(version: StageVersion, split: Split, *, beyond: Stage | None = None, 
         )  # fmt: skip
         found = splitting.cut(split, inputs, closed=True, now=now().timestamp())
         lines = [_line(seen) for seen in files]
-        slices = [(part.label, [lines[place] for place in part.members]) for part in found.slices]
+        slices = [
+            Part(part.label, [lines[at] for at in part.members], sum(files[at].events or 0 for at in part.members))
+            for part in found.slices
+        ]
     return Frozen(version.dataset, str(split), ",".join(marks), slices, dict(found.left_out))
 
 
@@ -128,8 +140,8 @@ def keep(version: StageVersion, frozen: Frozen) -> Snapshot:
     bulk.copy_rows(
         "submissions_slice", COLUMNS,
         (
-            (snapshot.pk, number, label, len(lines), events_of(lines), "\n".join(lines))
-            for number, (label, lines) in enumerate(frozen.slices, 1)
+            (snapshot.pk, number, part.label, len(part.lines), part.events, "\n".join(part.lines))
+            for number, part in enumerate(frozen.slices, 1)
         ),
     )  # fmt: skip
     StageProgress.objects.filter(stage=stage, pass_number=stage.pass_number).update(
@@ -183,7 +195,7 @@ def _values(version: StageVersion, split: Split) -> Frozen:
     except ValueError as error:
         raise Refused(str(error)) from error
     words = words[: version.most_files or None]
-    return Frozen(version.dataset, str(split), "", [(word, [f"value:{word}\t\t\\N\t\\N"]) for word in words])
+    return Frozen(version.dataset, str(split), "", [Part(word, [f"value:{word}\t\t\\N\t\\N"], 0) for word in words])
 
 
 def _ask(
@@ -208,13 +220,16 @@ def _ask(
             raise Unavailable(f"the catalogue gave {len(got)} of the {frozen.files} files of {name}")
         marks += [frozen.mark] if frozen and frozen.mark else []
         if len(names) == 1:
-            files = {seen.name: seen for seen in got}
+            files = dict(zip(map(attrgetter("name"), got), got, strict=True))
             continue
         for seen in got:  # a file of several datasets counts for the first
             if files.setdefault(seen.name, seen) is seen:
                 of_dataset[seen.name] = name
-    there = _inputs_among(beyond, files) if beyond else set()
-    found = [seen for name, seen in files.items() if name not in there][: most_files or None]
+    found = list(files.values())
+    if beyond:
+        there = _inputs_among(beyond, files)
+        found = [seen for seen in found if seen.name not in there]
+    found = found[: most_files or None]
     return found, _inputs(split, found, of_dataset), marks
 
 
@@ -250,12 +265,6 @@ def _line(seen: FileSeen) -> str:
     path = seen.path if "\t" not in seen.path and "\n" not in seen.path else ""
     events = "\\N" if seen.events is None else seen.events
     return f"file:{seen.name}\t{path}\t{events}\t{seen.size or 0}"
-
-
-def events_of(lines: Iterable[str]) -> int:
-    """Return how many events the inputs hold together, as far as the catalogue knows."""
-    told = (line.rsplit("\t", 2)[1] for line in lines)
-    return sum(int(events) for events in told if events != "\\N")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import groupby
 
@@ -29,6 +30,7 @@ from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import line
+from submissions.logic import reaching
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import wanted_of
 from submissions.models import Batch, Submission
@@ -42,6 +44,11 @@ MOST_ATTEMPTS = 20
 FIRST_LOOK = timedelta(seconds=0.3)
 LEASE = timedelta(seconds=5)
 UNSURE_AFTER = timedelta(minutes=10)
+# A host that is silent is one trouble, not a hundred: its launches wait for it, and are unsure only after a day.
+SILENT_AFTER = timedelta(days=1)
+# A person may say what became of it; meanwhile it is asked for, in case its jobs are found after all.
+UNSURE_LOOK = timedelta(minutes=5)
+UNKNOWN = ("launching", "unsure")
 
 
 def launch_some() -> int:
@@ -53,16 +60,20 @@ def launch_some() -> int:
 
 
 def start_some() -> int:
-    """Claim pending submissions that no gate holds and start them in one call a launcher."""
-    claimed = _claim_pending()
-    crashpoint("launch.after_claim")
-    for place, group in groupby(sorted(claimed, key=_place), key=_place):
-        _start(place, list(group))
+    """Claim pending submissions of one place that no gate holds, and start them in one call of its launcher."""
+    with ExitStack() as turn:
+        claimed = _claim_pending(turn)
+        crashpoint("launch.after_claim")
+        if claimed:
+            _start(claimed[0].place, claimed)
     return len(claimed)
 
 
-def _claim_pending() -> list[Submission]:
+def _claim_pending(turn: ExitStack) -> list[Submission]:
     """Mark pending submissions launching and commit, before any act: the first in line, as long as there is room.
+
+    All are of one place, at which this worker has a turn until the stack ends: a host that does not answer keeps one
+    worker, and what is for others goes on.
 
     One claims at a time: the lock ends with the transaction, after what it marked can be seen, so the next one counts
     it. Two launchers together put no more into a batch system than one would.
@@ -70,10 +81,17 @@ def _claim_pending() -> list[Submission]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
-        chosen = line.next_in_line(A_LIST)
-        ids = [row.submission for row in chosen]
-        if not ids:
+        left_out = reaching.resting()
+        while chosen := line.next_in_line(A_LIST, left_out):
+            place = chosen[0].at
+            if turn.enter_context(reaching.turn_at(place)):
+                break
+            left_out.append(place)
+        else:
             return []
+        # One that did not answer the last time is asked for one launch: no other need wait for what becomes of it.
+        most = 1 if reaching.is_silent(place) else A_LIST
+        ids = [row.submission for row in chosen if row.at == place][:most]
         moved = transitions.move_all(
             Submission.objects.filter(pk__in=ids), "launching", expect=["pending"], actor=ACTOR,
             reason="no gate holds it",
@@ -94,9 +112,11 @@ def _start(place: Place, submissions: Sequence[Submission]) -> None:
             outcomes = registry.launcher(place).start(_as_launches(dict.fromkeys(mine, 0)))
         except OutsideError as error:
             # Nobody knows whether it ran: the next look asks. A refusal of the whole call is asked again too.
+            reaching.unheard(place, error)
             log.warning("launch.start_unanswered", place=str(place), error=str(error), count=len(mine))
             _look_again(mine, f"the launcher did not answer: {error}", FIRST_LOOK)
             return
+        reaching.heard(place)
         crashpoint("launch.after_start")
         for submission in mine:
             outcome = outcomes.get(str(submission.uuid))
@@ -133,7 +153,7 @@ def _as_launch(submission: Submission, system: BatchSystem, after: int) -> Launc
 
 def _look_again(submissions: Sequence[Submission], why: str, after: timedelta) -> None:
     fields = {"look_at": due(after), **({"why": why} if why else {})}
-    Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching").update(**fields)
+    Submission.objects.filter(pk__in=[s.pk for s in submissions], state__in=UNKNOWN).update(**fields)
 
 
 # --- Looking --------------------------------------------------------------------------------------------
@@ -141,10 +161,14 @@ def _look_again(submissions: Sequence[Submission], why: str, after: timedelta) -
 
 def look_some() -> int:
     """Ask what became of launches that are due for a look; return how many were looked at."""
-    due = _claim_launching()
-    for place, group in groupby(sorted(due, key=_place), key=_place):
-        members = list(group)
-        with session_locks([_lock(s) for s in members]) as got:
+    due = sorted(_claim_launching(), key=_place)
+    groups = {place: list(group) for place, group in groupby(due, key=_place)}
+    # Those that did not answer the last time come last, so that nobody else waits for them.
+    for place, members in sorted(groups.items(), key=lambda entry: reaching.is_silent(entry[0])):
+        if reaching.rests(place):
+            _unknown(members, f"the launch host {place} does not answer", SILENT_AFTER)
+            continue
+        with reaching.turn_at(place) as mine, session_locks([_lock(s) for s in members if mine]) as got:
             _look(place, [s for s in members if _lock(s) in got])
     return len(due)
 
@@ -156,7 +180,7 @@ def _claim_launching() -> list[Submission]:
             UPDATE submissions_submission SET look_at = clock_timestamp() + %(lease)s * interval '1 second'
             WHERE id IN (
                 SELECT id FROM submissions_submission s
-                WHERE state = 'launching' AND look_at <= clock_timestamp()
+                WHERE state IN {UNKNOWN} AND look_at <= clock_timestamp()
                   AND {untroubled("launch", "submission").format(id="s.id")}
                 ORDER BY look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
@@ -171,13 +195,16 @@ def _look(place: Place, submissions: Sequence[Submission]) -> None:
     if not submissions:
         return
     # Read again under the lock: whoever had it may have recorded the launch meanwhile.
-    again = Submission.objects.filter(pk__in=[s.pk for s in submissions], state="launching")
+    again = Submission.objects.filter(pk__in=[s.pk for s in submissions], state__in=UNKNOWN)
     submissions = list(without_plan(again))
     try:
         fates = registry.launcher(place).status([str(s.uuid) for s in submissions])
     except OutsideError as error:
-        _unknown(submissions, f"the launcher does not say what became of it: {error}")
+        reaching.unheard(place, error)
+        after = SILENT_AFTER if reaching.is_silent(place) else UNSURE_AFTER
+        _unknown(submissions, f"the launcher does not say what became of it: {error}", after)
         return
+    reaching.heard(place)
     crashpoint("launch.after_status")
     asked: dict[str, list[tuple[Submission, Fate]]] = defaultdict(list)
     for submission in submissions:
@@ -215,6 +242,9 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
                 _fail(submission, _story(fate, adopted=False), fate.exit_code)
             elif fate.job_ids:
                 _unknown([submission], f"it reported {fate.job_ids[0]}, of which the batch system knows nothing")
+            elif submission.state == "unsure":
+                # Not for us: a person may be giving it up now, and then its batch is launched under another uuid.
+                _look_again([submission], _story(fate, adopted=False), UNSURE_LOOK)
             elif submission.attempt >= MOST_ATTEMPTS:
                 _fail(submission, f"it was ended {submission.attempt} times before it submitted anything")
             else:
@@ -250,15 +280,18 @@ def _story(fate: Fate, *, adopted: bool) -> str:
     )
 
 
-def _unknown(submissions: Sequence[Submission], why: str) -> None:
+def _unknown(submissions: Sequence[Submission], why: str, unsure_after: timedelta = UNSURE_AFTER) -> None:
     """Nobody can say: ask again later, never launch again by oneself; after a while a person sees it."""
     for submission in submissions:
         since = submission.unknown_since or now()
-        if now() - since > UNSURE_AFTER:
+        if submission.state == "unsure":
+            _look_again([submission], why, UNSURE_LOOK)
+        elif now() - since > unsure_after:
             with careful("launch", "submission", submission.pk):
                 transitions.move(
-                    submission, "unsure", expect="launching", actor=ACTOR, reason=why, why=why, look_at=None
-                )
+                    submission, "unsure", expect="launching", actor=ACTOR, reason=why, why=why,
+                    look_at=due(UNSURE_LOOK),
+                )  # fmt: skip
         else:
             wait = min(max((now() - since) / 2, timedelta(seconds=1)), timedelta(seconds=60))
             Submission.objects.filter(pk=submission.pk, state="launching").update(

@@ -219,7 +219,7 @@ class Run:
                 last = max((event["n"] for event in read_log(self.folders.spool)), default=0)
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT position FROM integrations_batchsystem")
-                    if cursor.fetchone()[0] >= last:
+                    if int(cursor.fetchone()[0] or 0) >= last:
                         return True
             time.sleep(0.1)
         say(f"not quiet: {kinds}")

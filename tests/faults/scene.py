@@ -38,8 +38,8 @@ class Folders:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def start_django(folders: Folders, seed: int) -> None:
-    """Start the database (it ends with this process), set Django up on it, and make the tables."""
+def start_django(folders: Folders, seed: int, database: str = "") -> None:
+    """Set Django up on a database, by default on one that ends with this process, and make the tables."""
     for name in [name for name in os.environ if name.startswith("POMS_")] + ["DATABASE_URL"]:
         os.environ.pop(name, None)
     os.environ |= {
@@ -54,7 +54,7 @@ def start_django(folders: Folders, seed: int) -> None:
         "POMS_CRASH_SEED": str(seed),
         # Processes are killed, the machine is not: waiting for the disk proves nothing here.
         "POMS_SHIM_NOSYNC": "1",
-    }
+    } | ({"DATABASE_URL": database} if database else {})
     import django
 
     django.setup()
@@ -162,6 +162,12 @@ class Scene:
         """Approve one more campaign, of a generator and a stage behind it."""
         n = max(1, submissions // 2)
         return self.approve(f"extra{number}", 2 * n, _stages(_gen("gen", n), _next("next", {"gen": "each"})))
+
+    def far(self, name: str, submissions: int) -> Planned:
+        """Approve a campaign of two stages whose scripts run on the launch host of its name."""
+        n = max(2, submissions // 2)
+        stages = _stages(_gen("gen", n), _next("next", {"gen": "each"}))
+        return self.approve(name, 2 * n, stages.replace("cs_split_type", f"login_setup={name}\ncs_split_type"))
 
     def approve(self, name: str, batches: int, stages: str) -> Planned:
         """Take a definition through request and approval."""

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.ports import free_port
 
 CONFIGURATION = """
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey "{home}/host_key"
 AuthorizedKeysFile "{home}/authorized"
 PidFile none
@@ -56,8 +56,8 @@ def installed() -> str:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Sshd]:
-    """Run a server until the block ends; `home` is for its files."""
+def running(home: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> Iterator[Sshd]:
+    """Run a server until the block ends; `home` is for its files, `within` what goes before its command."""
     program, port = installed(), free_port()
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it parts with its rights; it asks for it
@@ -65,10 +65,10 @@ def running(home: Path) -> Iterator[Sshd]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)], check=True)
     shutil.copy(home / "key.pub", home / "authorized")
     kind, text, *_ = (home / "host_key.pub").read_text().split()
-    (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {text}\n")
-    (home / "configuration").write_text(CONFIGURATION.format(port=port, home=home))
+    (home / "known_hosts").write_text(f"[{address}]:{port} {kind} {text}\n")
+    (home / "configuration").write_text(CONFIGURATION.format(port=port, home=home, address=address))
     with (home / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([program, "-D", "-e", "-f", str(home / "configuration")], stderr=log)
+        server = subprocess.Popen([*within, program, "-D", "-e", "-f", str(home / "configuration")], stderr=log)
     try:
         deadline = time.monotonic() + 60
         while b"Server listening" not in (home / "sshd.log").read_bytes():

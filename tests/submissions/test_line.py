@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from uuid import uuid4
 
@@ -25,6 +26,11 @@ from submissions.states import JOB_RANK
 from tests import builders
 
 MANY = "[campaign_stage gen]\nstage_type=generator\nevents={0}\nevents_per_job=1\ncs_split_type=nevents({1})\n"
+
+
+def _claimed() -> list[Submission]:
+    with ExitStack() as turn:
+        return launching._claim_pending(turn)
 
 
 def campaign(cast, name="tiny", batches=3, jobs=1, **values):
@@ -147,11 +153,11 @@ def test_no_more_is_launched_than_there_is_room_for(cast, settings):
     system = BatchSystem.objects.create(name="local", backend="local")
     campaign(cast, batches=10, jobs=2)
     Pool.objects.create(system=system, slots=3)
-    claimed = launching._claim_pending()
+    claimed = _claimed()
     assert len(claimed) == 3  # six jobs: twice the slots
-    assert launching._claim_pending() == []
+    assert _claimed() == []
     _count(claimed[0], processing=2)  # one has left the queue: there is room for two jobs
-    assert len(launching._claim_pending()) == 1
+    assert len(_claimed()) == 1
 
 
 @pytest.mark.django_db
@@ -159,20 +165,20 @@ def test_no_more_is_launched_than_there_is_room_for(cast, settings):
 def test_without_a_limit_or_known_slots_everything_goes(cast, settings, depth):
     settings.QUEUE_DEPTH = depth
     campaign(cast, batches=10)
-    assert len(launching._claim_pending()) == 10
+    assert len(_claimed()) == 10
 
 
 @pytest.mark.django_db
 def test_held_jobs_and_unsure_launches_take_no_room(cast, settings):
     settings.QUEUE_DEPTH = "1"
     campaign(cast, batches=4)
-    first = launching._claim_pending()
+    first = _claimed()
     assert len(first) == 1
     _count(first[0], held=1)
-    second = launching._claim_pending()
+    second = _claimed()
     assert len(second) == 1
     Submission.objects.filter(pk=second[0].pk).update(**{"state": "unsure"})
-    assert len(launching._claim_pending()) == 1
+    assert len(_claimed()) == 1
 
 
 @pytest.mark.django_db
@@ -181,7 +187,7 @@ def test_what_waits_in_line_says_its_place_and_what_is_before_it(cast, settings)
     first, second = campaign(cast, "first", batches=4, rank=80), campaign(cast, "second", batches=2, rank=20)
     assert [gate["text"] for gate in gates_of_line(second)] == ["5th in the queue of local; 4 jobs go before it"]
     assert gates_of_line(first) == []  # it is just being launched
-    launching._claim_pending()
+    _claimed()
     assert [gate["text"] for gate in gates_of_line(first)] == ["next in the queue of local"]
     settings.QUEUE_DEPTH = "0"
     assert gates_of_line(second) == []
@@ -201,7 +207,7 @@ def test_many_launchers_at_once_do_not_exceed_the_depth(real_cast, settings):
     def claim() -> None:
         try:
             barrier.wait(20)
-            claimed.extend(launching._claim_pending())
+            claimed.extend(_claimed())
         finally:
             connections.close_all()
 

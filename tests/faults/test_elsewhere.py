@@ -1,0 +1,34 @@
+"""The kill tests that need real servers or namespaces, small: `make long` runs them whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTHING = {"lost": 0, "double": 0, "unrecorded": 0, "invariants_broken": 0, "ended": True}
+
+pytestmark = pytest.mark.live
+
+
+def outcome(module: str, *words: str) -> dict[str, object]:
+    """Run a kill test to its end; return what it says last."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.faults.{module}", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_cut_network_loses_and_doubles_nothing() -> None:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and ip (iproute2)")
+    found = outcome("network", "--submissions", "40", "--cuts", "6")
+    assert found | NOTHING == found
+    assert sum(found["cuts"].values()) >= 6  # type: ignore[attr-defined]
