@@ -57,8 +57,12 @@ def observe(system: BatchSystem) -> int:
         swept = _sweep(system) if system.swept_at is None or now() - system.swept_at > SWEEP_EVERY else None
         inbox = list(Report.objects.filter(system=system).order_by("pk")[:INBOX])
         if not snapshot.jobs and not inbox and not swept:
-            if swept is not None:
-                BatchSystem.objects.filter(pk=system.pk).update(swept_at=now())
+            fields = {"swept_at": now()} if swept is not None else {}
+            if snapshot.position != system.position or system.error:
+                # Others' jobs move a position too, and an answer without news is one.
+                fields |= {"position": snapshot.position, "looked_at": now(), "error": ""}
+            if fields:
+                BatchSystem.objects.filter(pk=system.pk).update(**fields)
             return 0
         with transaction.atomic():
             known = _of_others(system, snapshot.jobs) if snapshot.jobs else []
