@@ -404,6 +404,9 @@ class Notes:
         return [found.group("id")]
 
     def _condor(self, line: bytes) -> "list[bytes]":
+        """Return the ids of a cluster; none where the schedd is not known, for half an id is another job's."""
+        if not self.schedd:
+            return []  # the batch system is asked by uuid
         counted, terse = TO_CLUSTER.search(line), TERSE.search(line)
         if counted:
             cluster, numbers = counted.group("cluster"), range(int(counted.group("n")))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
 from campaigns.command import argv, environment_of, fill, fill_setup, overlay, words_of
@@ -89,3 +94,27 @@ def test_a_campaigns_name_is_not_said_twice():
     told = {"experiment": "demo", "stage_type": "x"}
     assert environment_of(campaign="mdc", stage="mdc_gen", **told)["POMS_CAMPAIGN_NAME"] == "mdc_gen"
     assert environment_of(campaign="mdc", stage="gen_mdc", **told)["POMS_CAMPAIGN_NAME"] == "mdc__gen_mdc"
+
+
+REAL = Path(__file__).parents[3] / "shared" / "cases" / "poms_ini"
+LISTS = re.compile(r"^(?:parameters|param_overrides|test_param_overrides)\s*=\s*(\[\[.*\]\])\s*$", re.MULTILINE)
+
+
+def test_real_parameters_make_the_words_that_a_shell_made_of_the_old_text():
+    """POMS joined keys and values by blanks, put words in with %, and gave the text to a shell."""
+    if not REAL.is_dir():
+        pytest.skip("the real campaigns of ../shared/cases are not beside the project")
+    known, seen = words(), 0
+    for file in sorted(REAL.glob("*.ini")):
+        for written in LISTS.findall(file.read_text(errors="replace")):
+            try:
+                pairs = [(key, value) for key, value in json.loads(written)]
+                text = "fife_launch " + " ".join(key + value for key, value in pairs)
+                old = shlex.split(text % known)
+            except (ValueError, TypeError, KeyError):
+                continue  # templates: no JSON, words of their own, or a lone percent sign, which POMS refused too
+            if any(" " in value.strip() or not value for _, value in pairs):
+                continue  # the shell parted a value at its blanks; here it arrives whole
+            assert argv("fife_launch", pairs, known) == old, (file.name, written)
+            seen += 1
+    assert seen > 50

@@ -17,9 +17,10 @@ import pytest
 from integrations.batch import attributes
 from integrations.batch.base import Slots, Wanted
 from integrations.batch.jobsub import JobsubBatch, _arrays
-from integrations.conformance.batch import LASTING, BatchConformance, ended, in_states, new
+from integrations.conformance.batch import LASTING, BatchConformance, ended, in_states, new, wait_for
 from integrations.errors import OutsideError, Refused, Unavailable, Unsure
 from integrations.launcher import shim
+from tests.servers import htcondor
 from tests.stand_ins import jobsub
 
 SCHEDD = "jobsub01.fnal.gov"
@@ -94,6 +95,61 @@ def bench(tmp_path: Path) -> Iterator[JobsubBench]:
 
 class TestJobsub(BatchConformance):
     """Commands with a queue of their own."""
+
+
+class PoolBench(JobsubBench):
+    """The commands hand everything on to a real pool."""
+
+    def __init__(self, folder: Path, commands: jobsub.Commands, pool: htcondor.Pool) -> None:
+        super().__init__(folder, commands, pool.schedds[0])
+        self.pool = pool
+
+    def ad(self, job_id: str) -> dict[str, Any]:
+        for command in ("condor_q", "condor_history"):
+            printed = self.pool.run(command, "-name", self.schedd, job_id.partition("@")[0], "-json").strip()
+            if printed not in ("", "[\n]", "[]"):
+                return dict(json.loads(printed)[0])
+        raise AssertionError(f"nobody knows {job_id}")
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        with self.pool.without("SCHEDD"):
+            yield
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[htcondor.Pool]:
+    with htcondor.running(slots=8) as running:
+        yield running
+
+
+@pytest.mark.live
+class TestJobsubOnAPool(BatchConformance):
+    """Commands before a real schedd."""
+
+    @pytest.fixture
+    def bench(self, pool: htcondor.Pool) -> PoolBench:
+        folder = pool.work / f"jobsub {uuid4()}".replace(" ", "-")
+        folder.mkdir()
+        folder.chmod(0o777)
+        commands = jobsub.commands(folder / "commands", condor=pool.bin, schedd=pool.schedds[0])
+        return PoolBench(folder, commands, pool)
+
+    def test_dagmans_own_job_carries_the_uuid(self, bench: PoolBench, pool: htcondor.Pool) -> None:
+        """It gets no lines of jobsub: what is configured in the environment reaches it, and its nodes."""
+        wanted = new()
+        (bench.folder / "node.sub").write_text(
+            f"executable = {bench.script(['true'])}\narguments = 0\ntransfer_executable = false\n"
+            "should_transfer_files = NO\nrequest_memory = 100\nqueue\n"
+        )
+        (bench.folder / "x.dag").write_text("JOB a node.sub\nJOB b node.sub\n")
+        said = subprocess.run(
+            [pool.bin / "condor_submit_dag", "x.dag"], capture_output=True, text=True, check=True, cwd=bench.folder,
+            env={**os.environ, **bench.system.environment(wanted)},
+        ).stdout  # fmt: skip
+        cluster = said.rpartition("submitted to cluster ")[2].partition(".")[0]
+        assert f"{cluster}.0@{bench.schedd}" in bench.system.find([wanted.uuid])[wanted.uuid]
+        wait_for(lambda: len(bench.system.find([wanted.uuid])[wanted.uuid]) == 3, "both nodes are found")
 
 
 # ------------------------------------------------------------------------------------------- what can be believed

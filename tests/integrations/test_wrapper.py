@@ -55,7 +55,7 @@ class Desk:
         self.submit = place / "submit"
         self.env = {
             **os.environ, "PATH": f"{self.submit}:{self.real}:/usr/bin:/bin", "POMS_SUBMISSION_ID": "u",
-            "POMS_JOB_IDS_FILE": str(self.ids),
+            "POMS_JOB_IDS_FILE": str(self.ids), "POMS_SCHEDD": "p",
         }  # fmt: skip
 
     def popen(self, name: str, *words: Any, told: str = "", env: Mapping[str, str] | None = None, **more: Any) -> Any:
@@ -170,7 +170,7 @@ def test_a_reader_that_goes_away_does_not_end_the_submit(desk: Desk) -> None:
     process.stdout.close()
     assert process.wait(PATIENCE_S) == 6
     process.stderr.close()
-    assert desk.noted() == ["8.0", "8.1", "8.2"]
+    assert desk.noted() == ["8.0@p", "8.1@p", "8.2@p"]
 
 
 def test_what_the_command_leaves_behind_keeps_the_output_open_and_not_the_caller(desk: Desk) -> None:
@@ -205,7 +205,7 @@ def test_a_signal_goes_to_the_command(desk: Desk, number: int) -> None:
 def test_it_dies_as_the_command_dies(desk: Desk, number: int) -> None:
     told = f"print('1 job(s) submitted to cluster 4.', flush=True); os.kill(os.getpid(), {int(number)})"
     code, out, _ = desk.run("condor_submit", told=told)
-    assert (code, out, desk.noted()) == (-number, b"1 job(s) submitted to cluster 4.\n", ["4.0"])
+    assert (code, out, desk.noted()) == (-number, b"1 job(s) submitted to cluster 4.\n", ["4.0@p"])
 
 
 def test_signals_are_to_the_command_as_they_were(desk: Desk) -> None:
@@ -266,7 +266,7 @@ def test_a_command_below_another_is_neither_tagged_nor_noted(desk: Desk) -> None
     code, out, _ = desk.run("condor_submit_dag", "x.dag", told=told, env={"POMS_SUBMIT_WORDS": json.dumps(words)})
     assert (code, desk.seen()) == (0, [b"below"])
     assert out.count(b"submitted") == 2
-    assert desk.noted() == ["3.0", "4.0"], "what it prints counts, by whomever it was printed"
+    assert desk.noted() == ["3.0@p", "4.0@p"], "what it prints counts, by whomever it was printed"
 
 
 @pytest.mark.parametrize("python", ["/a b/python", "/" + "x" * 200, '/quo"te/$HOME/`id`'])
@@ -416,13 +416,14 @@ def test_ids_of_jobsub_are_noted_whatever_the_exit_code_is(
 @pytest.mark.parametrize(
     ("words", "lines", "env", "ids"),
     [
-        ([], ["Submitting job(s)..", "2 job(s) submitted to cluster 7."], {}, ["7.0", "7.1"]),
-        (["-spool"], ["1 job(s) submitted to cluster 7.", "1 job(s) submitted to cluster 8."], {}, ["7.0", "8.0"]),
-        (["-terse"], ["7.0 - 7.2"], {}, ["7.0", "7.1", "7.2"]),
+        ([], ["Submitting job(s)..", "2 job(s) submitted to cluster 7."], {}, ["7.0@p", "7.1@p"]),
+        (["-spool"], ["1 job(s) submitted to cluster 7.", "1 job(s) submitted to cluster 8."], {}, ["7.0@p", "8.0@p"]),
+        (["-terse"], ["7.0 - 7.2"], {}, ["7.0@p", "7.1@p", "7.2@p"]),
         (["-name", "s@d"], ["1 job(s) submitted to cluster 7."], {}, ["7.0@s@d"]),
         (["-r", "s"], ["1 job(s) submitted to cluster 7."], {"POMS_SCHEDD": "t"}, ["7.0@s"]),
         (["-no_x", "-append", "n"], ["1 job(s) submitted to cluster 7."], {"POMS_SCHEDD": "t"}, ["7.0@t"]),
         ([], ["1 job(s) submitted to cluster 7."], {"_CONDOR_SCHEDD_HOST": "c", "POMS_SCHEDD": "t"}, ["7.0@c"]),
+        ([], ["1 job(s) submitted to cluster 7."], {"POMS_SCHEDD": ""}, []),
         ([], ["ERROR: Failed to submit", "0 job(s) submitted to cluster 7."], {}, []),
     ],
 )  # fmt: skip
@@ -437,7 +438,7 @@ def test_the_id_of_a_dag(desk: Desk) -> None:
     desk.run(
         "condor_submit_dag", "-no_x", "x.dag", told=prints("-" * 71, "1 job(s) submitted to cluster 41.", "-" * 71)
     )
-    assert desk.noted() == ["41.0"]
+    assert desk.noted() == ["41.0@p"]
 
 
 @pytest.mark.parametrize(
@@ -485,5 +486,5 @@ def test_submits_at_the_same_time_lose_no_id(desk: Desk) -> None:
     for process in running:
         out, _ = process.communicate(timeout=PATIENCE_S)
         clusters.add(out.split()[-1].decode().strip("."))
-    assert sorted(desk.noted()) == sorted(f"{cluster}.{proc}" for cluster in clusters for proc in range(50))
+    assert sorted(desk.noted()) == sorted(f"{cluster}.{proc}@p" for cluster in clusters for proc in range(50))
     assert len(clusters) == 12

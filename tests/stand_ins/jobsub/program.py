@@ -398,7 +398,8 @@ def fetchlog(place: Place, name: str, words: list[str]) -> None:
     parser.add_argument("--partial", action="store_true")
     args = parser.parse_args(words)
     job = args.jobid.partition("@")[0]
-    files = list(place.home.rglob(f"*{job}.out")) + list(place.home.rglob(f"*{job}.err"))
+    names = {f"{kind}{job}.{stream}" for kind in ("", "job.") for stream in ("out", "err")}
+    files = [file for file in place.home.rglob("*") if file.name in names]
     if not files:
         print('Got error from landscape:\n{"error": "not found"}')
         raise SystemExit(1)
