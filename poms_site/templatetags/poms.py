@@ -111,9 +111,9 @@ def ending(job: Any) -> str:
 
 @register.filter
 def who(actor: str) -> str:
-    """Show who did something: a person by name, POMS with its loop."""
+    """Show who did something: a person by name, POMS with its loop or rule."""
     kind, _, name = actor.partition(":")
-    return name if kind == "user" else f"POMS, loop {name}" if kind == "loop" else actor
+    return name if kind == "user" else f"POMS, {kind} {name}" if kind in ("loop", "rule") else actor
 
 
 @register.filter
