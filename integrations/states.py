@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from core.states import table
 
+# The ledger calls the accounts of services "service" already, so these have a word of their own.
 SERVICE = table(
-    "service",
+    "outside_service",
     "unknown",
     ("unknown degraded down", "up", "find_up"),
     ("unknown up", "degraded", "find_degraded"),

@@ -86,7 +86,7 @@ class ServicePage(Page):
             "downtimes": planned[:20], "now": now(), "hours": int(STRIP.total_seconds() // 3600),
             "holds": queries.standing_holds().filter(service=row).select_related("experiment", "service"),
             "states": ServiceState.objects.filter(service=row).order_by("-at", "-pk")[:50],
-            "steps": steps_of({"service": [row.pk]}, self.here.name),
+            "steps": steps_of({"outside_service": [row.pk]}, self.here.name),
         }  # fmt: skip
 
 

@@ -230,7 +230,7 @@ class Step:
         "campaign": "c",
         "request": "r",
         "hold": "h",
-        "service": "v",
+        "outside_service": "v",
         "limit": "l",
         "schedule": "k",
     }

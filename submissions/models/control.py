@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from campaigns.models import Campaign, Stage
 from experiments.models import Experiment
@@ -91,9 +91,10 @@ class Limit(Scoped):
             models.CheckConstraint(
                 condition=Q(experiment__isnull=False) | ~Q(system=""), name="submissions_limit_scope_ck"
             ),
+            # 0 for none, so that two limits of the same nothing are the same.
             models.UniqueConstraint(
-                fields=["kind", "experiment", "system", "host"], name="submissions_limit_standing_uq",
-                condition=Q(ended_at__isnull=True), nulls_distinct=False,
+                "kind", Coalesce("experiment", 0), "system", Coalesce("host", 0), name="submissions_limit_standing_uq",
+                condition=Q(ended_at__isnull=True),
             ),
         ]  # fmt: skip
 

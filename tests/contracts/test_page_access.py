@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -555,7 +555,7 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
         got = matrix.ask(line, who, cell.url, cell.refs)
         owner = {"own": "experimenter", "other": "stranger"}.get(cell.corner)
         if who == "anonymous":
-            query = "?" + "&".join(f"ref={ref}" for ref in cell.refs) if line.method == "GET" and cell.refs else ""
+            query = "?" + urlencode({"ref": cell.refs}, doseq=True) if line.method == "GET" and cell.refs else ""
             matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(cell.url + query, safe='')}")
         elif not holds(who, "view_overview", cell.corner):
             unseen[cell.url] = matrix.judge(where, got, 404, ("or you may not see it",))
@@ -576,7 +576,7 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
 def _reveals_nothing(matrix: Matrix, where: str, unseen: dict[str, str]) -> None:
     """All 404 of a page read the same, whether the thing is missing or hidden, but for the name that was asked for."""
     said = {
-        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkhxw]\d+", "KEY", text)
+        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkhxwvl]\d+", "KEY", text)
         for url, text in unseen.items()
         if "/demo/" in url
     }

@@ -24,7 +24,7 @@ WORDS = {
     "job": ("idle staging_in processing staging_out held suspended succeeded failed removed lost",
             "succeeded failed removed lost"),
     "command": ("wanted asked done refused", "done refused"),
-    "service": ("unknown up degraded down", ""),
+    "outside_service": ("unknown up degraded down", ""),
 }  # fmt: skip
 TABLES = {
     table.kind: table
@@ -53,7 +53,7 @@ def faults(judged: StateTable, words: str, final: str) -> list[str]:
     for state in judged.states:
         if state not in reached(judged, judged.initial):
             wrong.append(f"{state} is never reached")
-        if not reached(judged, state) & set(final.split()):
+        if final and not reached(judged, state) & set(final.split()):
             wrong.append(f"{state} has no way to an end")
     steps = [(move.source, move.target) for move in judged.moves]
     wrong += [f"{source} → {target} stands twice" for source, target in set(steps) if steps.count((source, target)) > 1]

@@ -125,6 +125,7 @@ def hashed(name: str) -> str:
         (f"other.example.org {KEY}\n{NAME.upper()} {KEY}", {}),
         (f"[{NAME}]:2222 {KEY}", {"port": 2222}),
     ],
+    ids=["hashed", "commented", "by an authority", "among others", "of a port"],
 )
 def test_keys_are_taken_in_every_form_that_ssh_reads(cast: Cast, known: str, values: dict[str, Any]) -> None:
     assert enter(cast, known_hosts=known, **values).pk
