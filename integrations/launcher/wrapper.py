@@ -95,8 +95,8 @@ SBATCH_LONE_LETTERS = "HhkOQsuVvW"
 USE_JOB_ID = re.compile(rb"Use job id (?P<id>[0-9.]+@[^ ]+) to retrieve")
 TO_CLUSTER = re.compile(rb"(?P<n>\d+) job\(s\) submitted to cluster (?P<cluster>\d+)")
 TERSE = re.compile(rb"^(?P<cluster>\d+)\.(?P<first>\d+) - (?P=cluster)\.(?P<last>\d+)\s*$")
-BATCH_JOB = re.compile(rb"Submitted batch job (?P<id>\d+)")
-PARSABLE = re.compile(rb"^(?P<id>\d+)(?:;\S+)?\s*$")
+BATCH_JOB = re.compile(rb"Submitted batch job (?P<id>\d+)(?: on cluster (?P<cluster>\S+))?")
+PARSABLE = re.compile(rb"^(?P<id>\d+)(?:;(?P<cluster>\S+))?\s*$")
 
 
 def main(argv: "list[str]") -> int:
@@ -360,6 +360,7 @@ class Notes:
         self.parsable = any(len(option) > 4 and "--parsable".startswith(option) for option, _ in said)
         self.schedd = schedd_of(name, said, env)
         self.array = next((text for option, text in reversed(said) if option in ("-a", "--array")), "")
+        self.cluster = env.get(b"POMS_CLUSTER", b"")  # of Slurm, which says it only where there are several
         self.procs = {}  # type: dict[bytes, int]
         self.rest = b""
 
@@ -420,7 +421,8 @@ class Notes:
         found = PARSABLE.search(line) if self.parsable else BATCH_JOB.search(line)
         if not found:
             return []
-        return [found.group("id") + task for task in tasks_of(self.array)]
+        cluster = found.group("cluster") or self.cluster
+        return [b"%s%s@%s" % (found.group("id"), task, cluster) for task in tasks_of(self.array)] if cluster else []
 
 
 def schedd_of(name: str, said: "list[tuple[str, str]]", env: "dict[bytes, bytes]") -> bytes:

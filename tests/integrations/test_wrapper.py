@@ -55,7 +55,7 @@ class Desk:
         self.submit = place / "submit"
         self.env = {
             **os.environ, "PATH": f"{self.submit}:{self.real}:/usr/bin:/bin", "POMS_SUBMISSION_ID": "u",
-            "POMS_JOB_IDS_FILE": str(self.ids), "POMS_SCHEDD": "p",
+            "POMS_JOB_IDS_FILE": str(self.ids), "POMS_SCHEDD": "p", "POMS_CLUSTER": "k",
         }  # fmt: skip
 
     def popen(self, name: str, *words: Any, told: str = "", env: Mapping[str, str] | None = None, **more: Any) -> Any:
@@ -189,7 +189,7 @@ def test_a_stream_that_is_closed_does_no_harm(desk: Desk, closed: int) -> None:
     done = subprocess.run(
         ["sh", "-c", line, "sh", desk.submit / "sbatch"], env=env, capture_output=True, timeout=PATIENCE_S
     )
-    assert (done.returncode, desk.noted()) == (4, ["5"])
+    assert (done.returncode, desk.noted()) == (4, ["5@k"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
@@ -246,7 +246,7 @@ def test_wrappers_of_other_versions_are_passed_over(desk: Desk) -> None:
     (other / "sbatch").chmod(0o755)
     desk.env["PATH"] = f"{desk.submit}:{other}:{desk.submit}:{desk.env['PATH']}"
     assert desk.run("sbatch", "x", told=prints("Submitted batch job 9"))[0] == 0
-    assert (desk.seen(), desk.noted()) == ([b"x"], ["9"])
+    assert (desk.seen(), desk.noted()) == ([b"x"], ["9@k"])
 
 
 def test_a_folder_or_a_text_of_that_name_is_passed_over(desk: Desk) -> None:
@@ -444,11 +444,11 @@ def test_the_id_of_a_dag(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "line", "ids"),
     [
-        (["x.sh"], "Submitted batch job 5", ["5"]), (["x.sh"], "Submitted batch job 5 on cluster far", ["5"]),
-        (["--parsable", "x.sh"], "5", ["5"]), (["--parsable", "x.sh"], "5;far", ["5"]), (["x.sh"], "5", []),
-        (["-a", "0-2", "x.sh"], "Submitted batch job 5", ["5_0", "5_1", "5_2"]),
-        (["--array=1,7-9:2%4", "x.sh"], "Submitted batch job 5", ["5_1", "5_7", "5_9"]),
-        (["x.sh", "--array=1-3"], "Submitted batch job 5", ["5"]),
+        (["x.sh"], "Submitted batch job 5", ["5@k"]), (["x.sh"], "Submitted batch job 5 on cluster far", ["5@far"]),
+        (["--parsable", "x.sh"], "5", ["5@k"]), (["--parsable", "x.sh"], "5;far", ["5@far"]), (["x.sh"], "5", []),
+        (["-a", "0-2", "x.sh"], "Submitted batch job 5", ["5_0@k", "5_1@k", "5_2@k"]),
+        (["--array=1,7-9:2%4", "x.sh"], "Submitted batch job 5", ["5_1@k", "5_7@k", "5_9@k"]),
+        (["x.sh", "--array=1-3"], "Submitted batch job 5", ["5@k"]),
     ],
 )  # fmt: skip
 def test_ids_of_sbatch(desk: Desk, words: list[str], line: str, ids: list[str]) -> None:
@@ -461,13 +461,13 @@ def test_a_line_in_pieces_and_without_an_end_is_read_whole(desk: Desk, cut: int)
     text = "x" * 100_000 + "\nSubmitted batch job 12\r\n" + "y" * 10 + "\nSubmitted batch job 13"
     told = f"data = {text!r}.encode()[99_990:]\nfor n in range(0, len(data), {cut}): os.write(1, data[n : n + {cut}])"
     desk.run("sbatch", told=told)
-    assert desk.noted() == ["12", "13"]
+    assert desk.noted() == ["12@k", "13@k"]
 
 
 def test_ids_are_noted_before_the_line_is_passed_on(desk: Desk) -> None:
     with desk.popen("sbatch", told="print('Submitted batch job 3', flush=True); time.sleep(600)") as process:
         assert process.stdout.readline() == b"Submitted batch job 3\n"
-        assert desk.noted() == ["3"]
+        assert desk.noted() == ["3@k"]
         process.terminate()
 
 
