@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -53,7 +54,7 @@ def observe(system: BatchSystem) -> int:
         swept = _sweep(system) if system.swept_at is None or now() - system.swept_at > SWEEP_EVERY else None
         inbox = list(Report.objects.filter(system=system).order_by("pk")[:INBOX])
         if not snapshot.jobs and not inbox and not swept:
-            fields = {"swept_at": now()} if swept is not None else {}
+            fields: dict[str, Any] = {"swept_at": now()} if swept is not None else {}
             if snapshot.position != system.position or system.error:
                 # Others' jobs move a position too, and an answer without news is one.
                 fields |= {"position": snapshot.position, "looked_at": now(), "error": ""}
