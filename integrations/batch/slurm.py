@@ -120,12 +120,35 @@ class Slurm:
                 seen = replace(seen, at=max(now, float(at) + 0.001))
             news.append(self._shown(job, seen))
             tell[job_id] = f"{mark} {seen.at}"
+        for job in self._cancelled(queue, jobs, told) if now - last <= MIN_JOB_AGE_S / 2 else ():
+            seen = replace(job.seen, at=now)
+            jobs[job.id] = job
+            news.append(self._shown(job, seen))
         # What has left the queue, and of which the accounting does not speak yet, is remembered for a day.
         tell |= {
             job_id: mark for job_id, mark in told.items()
             if job_id not in jobs and mark.split(" ")[0] not in ENDED and now - float(mark.split(" ")[2]) < DAY
         }  # fmt: skip
         return Snapshot(json.dumps({"at": now, "jobs": tell}, separators=(",", ":")), news)
+
+    def _cancelled(self, queue: Sequence[Job], jobs: Mapping[str, Job], told: Mapping[str, str]) -> list[Job]:
+        """Return tasks that waited at the last look and are gone, while others of their array are there.
+
+        Slurm keeps no record of a task that is cancelled while it waits. One that had run would still be in the queue.
+        """
+        beside = {job.parent: job for job in queue if job.seen.uuid}
+        found = []
+        for job_id, mark in told.items():
+            state, starts, _ = mark.split(" ")
+            parent, task = job_id.partition("_")[::2]
+            if job_id in jobs or state not in ("idle", "held") or not task or parent not in beside:
+                continue
+            seen = JobSeen(
+                id=job_id, uuid=beside[parent].seen.uuid, state="removed", starts=int(starts), at=0, index=int(task),
+                reason="it was cancelled while it waited (Slurm keeps no record of such a task)",
+            )  # fmt: skip
+            found.append(Job(job_id, "", "CANCELLED", seen, partition=beside[parent].partition))
+        return found
 
     def _look_back(
         self, queue: Sequence[Job], jobs: dict[str, Job], told: Mapping[str, str], last: float, now: float

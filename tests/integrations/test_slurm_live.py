@@ -126,6 +126,17 @@ class TestSlurm(BatchConformance):
             "the accounting has each task",
         )
 
+    def test_a_task_of_which_slurm_keeps_no_record_was_removed(self, bench: SlurmBench, server: slurm.Slurm) -> None:
+        ids = bench.array(["true"] * 3, "--hold", *words(bench.system.environment(new())), env={})
+        follower = Follower(bench.system)
+        wait_for(lambda: set(ids) <= set(follower.look()), "all are seen")
+        server.run("scancel", ids[1].partition("@")[0])
+        wait_for(lambda: follower.look()[ids[1]].state == "removed", "its removal is told")
+        assert (follower.jobs[ids[0]].state, follower.jobs[ids[2]].state) == ("held", "held")
+        assert "keeps no record" in follower.jobs[ids[1]].reason
+        assert bench.system.snapshot(follower.position).jobs == []
+        bench.system.act("remove", ids=[ids[0], ids[2]], reason="the test is over")
+
     def test_an_array_is_spoken_of_by_its_own_id_too(self, bench: SlurmBench) -> None:
         ids = bench.submit(new(), [LASTING] * 3)
         parent = ids[0].partition("_")[0]
