@@ -104,6 +104,6 @@ def _as_lines(values: dict[str, Any]) -> dict[str, Any]:
 
 def _note(row: Service, source: str, verb: str, actor: str, reason: str) -> None:
     transitions.record(
-        [(row.pk, source)], "outside_service", row.state, experiment_id=row.experiment_id, actor=actor, reason=reason.strip(),
-        verb=verb,
+        [(row.pk, source)], "outside_service", row.state, experiment_id=row.experiment_id, actor=actor,
+        reason=reason.strip(), verb=verb,
     )  # fmt: skip

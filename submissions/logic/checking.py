@@ -181,8 +181,8 @@ def _look_later(service: Service, at: datetime) -> None:
 
 def _note(service: Service, verb: str, actor: str, reason: str) -> None:
     transitions.record(
-        [(service.pk, service.state)], "outside_service", service.state, experiment_id=service.experiment_id, actor=actor,
-        reason=reason, verb=verb,
+        [(service.pk, service.state)], "outside_service", service.state, experiment_id=service.experiment_id,
+        actor=actor, reason=reason, verb=verb,
     )  # fmt: skip
 
 
