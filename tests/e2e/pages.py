@@ -130,6 +130,14 @@ PAGES = (
     Look("service", "service", f"{E}/services/{{service}}/", "operator"),
     Look("holds", "holds", f"{E}/holds/", "shifter"),
     Look("credentials", "credentials", f"{E}/credentials/", "operator"),
+    Look("credential", "credential", f"{E}/credentials/{{credential}}/", "operator"),
+    Look("shifts", "shifts", f"{E}/shifts/", "operator"),
+    Look("uploads", "uploads", f"{E}/uploads/", "analyser"),
+    Look("commands", "commands", f"{E}/commands/", "operator"),
+    Look("command", "command", f"{E}/commands/{{command}}/", "operator"),
+    Look("batch-commands", "batch-commands", f"{E}/batches/{{batch}}/commands/", "operator"),
+    Look("submission-commands", "submission-commands", f"{E}/submissions/{{recovery}}/commands/", "operator"),
+    Look("campaign-commands", "campaign-commands", f"{E}/campaigns/{{campaign}}/commands/", "operator"),
     # Notices
     Look("notices", "notices", "/notices/", "approver"),
     Look("notices-empty", "notices", "/notices/", "guest"),
@@ -180,6 +188,26 @@ PAGES = (
     *(_verb("submission", verb, "operator", "first") for verb in ("hold", "release", "kill", "adopt", "give_up")),
     *(_verb("job", verb, "operator", "job") for verb in ("hold", "release", "kill")),
     *(_verb("schedule", verb, "operator", "schedule") for verb in ("pause", "resume", "run")),
+    _verb("batch", "launch_with", "operator", "batch"),
+    _verb("shift", "remove", "operator", "shift"),
+    Look("stop", "stop", f"{E}/stop/", "operator"),
+    Look("go-on", "go-on", f"{E}/go-on/", "operator", brief=True),
+    Look("stop-all", "stop-all", "/stop/", "administrator", brief=True),
+    Look("go-on-all", "go-on-all", "/go-on/", "administrator", brief=True),
+    *(
+        Look(f"select-{kind}-{verb}", f"select-page-{kind}-{verb}", f"{E}/select/{kind}/{verb}/?ref={{{thing}}}", "operator",
+             brief=(kind, verb) != ("job", "kill"))
+        for kind, thing, verbs in (
+            ("job", "job", "kill hold release retry"), ("submission", "first", "kill hold release retry launch"),
+            ("batch", "batch", "kill hold release retry launch"), ("campaign", "held", "kill hold release retry launch"),
+        )
+        for verb in verbs.split()
+    ),
+    *(
+        Look(f"select-stage-{verb}", f"select-page-stage-{verb}", f"{E}/select/stage/{verb}/?ref={{held}}%2Fgen", "operator",
+             brief=True)
+        for verb in ("kill", "hold", "release", "retry", "launch")
+    ),
     _verb("hold", "release", "operator", "hold"),
     *(_verb("service", verb, "operator", "service") for verb in ("check", "override", "downtime", "no_downtime")),
     _verb("limit", "remove", "operator", "limit"),
@@ -223,6 +251,9 @@ PAGES = (
     *_model("campaigns", "loginsetup", "operator"),
     *_model("submissions", "share", "administrator"),
     *_model("integrations", "cataloguelink", "administrator", refused="change history delete"),
+    *_model("integrations", "launchhost", "administrator", refused="change history delete"),
+    *_model("integrations", "credential", "administrator", refused="change history delete"),
+    *_model("integrations", "batchsystem", "administrator", refused="change history delete"),
     *_model("approvals", "policy", "administrator"),
     *_model("approvals", "package", "administrator", refused="change history delete"),
     *_model("approvals", "template", "operator"),
@@ -230,6 +261,7 @@ PAGES = (
 
 # Routes that show no page of their own, and why.
 NO_PAGE = {
+    "upload-content": "the bytes of an upload (tests/integrations/test_uploads.py)",
     "sign-in-provider": "leads on to the provider, of which this installation has none (tests/people)",
     "sign-in-back": "the way back from the provider (tests/people)",
     "account-token": "the account page with a secret on it (tests/e2e/test_account.py)",

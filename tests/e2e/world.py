@@ -19,6 +19,8 @@ schedule_zone=America/Chicago
 latency_objective=95% within 24 h
 param_overrides=[["--stage ", "reco"]]
 """
+HOST = {"name": "gpvm01.example.org", "account": "mcprod", "home": "/scratch/poms"}
+HOST_KEY = "gpvm01.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINIEDoUfq2vkX1Yr3TVK1QWkckFcQbHerdHm0aqakkc+"
 PENDING = {"special": "outputs are called pending_%.root\nkeep the seeds", "hours_per_file": 0.01}
 
 
@@ -34,6 +36,8 @@ def produce(poms: Site) -> World:
             "administrator", "services/", {"name": "sam", "title": "SAM", "kind": "none", "gates": "catalogue", **said}
         )
         poms.api("operator", "limits/", {"kind": "launches", "most": 500, **said})
+    _outside(poms)
+    command = _command(poms, held["campaign"])
     thought = _thought_of(poms)
     draft = _request(poms, "A production that is still being thought about", small("small"))
     pending = _request(poms, "A production that waits for its approver", small("pending"), "file", PENDING)
@@ -47,6 +51,7 @@ def produce(poms: Site) -> World:
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
         "service": _key(poms.rows("services/")[0]["ref"]), "limit": _key(poms.rows("limits/")[0]["ref"]),
+        "credential": "token", "command": _key(command), "shift": _key(poms.rows("shifts/")[0]["ref"]),
         "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",
         "schedule": _key(schedule), "setup": "local", "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
         "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "recovery": _key(batch["submissions"][-1]["ref"]),
@@ -81,6 +86,31 @@ def _campaign_held(poms: Site) -> dict[str, Any]:
     campaign = poms.api("supervisor", f"requests/{ref}/")["campaign"]
     hold = next(row for row in poms.rows("holds/") if row["released"] is None)
     return {"campaign": campaign, "hold": hold["ref"]}
+
+
+def _outside(poms: Site) -> None:
+    """A launch host at which nobody answers, a token that lies there, and somebody on shift."""
+    if not poms.rows("launch-hosts/"):
+        said = {"experiment": "demo", "reason": "the experiment's scripts run there"}
+        poms.api("administrator", "launch-hosts/", {**HOST, "known_hosts": HOST_KEY, **said})
+        lies = {"launcher": "ssh", "host": HOST["name"], "account": HOST["account"], "path": "/tmp/bt_mcprod"}
+        poms.api("administrator", "credentials/", {"name": "token", "kind": "scitoken", **lies, **said})
+    if not poms.rows("shifts/"):
+        begins = time.time() // 3600 * 3600
+        span = {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begins + hours * 3600))
+                for name, hours in (("begins", 0), ("until", 8))}  # fmt: skip
+        poms.api("operator", "shifts/", {"experiment": "demo", "person": "shifter", **span, "note": "late shift"})
+
+
+def _command(poms: Site, campaign: str) -> str:
+    """One of the submissions that are held is taken away, which is a command."""
+    if not poms.rows("commands/"):
+        deadline = time.monotonic() + PATIENCE
+        while not (rows := poms.rows(f"submissions/?campaign={campaign}&state=pending")):
+            assert time.monotonic() < deadline, "nothing was planned of what is held"
+            time.sleep(0.5)
+        poms.api("operator", f"submissions/{rows[0]['ref']}/kill/", {"reason": "It would run on the old release."})
+    return str(poms.rows("commands/")[0]["ref"])
 
 
 def _keeping_up(poms: Site, names: list[str]) -> str:
