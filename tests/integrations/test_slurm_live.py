@@ -122,7 +122,10 @@ class TestSlurm(BatchConformance):
         ended(bench.system, ids)
         tasks = {job_id.partition("@")[0] for job_id in ids}
         wait_for(
-            lambda: tasks == {job.id for job in bench.system._history(0, ()) if job.seen.uuid == wanted.uuid},
+            lambda: (
+                tasks
+                == {job.id for job in bench.system._history(time.time() - 3600, ()) if job.seen.uuid == wanted.uuid}
+            ),
             "the accounting has each task",
         )
 
