@@ -162,13 +162,20 @@ def _place(submission: Submission) -> Place:
 
 
 def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
-    """Return submissions as the launcher takes them, each with the attempt that was seen on record."""
+    """Return submissions as the launcher takes them, each with the attempt that was seen on record.
+
+    One whose batch system has no slot such as it wants has failed, with why; the others go on.
+    """
     systems = {name: registry.batch(name) for name in {submission.system for submission in fences}}
-    credentials = equipment.environments(fences)
-    return [
-        _as_launch(submission, systems[submission.system], after, credentials.get(submission.pk, {}))
-        for submission, after in fences.items()
-    ]
+    credentials, launches = equipment.environments(fences), []
+    for submission, after in fences.items():
+        known = credentials.get(submission.pk, {})
+        try:
+            launches.append(_as_launch(submission, systems[submission.system], after, known))
+        except Refused as error:
+            with careful("launch", "submission", submission.pk):
+                _fail(submission, f"{submission.system} refuses: {error}")
+    return launches
 
 
 def _as_launch(submission: Submission, system: BatchSystem, after: int, credentials: Mapping[str, str]) -> Launch:
