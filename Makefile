@@ -45,7 +45,7 @@ fast: $(READY)
 
 ## live         suites that install and start real servers
 live: $(READY)
-	@$(BIN)/python -m pytest -q -m live $(ARGS) || test $$? -eq 5
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m live $(ARGS) || test $$? -eq 5
 
 ## e2e          suites that drive a real browser
 e2e: $(READY)
@@ -72,6 +72,7 @@ long: $(READY)
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin/test_entering.py
 	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py
 	@POMS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/submissions/test_histories.py
+	@POMS_LAUNCHES=1000 $(BIN)/python -m pytest -q tests/credentials/test_launching.py
 	@POMS_CHAIN=100 $(BIN)/python -m pytest -q tests/submissions/test_chain.py
 	@$(BIN)/python -m tests.scale.readers
 	@$(BIN)/python -m tests.scale.queue_forecast

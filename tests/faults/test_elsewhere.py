@@ -32,3 +32,11 @@ def test_a_cut_network_loses_and_doubles_nothing() -> None:
     found = outcome("network", "--submissions", "40", "--cuts", "6")
     assert found | NOTHING == found
     assert sum(found["cuts"].values()) >= 6  # type: ignore[attr-defined]
+
+
+def test_kills_around_htcondor_lose_and_double_nothing() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can run a pool of its own here")
+    found = outcome("farm", "--submissions", "40", "--kills", "12")
+    assert found | NOTHING == found
+    assert found["kills"] >= 12  # type: ignore[operator]

@@ -3,7 +3,7 @@
 observe_rows_per_s          jobs that change state, through the merge; reference: a plain COPY of the same rows
 observe_new_rows_per_s      jobs seen for the first time; same reference
 observe_tick_rows_per_s     rows of a snapshot of which 2 % have changed; same reference
-launch_overhead_ms          one launch in a list of 100 through the shim; reference: a bare process start
+launch_overhead_ms, …       what tests.scale.launching says of launches and looks; references there
 campaign_list_p95_ms, …     what tests.scale.campaigns says of the pages of many campaigns; reference: of few
 split_1e6_s, …_calls        what tests.scale.splits says of freezing and cutting a dataset; references there
 editor_open_p95_ms, …       what tests.scale.editor says of the editor of 500 stages; reference: of six
@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.scale.launching import launching
 from tests.scale.splits import splits
 
 SYSTEM = "bench"
@@ -60,7 +60,7 @@ def main() -> None:
 
         cast = assemble()
         observe(500_000 if full else 50_000, cast)
-        launch(home / "launches", rounds=10 if full else 5)
+        launching(say, cast, home, brief=given.brief)
         splits(say, cast, brief=given.brief)
     finally:
         if server is not None:
@@ -155,24 +155,6 @@ def _submissions(count: int, cast: Any) -> list[str]:
         pass
     Submission.objects.update(state="running")
     return [str(uuid) for uuid in Submission.objects.order_by("pk").values_list("uuid", flat=True)]
-
-
-def launch(home: Path, rounds: int) -> None:
-    """Start lists of 100 scripts that do nothing, and compare with starting as many bare processes."""
-    from uuid import uuid4
-
-    from integrations.launcher.base import Launch
-    from integrations.launcher.local import LocalLauncher
-
-    launcher = LocalLauncher(home)
-    bare, through = [], []
-    for _ in range(rounds):
-        bare.append(timed(lambda: [subprocess.run(["/bin/true"], check=True) for _ in range(100)]) * 10)
-        launches = [Launch(uuid=str(uuid4()), attempt=1, after=0, argv=["/bin/true"]) for _ in range(100)]
-        through.append(timed(lambda batch=launches: launcher.start(batch)) * 10)
-        while any(fate.state == "running" for fate in launcher.status([one.uuid for one in launches]).values()):
-            time.sleep(0.05)
-    say("launch_overhead_ms", statistics.median(through), "ms", statistics.median(bare))
 
 
 if __name__ == "__main__":

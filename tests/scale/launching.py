@@ -1,0 +1,173 @@
+"""What a launch and a look cost: through the real loop, shim and batch daemon, beside the bare submit command.
+
+launch_overhead_ms   one launch until its jobs are recorded, of a script that does next to nothing; reference: its process
+launch_sql           statements of one launch, all lists counted together; reference: what POMS makes today (33)
+launch_rate_ratio    launches a second through POMS; reference: by the bare submit command, one after the other
+poll_1000_s, _sql,   one look at 1,000 submissions of which all have changed; references: what POMS needs today (28 s, and
+_calls               a call for each of them)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Say = Callable[[str, float, str, float], None]
+QUICK = 'echo "1.0@bench" >> "$POMS_JOB_IDS_FILE"'
+JOB = {"argv": ["/bin/true"], "memory_mb": 10, "wall_s": 60}
+
+
+def launching(say: Say, cast: Any, home: Path, *, brief: bool = False) -> None:
+    """Print the figures; the database is the caller's, the daemon is started here and ended."""
+    from django.conf import settings
+
+    number = 100 if brief else 500
+    settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = home / "spool", home / "starts"
+    settings.QUEUE_DEPTH = "0"
+    with _daemon(settings.LOCAL_SPOOL):
+        _launches(say, cast, number)
+        _rates(say, cast, home, number)
+        _polls(say, cast, 1000)
+
+
+def _pending(cast: Any, name: str, number: int, script: str) -> None:
+    """Make so many submissions that wait, each with one job; nothing else waits."""
+    from submissions.logic import planning
+    from submissions.models import Submission
+    from tests import builders
+
+    Submission.objects.exclude(state="completed").update(state="completed", look_at=None)
+    planning.AHEAD = number
+    stages = (
+        f"[campaign_stage gen]\nstage_type=generator\nevents={number}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
+    )
+    text = builders.definition(stages=stages, campaign=name)
+    begin = text.index("launch_script=")
+    text = text[:begin] + f"launch_script={script}\n" + text[text.index("output_file_patterns", begin) :]
+    builders.approved_campaign(cast, text, title=name)
+    while planning.plan_some():
+        pass
+
+
+def _through(number: int) -> tuple[float, int]:
+    """Launch all that waits until it is recorded; return the seconds and the statements."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from submissions.logic import launching as loop
+    from submissions.models import Submission
+
+    begin = time.perf_counter()
+    with CaptureQueriesContext(connection) as asked:
+        while Submission.objects.filter(state__in=("pending", "launching")).exists():
+            if not loop.launch_some():
+                time.sleep(0.02)
+    seconds = time.perf_counter() - begin
+    assert Submission.objects.filter(state="submitted").count() == number
+    return seconds, len(
+        [
+            1
+            for query in asked
+            if 'submissions_submission" WHERE "submissions_submission"."state" IN' not in query["sql"]
+        ]
+    )
+
+
+def _launches(say: Say, cast: Any, number: int) -> None:
+    _pending(cast, "overhead", number, f"sh -c {json.dumps(QUICK)}")
+    begin = time.perf_counter()
+    for _ in range(number):
+        subprocess.run(["sh", "-c", "true"], check=True)
+    bare = (time.perf_counter() - begin) / number
+    seconds, statements = _through(number)
+    say("launch_overhead_ms", seconds / number * 1000, "ms", bare * 1000)
+    say("launch_sql", statements / number, "statements", 33)
+
+
+def _rates(say: Say, cast: Any, home: Path, number: int) -> None:
+    """Submit as many one-job clusters bare and through POMS."""
+    from integrations.batch.local import DAEMON
+
+    script = home / "bench_submit"
+    document = json.dumps({"jobs": [JOB]})
+    submit = f'"{sys.executable}" -S -E -s -B "{DAEMON}" submit --spool "{home / "spool"}"'
+    script.write_text(f"#!/bin/sh\necho '{document}' | {submit}\n")
+    script.chmod(0o755)
+    begin = time.perf_counter()
+    for count in range(number):
+        subprocess.run(
+            [str(script)], check=True, stdout=subprocess.DEVNULL, env={"POMS_SUBMISSION_ID": f"bare-{count}"}
+        )
+    bare = number / (time.perf_counter() - begin)
+    _pending(cast, "rate", number, str(script))
+    seconds, _ = _through(number)
+    say("launch_rate_ratio", number / seconds, "launches/s", bare)
+
+
+def _polls(say: Say, cast: Any, number: int) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from integrations import registry
+    from integrations.batch.local_daemon import submit as command
+    from integrations.models import BatchSystem
+    from submissions.logic import observing
+    from submissions.models import Job, Submission
+
+    _pending(cast, "poll", number, "true")
+    system, _ = BatchSystem.objects.get_or_create(name="local", defaults={"backend": "local"})
+    observing.observe(system)
+    spool = str(registry.batch("local").spool)  # type: ignore[attr-defined]
+    for submission in Submission.objects.filter(state="pending"):
+        made = command.submit(spool, command.checked({"uuid": str(submission.uuid), "jobs": [JOB]}))
+        submission.job_ids = made["job_ids"]
+        submission.state, submission.launched_at = "submitted", submission.created_at
+        submission.save(update_fields=["job_ids", "state", "launched_at"])
+    calls = _counted(registry)
+    begin = time.perf_counter()
+    with CaptureQueriesContext(connection) as asked:
+        observing.observe(system)
+    seconds = time.perf_counter() - begin
+    assert Job.objects.filter(submission__state__in=("submitted", "running")).count() >= number
+    say("poll_1000_s", seconds, "s", 28.0)
+    say("poll_1000_sql", len(asked), "statements", 1000)
+    say("poll_1000_calls", len(calls), "calls", 1000)
+
+
+def _counted(registry: Any) -> list[str]:
+    """Count from here on what is asked of the batch daemon."""
+    from integrations.batch.local import LocalBatch
+
+    calls: list[str] = []
+    ask = LocalBatch._ask
+
+    def counted(self: Any, question: dict[str, Any]) -> dict[str, Any]:
+        calls.append(question["ask"])
+        return ask(self, question)
+
+    LocalBatch._ask = counted  # type: ignore[method-assign]
+    return calls
+
+
+@contextmanager
+def _daemon(spool: Path) -> Any:
+    from integrations.batch.local import DAEMON
+
+    daemon = subprocess.Popen(
+        [sys.executable, str(DAEMON), "serve", "--spool", str(spool), "--slots", "1", "--end-jobs"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not (spool / "daemon.json").exists():
+            assert daemon.poll() is None, "the batch daemon did not start"
+            time.sleep(0.02)
+        yield
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
