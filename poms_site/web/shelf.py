@@ -17,7 +17,7 @@ PARTS = {"guide": "Guide", "operate": "Operating", "api": "The API", "develop": 
 # All that is shown beside docs/, by name: a file that merely lies in the clone is nobody's business.
 SOURCES = frozenset({
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "THREAT_MODEL.md",
-    "examples/README.md", "examples/submitting.py",
+    "examples/README.md", "examples/condor_job.py", "examples/slurm_job.py", "examples/submitting.py",
     *(f"examples/dimuon/{name}" for name in (
         "README.md", "dimuon.ini", "dimuon_submit", "eventfile.py", "gen.py", "merge.py", "reco.py", "same_events.py",
         "setup.sh", "zpeak.py",

@@ -510,7 +510,7 @@ def cells_of(line: Expected, world: World, who: str) -> Iterator[Cell]:
         for what in about_which(list(corners), who, line.route, line.method):
             corner = corners[what]
             experiment = corner.experiment.name if corner else "nowhere"
-            ticked = line.about.partition("+")[2]
+            ticked = line.about.partition("+")[2].partition("+")[0]
             refs = (str((corner or world.own).ref(TICKED[ticked])).partition("/")[2],) if ticked in TICKED else ()
             more = [MISSING] if name == "sketch" else []  # nobody's: to throw away what is gone is no fault
             yield Cell(what, experiment, what, reverse(line.route, args=[experiment, *more]), bool(corner), refs)

@@ -25,6 +25,7 @@ from submissions import equipment, line
 from submissions.logic import holding, launching, minding
 from submissions.models import Hold, Submission
 from submissions.queries import gates, standing_holds
+from tests import builders
 from tests.credentials import making
 from tests.credentials.making import entered, later, token_file
 from tests.submissions.test_line import campaign
@@ -226,6 +227,8 @@ def test_a_launch_needs_what_lies_at_its_own_place_and_with_the_worker(real_cast
     rows = list(Submission.objects.order_by("pk"))
     for submission, (launcher, at, account) in zip(rows, places, strict=True):
         Submission.objects.filter(pk=submission.pk).update(launcher=launcher, host=at, account=account)
+    for name in ("gpvm01", "gpvm02"):
+        builders.launch_host(real_cast, name, "demopro")
     credential = entered(real_cast, "/x", unusable="it is none")
     stopped = {
         ("", "", ""): [0, 1, 2], ("local", "", ""): [0], ("ssh", "gpvm01", "demopro"): [1], ("ssh", "gpvm01", ""): [1],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -114,7 +113,7 @@ def pages(real_cast: Any) -> Callable[[], dict[str, str]]:
 
 def dump() -> str:
     """Return the test's database as pg_dump writes it."""
-    program = shutil.which("pg_dump") or str(embedded.find_install() / "bin" / "pg_dump")
+    program = str(embedded.find_install() / "bin" / "pg_dump")
     told = connection.get_connection_params()
     words = [("-h", "host"), ("-p", "port"), ("-U", "user"), ("-d", "dbname")]
     argv = [word for option, name in words if told.get(name) for word in (option, str(told[name]))]

@@ -171,7 +171,7 @@ class TestSlurm(BatchConformance):
         assert in_states(bench.system, ids, ["processing"])[ids[0]].node == "there"
         server.run("scontrol", "update", "NodeName=there", "State=DOWN", "Reason=test")
         wait_for(lambda: bench.system.jobs(ids)[0][0].state == "idle", "it waits again")
-        server.run("scontrol", "update", "NodeName=there", "State=RESUME")
+        server.tried("scontrol", "update", "NodeName=there", "State=RESUME")  # it may have come back by itself
         again = in_states(bench.system, ids, ["processing"])[ids[0]]
         assert (again.starts, again.node, again.uuid) == (2, "there", wanted.uuid)
         bench.system.act("remove", ids=ids, reason="the test is over")

@@ -49,7 +49,7 @@ def test_what_a_launch_finds_is_what_was_frozen(submission: Submission) -> None:
             return {"POMS4_HOST": "of the batch system"}
 
     frozen = dict(submission.environment)
-    launch = _as_launch(submission, Nothing(), 0)  # type: ignore[arg-type]
+    launch = _as_launch(submission, Nothing(), 0, {})  # type: ignore[arg-type]
     assert frozen.items() <= launch.env.items()
     assert launch.env["POMS_TASK_ID"] == launch.env["POMS4_SUBMISSION_ID"] == str(submission.pk)
     assert "POMS4_SUBMISSION_ID" not in frozen, "the row has no number before it stands"

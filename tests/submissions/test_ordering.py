@@ -120,6 +120,7 @@ def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(
     assert Command.objects.get(verb="priority").state == "done"
 
 
+@pytest.mark.django_db
 def test_the_local_batch_system_can_do_priorities():
     assert registry.batch("local").capabilities.priority
     assert acting.VERBS["priority"] == "prio"

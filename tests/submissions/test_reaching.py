@@ -16,6 +16,7 @@ from django.db.models import F
 
 from campaigns.models import Campaign
 from core.clock import now, shifted
+from integrations.launcher import ssh
 from integrations.models import LaunchHost
 from submissions.logic import launching, planning
 from submissions.models import Submission
@@ -94,7 +95,9 @@ def test_launches_go_through_ssh_to_their_host(hosts: Hosts) -> None:
     assert {(s.launcher, s.host) for s in Submission.objects.filter(campaign=campaign)} == {("ssh", "good")}
 
 
-def test_while_one_worker_waits_for_a_dead_host_another_launches_elsewhere(hosts: Hosts) -> None:
+def test_while_one_worker_waits_for_a_dead_host_another_launches_elsewhere(hosts: Hosts, monkeypatch) -> None:
+    monkeypatch.setattr(ssh, "CONNECT_S", 300.0)  # until the test lets go
+    monkeypatch.setattr(ssh, "CALL_S", 300.0)
     hosts.add("dead", FAULTS[0])
     hosts.add("good")
     dead = hosts.campaign("dead", 3)
@@ -108,6 +111,7 @@ def test_while_one_worker_waits_for_a_dead_host_another_launches_elsewhere(hosts
     assert states(good) == ["launching"] * 3
     assert launching.start_some() == 0, "two workers wait for the same dead host"
     assert waiting.is_alive(), "the dead host was given up before the others had been launched: this proves nothing"
+    hosts.lines["dead"].close()
     waiting.join()
     assert states(dead) == ["launching"] * 3
 
@@ -134,12 +138,11 @@ def test_a_silent_host_is_left_alone_then_asked_for_one_and_goes_on_by_itself(ho
     assert launching.start_some() == 0
     launching.look_some()
     assert line.calls == calls, "a host that rests was called"
-    for failures in range(2, 5):
-        _rested()
-        launching.launch_some()
-        row.refresh_from_db()
-        assert row.failures == failures
-    assert states(campaign).count("pending") >= 1, "more than one launch at a time was tried on a silent host"
+    _rested()
+    launching.start_some()
+    assert states(campaign).count("pending") == 1, "more than one launch at a time was tried on a silent host"
+    row.refresh_from_db()
+    assert row.failures == 2
     with shifted(timedelta(hours=2)):
         _rested()
         launching.look_some()
@@ -163,8 +166,6 @@ def _rested() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_whatever_a_line_does_no_launch_is_lost_or_made_twice(hosts: Hosts, fault: Fault, monkeypatch) -> None:
-    from integrations.launcher import ssh
-
     monkeypatch.setattr(ssh, "CONNECT_S", 2)
     monkeypatch.setattr(ssh, "CALL_S", 4.0)
     hosts.add("host", fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_what_is_being_launched_or_runs_is_left_alone(cast, stage, state):
 def test_a_launch_claimed_meanwhile_is_not_doubled(cast, stage):
     planning.plan(stage.pk)
     batch = Batch.objects.order_by("pk").first()
-    assert batch.submissions.get().pk in {row.pk for row in launching._claim_pending()}
+    with ExitStack() as turn:
+        assert batch.submissions.get().pk in {row.pk for row in launching._claim_pending(turn)}
     with pytest.raises(Conflict):
         varying.launch_with(batch, [("--tune ", "G18")], actor="user:operator", reason="a try")
 

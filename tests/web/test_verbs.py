@@ -54,7 +54,7 @@ SCENES = {
     ("k", "pause"): ("shifter", "schedule"), ("k", "resume"): ("shifter", "schedule"), ("k", "run"): ("operator", "schedule"),
     ("v", "check"): ("shifter", "outside"), ("v", "override"): ("shifter", "outside"),
     ("v", "downtime"): ("shifter", "outside"), ("v", "no_downtime"): ("shifter", "outside"),
-    ("l", "remove"): ("operator", "limit"),
+    ("l", "remove"): ("operator", "limit"), ("w", "remove"): ("operator", "shift"),
 }  # fmt: skip
 verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
 REASON = "it <b>must</b> be"

@@ -21,6 +21,12 @@ RULE = f"\n{'=-' * 30}\n\n"
 Ads = dict[str, dict[str, Any]]
 
 
+def _quoted(value: str) -> str:
+    """Return a value of the environment as a submit description has it, where both kinds of quotes are doubled."""
+    doubled = value.replace('"', '""').replace("'", "''")
+    return f"'{doubled}'"
+
+
 def main() -> None:
     name, known, words = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
     place = Place(Path(known["home"]), known["condor"], known["schedd"])
@@ -172,7 +178,7 @@ def submit_to_pool(place: Place, args: argparse.Namespace, wanted: dict[str, Any
         "universe = vanilla", f"executable = {args.executable.removeprefix('file://')}", f"arguments = {' '.join(args.exe_arguments)}",
         f"output = {folder}/job.$(Cluster).$(Process).out", f"error = {folder}/job.$(Cluster).$(Process).err",
         f"log = {folder}/job.log", "transfer_executable = false", "should_transfer_files = NO", f"initialdir = {folder}",
-        'environment = "{}"'.format(" ".join(f"{name}='{value}'" for name, value in env.items())),
+        'environment = "{}"'.format(" ".join(f"{name}={_quoted(value)}" for name, value in env.items())),
         *(f"{builtin[name]} = {value}" for name, value in wanted.items() if name in builtin),
         *(f"+{name} = {json.dumps(value)}" for name, value in wanted.items() if name not in builtin),
         f'+JobsubJobId = "$(CLUSTER).$(PROCESS)@{place.schedd}"', f'+JobsubFolder = "{folder}"',
