@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -17,9 +18,13 @@ from core.clock import shifted
 from core.idempotency import once
 from experiments.logic import tokens
 from experiments.models import ApiToken
+from submissions.logic import selecting
+from submissions.models import Command
 from tests import builders
 from tests.cast import Cast, assemble
 from tests.contracts import checks
+from tests.contracts.test_access import BODIES as SENT
+from tests.contracts.test_access import _address, _filled
 from tests.contracts.world import MISSING, World, populate
 
 REQUESTS = "/api/v1/requests/"
@@ -318,17 +323,37 @@ ACTS_ON = {
     "templates-list": ("", "operator"), "templates-detail": ("template", "operator"),
     "templates-restore": ("template", "operator"), "templates-use": ("template", "experimenter"),
     "templates-publish": ("template", "administrator"),
+    "batches-launch_with": ("broken", "operator"), "stages-register": ("stage", "operator"),
+    "credentials-list": ("", "administrator"), "credentials-detail": ("credential", "administrator"),
+    "credentials-renew": ("credential", "operator"),
+    "launch-hosts-list": ("", "administrator"), "launch-hosts-detail": ("host", "administrator"),
+    "launch-hosts-put_away": ("host", "administrator"),
+    "batch-systems-list": ("", "administrator"), "batch-systems-detail": ("system", "administrator"),
+    "batch-systems-put_away": ("system", "administrator"),
+    "holds-list": ("", "operator"), "services-list": ("", "administrator"), "services-detail": ("outside", "administrator"),
+    "services-override": ("outside", "operator"),
+    "services-downtime": ("outside", "operator"), "services-no_downtime": ("outside", "operator"),
+    "limits-list": ("", "operator"), "limits-remove": ("limit", "operator"),
+    "shifts-list": ("", "operator"), "shifts-remove": ("shift", "operator"),
+    "stops-list": ("", "operator"), "stops-go_on": ("", "operator"),
+    "stops-all": ("", "administrator"), "stops-all-go_on": ("", "administrator"),
+    **{f"select-{noun}-{verb}": ("", "operator") for noun, verbs in selecting.VERBS.items() for verb in verbs},
 }  # fmt: skip
-# These take no body, or may come without a reason.
+# These take no body, or may come without a reason. What an upload sends is a file, in which all bytes are good; where it
+# belongs stands in the address.
 NO_BODY = {
     "notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke", "setups-test",
+    "launch-hosts-try", "batch-systems-try", "credentials-check", "services-check", "uploads-list", "uploads-remove",
 }  # fmt: skip
 NO_REASON = {
     "requests-check", "requests-file", "requests-approve", "requests-extend", "requests-confirm", "requests-test",
     "requests-clone", "requests-comment", "requests-attach", "campaigns-definition", "campaigns-release", "holds-release", "requests-detail",
     "campaigns-clone", "campaigns-tag", "campaigns-untag", "campaigns-archive", "campaigns-unarchive",
     "campaigns-template", "jobtypes-restore", "setups-restore", "templates-restore", "templates-use",
+    "stages-register", "shifts-remove",
 }  # fmt: skip
+# Their bodies name no experiment.
+OF_ALL = {"stops-all", "stops-all-go_on", "batch-systems-list"}
 
 
 def test_every_route_that_takes_a_body_is_tried():
@@ -342,13 +367,9 @@ def world(cast) -> World:
 
 def address(world: World, route: str) -> str:
     name = ACTS_ON[route][0]
-    if name in ("jobtype", "setup", "template"):
-        ref, _, named = world.own.ref(name).partition("/")
-        return reverse(route, kwargs={"ref": ref, "name": named})
-    if name == "stage":
-        ref, _, stage = world.own.ref(name).rpartition("/")
-        return reverse(route, kwargs={"ref": ref, "stage": stage})
-    return reverse(route, kwargs={"ref": world.own.ref(name)} if name else {})
+    if name == "system":  # of the whole service
+        return reverse(route, kwargs={"name": world.own.ref(name)})
+    return _address(route, world.own, name, missing=False) if name else reverse(route)
 
 
 @pytest.mark.django_db
@@ -376,26 +397,28 @@ def test_a_verb_without_its_reason_is_refused(cast, world, call_as):
         name: call_as(cast.people[name])
         for name in ("experimenter", "approver", "operator", "reviewer", "administrator")
     }
-    before, wrong = picture(), []
+    before, wrong, tried = picture(), [], set()
     for route, method in writing_routes():
-        if route in NO_REASON | NO_BODY or not ACTS_ON[route][0]:
+        if route in NO_REASON | NO_BODY:
             continue
-        beside = {
-            "campaigns-prioritise": {"rank": 10}, "campaigns-boost": {"hours": 4}, "campaigns-accept": {"stage": "gen"},
-            "campaigns-sign_off": {"stage": "gen", "verdict": "passed"}, "campaigns-process_again": {"stage": "gen"},
-            "requests-prioritise": {"priority": 10}, "requests-split": {"first": 1},
-            "requests-merge": {"with": [world.own.ref("like")]}, "requests-untick": {"ticked": ["seen"]},
-            "requests-detach": {"name": "note.txt"}, "jobtypes-detail": {"launch_script": "/bin/false"},
-            "setups-detail": {"host": "far"}, "templates-detail": {"title": "Better"},
-        }.get(route, {})  # fmt: skip
+        verb = {"reason": "x"} if ACTS_ON[route][0] else {}
+        sent = json.loads(_filled(json.dumps(SENT.get(route, verb)), world.own))
+        if "reason" not in sent:
+            continue
+        tried.add(route)
+        beside = {key: value for key, value in sent.items() if key != "reason"}
+        if not ACTS_ON[route][0] and route not in OF_ALL:
+            beside["experiment"] = "demo"
         for missing in ({}, {"reason": ""}, {"reason": " \t "}):
             answer = people[ACTS_ON[route][1]].generic(
                 method, address(world, route), json.dumps({**beside, **missing}), "application/json"
             )
-            fields = [e["field"] for e in answer.json()["errors"]]
+            fields = [e["field"] for e in answer.json().get("errors", [])]
             if answer.status_code != 422 or fields != ["reason"]:
                 wrong.append(f"{route} {missing}: {answer.status_code} {fields}")
     assert not wrong, "\n".join(wrong)
+    assert tried >= {route for route, (about, _) in ACTS_ON.items() if about} - NO_REASON - NO_BODY
+    assert {"holds-list", "stops-list", "stops-all", "limits-list", "select-job-kill"} <= tried
     assert picture() == before
 
 
@@ -522,16 +545,20 @@ STRANGE = ("a\0b", "²", "9" * 40, "-1", "", "demo/c1/x", "\U0001f600' OR 1=1 --
 
 
 @pytest.mark.django_db
-def test_no_filter_value_breaks_a_list(cast, call_as):
+def test_no_filter_value_breaks_a_list(cast, world, call_as):
     client, wrong, tried = call_as(cast.operator), [], 0
+    selection = str(uuid4())
+    Command.objects.filter(pk=world.own.objects["command"].pk).update(selection=selection)
+    needed = {"outcomes-list": {"selection": selection}}  # it lists what came of one selection, never of all
     for _, pattern in api_routes():
         if checks.served(pattern.callback).get("GET") != "list":
             continue
         view = checks.view_class(pattern.callback)
         more = ["after"] if pattern.name == "events-list" else view.more_filters
-        for name in {"experiment", "cursor", "limit", *view.filters, *more}:
+        beside = needed.get(pattern.name, {})
+        for name in {"experiment", "cursor", "limit", *view.filters, *more, *beside}:
             for value in STRANGE:
-                answer = client.get(reverse(pattern.name), {name: value})
+                answer = client.get(reverse(pattern.name), {**beside, name: value})
                 tried += 1
                 if answer.status_code == 422 and answer.headers["Content-Type"] == PROBLEM:
                     good = [e["field"] for e in answer.json()["errors"]] == [name]

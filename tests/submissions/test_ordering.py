@@ -12,8 +12,8 @@ from core.clock import now, shifted
 from core.errors import Conflict, Refused
 from core.models import Transition
 from integrations import registry
-from submissions import line
-from submissions.logic import acting, launching, ordering
+from submissions import fairness, line
+from submissions.logic import acting, ordering
 from submissions.models import Boost, Command, Job, Submission
 from submissions.queries import boosted_until
 from tests.submissions.test_line import campaign
@@ -124,4 +124,4 @@ def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(
 def test_the_local_batch_system_can_do_priorities():
     assert registry.batch("local").capabilities.priority
     assert acting.VERBS["priority"] == "prio"
-    assert launching.place_at(10, 0, 1.0) > launching.place_at(11, 0, 1.0)
+    assert fairness.place_at(10, 0, 1.0) > fairness.place_at(11, 0, 1.0)
