@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from integrations.batch.attributes import literal, quoted
 from integrations.batch.base import Wanted
 
 # The pool's own SUBMIT_ATTRS stays as it is. Never name a list by itself: in the environment that does not end.
@@ -22,7 +23,7 @@ USAGE_ORDER = ("DEDICATED", "OPPORTUNISTIC", "OFFSITE")
 def environment(wanted: Wanted, *, site_attribute: str) -> dict[str, str]:
     """Return what a script that submits finds in its environment."""
     tags = {**wanted.tags, "POMS_SUBMISSION_ID": wanted.uuid}
-    attributes = {name: _value(name, value) for name, value in tags.items()}
+    attributes = {name: literal(name, value) for name, value in tags.items()}
     words = [word for name, value in attributes.items() for word in (["-append"], [f"+{name}={value}"])]
     extra = _slots(wanted) | {"JobPrio": str(wanted.priority)}
     found = {
@@ -70,19 +71,6 @@ def _requirements(wanted: Wanted, site_attribute: str) -> str:
 
 def _any(parts: Iterable[str]) -> str:
     return " || ".join(parts)
-
-
-def _value(name: str, value: str) -> str:
-    """Return a tag as an attribute's value: numbers unquoted, strings quoted; the uuid is always a string."""
-    is_number = value.isascii() and value.isdigit() and len(value) < 19 and (value == "0" or value[0] != "0")
-    return value if is_number and name != "POMS_SUBMISSION_ID" else quoted(value)
-
-
-def quoted(text: str) -> str:
-    """Return a string as a ClassAd has it, on one line."""
-    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        text = text.replace(plain, escaped)
-    return f'"{text}"'
 
 
 def _configured(text: str) -> str:
