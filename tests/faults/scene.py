@@ -77,6 +77,7 @@ def put_programs(folders: Folders) -> None:
     note = f"open({str(folders.hits)!r}, 'a').write(name + '\\n'); "
     shim = folders.host / "shim.py"
     shim.write_text(_noting(launcher.SHIM.read_text(), "    os.kill(os.getpid(), 9)\n", note))
+    shutil.copy(launcher.SHIM.with_name("wrapper.py"), folders.host)  # it stands beside the shim
     package = folders.host / "local_daemon"
     shutil.copytree(batch.DAEMON.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, dying in (("log.py", "\n        die()\n"), ("faults.py", "\n            die()\n")):
