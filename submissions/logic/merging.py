@@ -7,6 +7,7 @@ has not ended, and yields to any report.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,7 @@ _TYPES = (
 _ENDED = ", ".join(str(JOB_RANK[state]) for state in JOB_ENDED if state != "lost")
 _STARTED = ", ".join(str(JOB_RANK[state]) for state in JOB_STARTED)
 _LOST = JOB_RANK["lost"]
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _WORDS = "ARRAY[" + ", ".join(f"'{state}'" for state in JOB_STATES) + "]"
 
 MERGE = f"""
@@ -127,7 +129,9 @@ def merge(system_id: int, seen: Iterable[JobSeen], inbox: Sequence[Any] = (), *,
     were written. Reports of submissions that we do not know are left out.
     """
     bulk.temporary_table(SEEN, _TYPES)
-    rows = [_row(job, source) for job in seen] + [_inbox_row(report) for report in inbox]
+    # Anybody may write anything into a tag: what is no uuid is of no submission of ours.
+    rows = [_row(job, source) for job in seen if _UUID.fullmatch(job.uuid)]
+    rows += [_inbox_row(report) for report in inbox]
     if not rows:
         return 0
     bulk.copy_rows(SEEN, COLUMNS, rows)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 Say = Callable[[str, float, str, float], None]
 QUICK = 'echo "1.0@bench" >> "$POMS_JOB_IDS_FILE"'
@@ -31,7 +32,7 @@ def launching(say: Say, cast: Any, home: Path, *, brief: bool = False) -> None:
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = home / "spool", home / "starts"
     settings.QUEUE_DEPTH = "0"
     with _daemon(settings.LOCAL_SPOOL):
-        _launches(say, cast, number)
+        _launches(say, cast, home, number)
         _rates(say, cast, home, number)
         _polls(say, cast, 1000)
 
@@ -79,8 +80,9 @@ def _through(number: int) -> tuple[float, int]:
     )
 
 
-def _launches(say: Say, cast: Any, number: int) -> None:
-    _pending(cast, "overhead", number, f"sh -c {json.dumps(QUICK)}")
+def _launches(say: Say, cast: Any, home: Path, number: int) -> None:
+    script = _script(home / "quick_submit", QUICK)
+    _pending(cast, "overhead", number, script)
     begin = time.perf_counter()
     for _ in range(number):
         subprocess.run(["sh", "-c", "true"], check=True)
@@ -90,22 +92,24 @@ def _launches(say: Say, cast: Any, number: int) -> None:
     say("launch_sql", statements / number, "statements", 33)
 
 
+def _script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
 def _rates(say: Say, cast: Any, home: Path, number: int) -> None:
     """Submit as many one-job clusters bare and through POMS."""
     from integrations.batch.local import DAEMON
 
-    script = home / "bench_submit"
     document = json.dumps({"jobs": [JOB]})
     submit = f'"{sys.executable}" -S -E -s -B "{DAEMON}" submit --spool "{home / "spool"}"'
-    script.write_text(f"#!/bin/sh\necho '{document}' | {submit}\n")
-    script.chmod(0o755)
+    script = _script(home / "bench_submit", f"echo '{document}' | {submit}")
     begin = time.perf_counter()
-    for count in range(number):
-        subprocess.run(
-            [str(script)], check=True, stdout=subprocess.DEVNULL, env={"POMS_SUBMISSION_ID": f"bare-{count}"}
-        )
+    for _ in range(number):
+        subprocess.run([script], check=True, stdout=subprocess.DEVNULL, env={"POMS_SUBMISSION_ID": str(uuid4())})
     bare = number / (time.perf_counter() - begin)
-    _pending(cast, "rate", number, str(script))
+    _pending(cast, "rate", number, script)
     seconds, _ = _through(number)
     say("launch_rate_ratio", number / seconds, "launches/s", bare)
 

@@ -123,6 +123,12 @@ def test_reports_of_an_unknown_submission_change_nothing(submission):
     assert not Job.objects.exists()
 
 
+def test_a_tag_that_is_no_uuid_stands_in_nobodys_way(submission):
+    strange = JobSeen(id="9@x", uuid="bare-0", state="idle", starts=0, at=T0)
+    assert merge(submission, strange, seen(submission, 1, "idle", 0)) == 1
+    assert Job.objects.count() == 1
+
+
 def test_what_a_job_needed_is_the_most_that_was_seen(submission):
     merge(submission, seen(submission, 1, "processing", 1, memory_mb=300.0, node="a"))
     merge(submission, seen(submission, 1, "succeeded", 2, memory_mb=200.0))
