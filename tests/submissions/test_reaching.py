@@ -96,8 +96,8 @@ def test_launches_go_through_ssh_to_their_host(hosts: Hosts) -> None:
 
 
 def test_while_one_worker_waits_for_a_dead_host_another_launches_elsewhere(hosts: Hosts, monkeypatch) -> None:
-    monkeypatch.setattr(ssh, "CONNECT_S", 300.0)  # until the test lets go
-    monkeypatch.setattr(ssh, "CALL_S", 300.0)
+    monkeypatch.setattr(ssh, "CONNECT_S", 45.0)
+    monkeypatch.setattr(ssh, "CALL_S", 60.0)
     hosts.add("dead", FAULTS[0])
     hosts.add("good")
     dead = hosts.campaign("dead", 3)
