@@ -68,6 +68,11 @@ def as_text(settings: Mapping[str, Any]) -> str:
     return "\n".join(f"{name} = {_said(value)}" for name, value in sorted(settings.items()))
 
 
+def as_lines(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row as its record tells them: settings as people write them, all else as it is."""
+    return {name: as_text(value) if isinstance(value, dict) else value for name, value in values.items()}
+
+
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -217,7 +217,9 @@ def change_system(row: BatchSystem, /, *, by: Any, reason: str, seen: str = "", 
         for name, value in after.items():
             setattr(row, name, value)
         row.save(update_fields=list(after))
-        _note_system(row, source, "edit", by, differences.told(reason, _as_lines(before), _as_lines(after)))
+        _note_system(
+            row, source, "edit", by, differences.told(reason, declared.as_lines(before), declared.as_lines(after))
+        )
     return row
 
 
@@ -281,10 +283,6 @@ def _before(row: LaunchHost | BatchSystem, called: str, seen: str, values: Mappi
     if not before:
         raise Refused("Nothing is different; nothing was changed.")
     return before
-
-
-def _as_lines(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: declared.as_text(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _standing(row: LaunchHost | BatchSystem) -> str:

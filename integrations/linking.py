@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +11,7 @@ from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment
 from integrations import errors, registry
 from integrations.catalogue import declared
-from integrations.declared import as_text as settings_text
+from integrations.declared import as_lines
 from integrations.models import CatalogueLink
 
 
@@ -55,7 +54,7 @@ def change(row: CatalogueLink, *, by: Any, reason: str, seen: str = "", **values
         _refuse_unusable(row)
         _make_room(row, list(others.values()), by)
         row.save(update_fields=list(after))
-        _note(row, source, "edit", by, differences.told(reason, _as_lines(before), _as_lines(after)))
+        _note(row, source, "edit", by, differences.told(reason, as_lines(before), as_lines(after)))
     return row
 
 
@@ -86,10 +85,6 @@ def _refuse_unusable(row: CatalogueLink) -> None:
     except errors.Refused as refusal:
         problem = Problem("settings", str(refusal))
         raise Refused("It cannot work as it is; nothing was changed.", [problem]) from refusal
-
-
-def _as_lines(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: settings_text(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _standing(row: CatalogueLink) -> str:

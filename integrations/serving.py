@@ -12,7 +12,7 @@ from core import differences, queue, transitions
 from core.errors import Conflict, Problem, Refused
 from experiments.models import Experiment, User
 from integrations import errors
-from integrations.declared import as_text
+from integrations.declared import as_lines
 from integrations.probes.kinds import BY_HAND, PROBES, probe_of
 from integrations.probes.models import GATES, Service
 
@@ -51,7 +51,7 @@ def change(row: Service, *, by: Any, reason: str, seen: str = "", **values: Any)
         _refuse_unusable(row, reason)
         row.save(update_fields=list(before))
         after = {name: getattr(row, name) for name in before}
-        told = differences.told(reason, _as_lines(before), _as_lines(after))
+        told = differences.told(reason, as_lines(before), as_lines(after))
         _note(row, row.state, "edit", by.actor, told)
         Service.objects.filter(pk=row.pk).update(look_at=Now())
         queue.wake("check")
@@ -96,10 +96,6 @@ def _refuse_unusable(row: Service, reason: str) -> None:
         probe_of(row)
     except errors.Refused as refusal:
         raise Refused("It cannot work as it is; nothing was changed.", [Problem("settings", str(refusal))]) from refusal
-
-
-def _as_lines(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: as_text(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _note(row: Service, source: str, verb: str, actor: str, reason: str) -> None:
