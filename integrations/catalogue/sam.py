@@ -394,17 +394,16 @@ class SamCatalogue:
         answer = self.server.about("list", dims, long=True, format="plain", fileinfo="1")
         if not answer.body:
             return self._nothing(answer, dims)
-        rows = [line.split("\t") for line in lines(answer)]
         try:
+            # By columns: of a dataset there may be millions of rows.
+            names, keys, sizes, events = zip(*[line.split("\t") for line in lines(answer)], strict=True)
             if LISTED.issuperset(wants):
-                seen = [
-                    FileSeen(
-                        name, "", int(size) if size.isdecimal() else 0, "", int(events) if events.isdecimal() else None
-                    )
-                    for name, _, size, events in rows
-                ]
+                seen = FileSeen.of_columns(
+                    names,
+                    [int(size) if size.isdecimal() else 0 for size in sizes],
+                    [int(number) if number.isdecimal() else None for number in events],
+                )
             else:
-                keys = [key for _, key, _, _ in rows]
                 told = {str(entry["file_id"]): entry for entry in self._metadata("file_id", keys, locations="1")}
                 seen = [_seen(told[key]) for key in keys]
         except (ValueError, KeyError) as error:  # rows of another form, or files without metadata

@@ -30,12 +30,14 @@ COLUMNS = ("snapshot_id", "number", "label", "units", "events", "inputs")
 NOT_THERE_SECONDS = 300
 LONGEST_KEY = 220
 NAMES_A_LOOK = 10_000
+UNSAID = "\\N"  # in a line, where the catalogue says no number
 
 
 class Part(NamedTuple):
-    """One slice: what its inputs have in common, a line of each, and how many events they hold together."""
+    """One slice: what its inputs have in common, the key of each, a line of each, and their events together."""
 
     label: str
+    keys: Sequence[str]
     lines: Sequence[str]
     events: int
 
@@ -60,7 +62,7 @@ class Frozen:
         """Return the digest of the keys of all inputs, in their order."""
         digest = hashlib.sha256()
         for part in self.slices:
-            digest.update("".join(f"{line.partition(chr(9))[0]}\n" for line in part.lines).encode())
+            digest.update("\n".join([*part.keys, ""]).encode())
         return digest.hexdigest()
 
 
@@ -115,13 +117,10 @@ def _fetch(version: StageVersion, split: Split, *, beyond: Stage | None = None, 
         files, inputs, marks = _ask(
             catalogue, version.dataset, split, version.most_files, freeze=freeze, beyond=beyond
         )  # fmt: skip
-        found = splitting.cut(split, inputs, closed=True, now=now().timestamp())
-        lines = [_line(seen) for seen in files]
-        slices = [
-            Part(part.label, [lines[at] for at in part.members], sum(files[at].events or 0 for at in part.members))
-            for part in found.slices
-        ]
-    return Frozen(version.dataset, str(split), ",".join(marks), slices, dict(found.left_out))
+        cut = splitting.cut(split, inputs, closed=True, now=now().timestamp())
+        slices = _parts(files, cut.slices)
+        del files, inputs  # before the collector sees them
+    return Frozen(version.dataset, str(split), ",".join(marks), slices, dict(cut.left_out))
 
 
 def see(
@@ -222,7 +221,8 @@ def _values(version: StageVersion, split: Split) -> Frozen:
     except ValueError as error:
         raise Refused(str(error)) from error
     words = words[: version.most_files or None]
-    return Frozen(version.dataset, str(split), "", [Part(word, [f"value:{word}\t\t\\N\t\\N"], 0) for word in words])
+    parts = [Part(word, [f"value:{word}"], [f"value:{word}\t\t{UNSAID}\t{UNSAID}"], 0) for word in words]
+    return Frozen(version.dataset, str(split), "", parts)
 
 
 def _ask(
@@ -236,6 +236,7 @@ def _ask(
     names = splitting.datasets(dataset) if split.what.holds == "datasets" else [dataset]
     files: dict[str, FileSeen] = {}
     of_dataset: dict[str, str] = {}
+    found: Sequence[FileSeen] = ()
     marks = []
     for name in names:
         frozen = catalogue.freeze(name) if freeze else None
@@ -246,15 +247,15 @@ def _ask(
         if frozen and len(got) < frozen.files:
             raise Unavailable(f"the catalogue gave {len(got)} of the {frozen.files} files of {name}")
         marks += [frozen.mark] if frozen and frozen.mark else []
-        if len(names) == 1:
-            files = dict(zip(map(attrgetter("name"), got), got, strict=True))
-            continue
+        if len(names) == 1 and len(set(map(attrgetter("name"), got))) == len(got):
+            found = got  # as nearly always: a million files need no second list
+            break
         for seen in got:  # a file of several datasets counts for the first
             if files.setdefault(seen.name, seen) is seen:
                 of_dataset[seen.name] = name
-    found = list(files.values())
+        found = list(files.values())
     if beyond:
-        there = _inputs_among(beyond, files)
+        there = _inputs_among(beyond, [seen.name for seen in found])
         found = [seen for seen in found if seen.name not in there]
     found = found[: most_files or None]
     return found, _inputs(split, found, of_dataset), marks
@@ -285,13 +286,41 @@ def _inputs(split: Split, files: Sequence[FileSeen], of_dataset: Mapping[str, st
     ]  # fmt: skip
 
 
-def _line(seen: FileSeen) -> str:
-    """Return an input as a line; what would break lines or fields is no name of a file."""
-    if "\t" in seen.name or "\n" in seen.name or len(seen.name) > LONGEST_KEY - len("file:"):
-        raise Refused(f"a file of the dataset has a name that cannot be used: {seen.name[:80]!r}")
-    path = seen.path if "\t" not in seen.path and "\n" not in seen.path else ""
-    events = "\\N" if seen.events is None else seen.events
-    return f"file:{seen.name}\t{path}\t{events}\t{seen.size or 0}"
+def _parts(files: Sequence[FileSeen], slices: Iterable[splitting.Slice]) -> list[Part]:
+    """Return the slices with their files; by columns, for there may be millions of files."""
+    keys = [f"file:{seen.name}" for seen in files]
+    _check(keys)
+    paths = [seen.path for seen in files]
+    if _breaks(paths):
+        paths = ["" if _breaks([path]) else path for path in paths]
+    lines = [
+        f"{key}\t{path}\t{UNSAID if seen.events is None else seen.events}\t{seen.size or 0}"
+        for key, path, seen in zip(keys, paths, files, strict=True)
+    ]
+    events = [seen.events or 0 for seen in files]
+    return [
+        Part(
+            part.label,
+            list(map(keys.__getitem__, part.members)),
+            list(map(lines.__getitem__, part.members)),
+            sum(map(events.__getitem__, part.members)),
+        )
+        for part in slices
+    ]
+
+
+def _check(keys: Sequence[str]) -> None:
+    """Raise Refused for what is no name of a file, since it would break lines or fields."""
+    if _breaks(keys) or max(map(len, keys), default=0) > LONGEST_KEY:
+        wrong = next(key for key in keys if _breaks([key]) or len(key) > LONGEST_KEY)
+        name = wrong.removeprefix("file:")
+        raise Refused(f"a file of the dataset has a name that cannot be used: {name[:80]!r}")
+
+
+def _breaks(words: Sequence[str]) -> bool:
+    """Tell whether one of the words has what ends a field or a line."""
+    text = "".join(words)
+    return "\t" in text or "\n" in text
 
 
 @contextmanager

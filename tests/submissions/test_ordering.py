@@ -107,7 +107,12 @@ def test_a_change_of_rank_moves_what_is_idle_in_the_batch_system(
         seconds=120,
         names=("launch", "observe"),
     )
-    drive(lambda: Job.objects.count() == 3, seconds=120, names=("launch", "observe"))
+    # A job may be seen before the launch that made it is recorded.
+    drive(
+        lambda: Job.objects.count() == 3 and Submission.objects.filter(campaign=second, state="submitted").exists(),
+        seconds=120,
+        names=("launch", "observe"),
+    )
     ordering.prioritise(second, 90, **WHO)
     wanted = Command.objects.get(verb="priority")
     assert wanted.submission.campaign_id == second.pk
