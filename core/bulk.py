@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,24 +10,39 @@ from django.db import connection
 
 DRIVER = psycopg2.__name__
 
+A_PIECE = 64 * 1024  # characters that are sent at once
 # The backslash first, for the others bring one. Not str.translate: that takes ten times as long for long texts.
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\ufffd"))
 
 
 def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """COPY rows of plain values (None is NULL) into a table in the caller's transaction; return how many."""
-    buffer = io.StringIO()
-    count = 0
-    for row in rows:
-        buffer.write("\t".join("\\N" if v is None else _escaped(str(v)) for v in row))
-        buffer.write("\n")
-        count += 1
-    buffer.seek(0)
+    text = _Text(rows)
     with connection.cursor() as cursor:
         cursor.cursor.copy_expert(  # the driver's own cursor below Django's
-            f"COPY {table} ({', '.join(columns)}) FROM STDIN", buffer
+            f"COPY {table} ({', '.join(columns)}) FROM STDIN", text
         )
-    return count
+    return text.rows
+
+
+class _Text:
+    """Rows as the text of COPY, made while it is read: the server takes in the first while we write the next."""
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        self.rows = 0
+        self._rows = iter(rows)
+
+    def read(self, _size: int = -1) -> str:
+        """Return the next piece; empty at the end."""
+        pieces, length = [], 0
+        for row in self._rows:
+            line = "\t".join(["\\N" if v is None else _escaped(str(v)) for v in row])
+            pieces.append(f"{line}\n")
+            self.rows += 1
+            length += len(line)
+            if length > A_PIECE:
+                break
+        return "".join(pieces)
 
 
 def _escaped(text: str) -> str:

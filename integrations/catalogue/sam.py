@@ -46,6 +46,7 @@ from integrations.catalogue.sam_server import (
     Conflict,
     NotThere,
     SamServer,
+    columns,
     document,
     lines,
     number,
@@ -394,20 +395,17 @@ class SamCatalogue:
         answer = self.server.about("list", dims, long=True, format="plain", fileinfo="1")
         if not answer.body:
             return self._nothing(answer, dims)
-        try:
-            # By columns: of a dataset there may be millions of rows.
-            names, keys, sizes, events = zip(*[line.split("\t") for line in lines(answer)], strict=True)
-            if LISTED.issuperset(wants):
-                seen = FileSeen.of_columns(
-                    names,
-                    [int(size) if size.isdecimal() else 0 for size in sizes],
-                    [int(number) if number.isdecimal() else None for number in events],
-                )
-            else:
-                told = {str(entry["file_id"]): entry for entry in self._metadata("file_id", keys, locations="1")}
+        seen: list[FileSeen] = []
+        if LISTED.issuperset(wants):
+            for names, _, sizes, events in columns(answer, 4):
+                seen += FileSeen.of_columns(names, _numbers(sizes, 0), _numbers(events, None))
+        else:
+            keys = [key for _, some, _, _ in columns(answer, 4) for key in some]
+            told = {str(entry["file_id"]): entry for entry in self._metadata("file_id", keys, locations="1")}
+            try:
                 seen = [_seen(told[key]) for key in keys]
-        except (ValueError, KeyError) as error:  # rows of another form, or files without metadata
-            raise senseless(answer) from error
+            except (ValueError, KeyError) as error:  # files without metadata, or with such as make no sense
+                raise senseless(answer) from error
         return sorted(seen, key=attrgetter("name"))
 
     def _metadata(self, by: str, keys: Sequence[str], **more: str) -> Iterable[dict[str, Any]]:
@@ -419,6 +417,13 @@ class SamCatalogue:
                 if not isinstance(entry, dict) or str(entry.get(by)) not in asked or "file_name" not in entry:
                     raise senseless(answer)
                 yield entry
+
+
+def _numbers(texts: Sequence[str], otherwise: int | None) -> Iterable[Any]:
+    """Read whole numbers; what is none, as SAM's None, is taken as `otherwise`."""
+    if all(texts) and "".join(texts).isdecimal():  # as nearly always, and four times as fast
+        return map(int, texts)
+    return [int(text) if text.isdecimal() else otherwise for text in texts]
 
 
 # --- Dimensions of ours ---------------------------------------------------------------------------------------------

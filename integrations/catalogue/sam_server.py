@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,6 +17,7 @@ SECONDS = 30.0  # of one call
 LONG = 100.0  # of one that lists or writes much; a task of ours must end within 117 s
 MOST_BYTES = 512 * 1024 * 1024
 LONGEST_IN_ADDRESS = 1024  # characters of dimensions; longer ones are posted
+A_BLOCK = 256 * 1024  # characters of a long list that are taken apart together
 BUSY = {408, 425, 429}
 
 T = TypeVar("T")
@@ -115,12 +116,31 @@ def number(answer: http.Answer) -> int:
 
 def lines(answer: http.Answer) -> list[str]:
     """Read lines; the last one ends, or the answer is cut off."""
-    if not answer.body:
-        return []
-    if answer.body[-1:] != b"\n" or answer.body[:1] in b"{[":
+    return _text(answer).split("\n")[:-1]
+
+
+def columns(answer: http.Answer, number: int) -> Iterator[list[list[str]]]:
+    """Read lines of so many fields with tabs between them, by columns, so many lines at a time as a cache holds.
+
+    There may be millions of them. The end of each line is made a field of its own, so that one look tells whether
+    every line has its fields.
+    """
+    text, begin, width = _text(answer), 0, number + 1
+    while begin < len(text):
+        end = text.find("\n", begin + A_BLOCK) + 1 or len(text)
+        table = text[begin:end].replace("\n", "\t\n\t").split("\t")[:-1]
+        if len(table) % width or set(table[number::width]) != {"\n"}:
+            raise senseless(answer)
+        yield [table[place::width] for place in range(number)]
+        begin = end
+
+
+def _text(answer: http.Answer) -> str:
+    body = answer.body
+    if body and (body[-1:] != b"\n" or body[:1] in b"{["):
         raise senseless(answer)
     try:
-        return answer.body[:-1].decode().split("\n")
+        return body.decode()
     except UnicodeDecodeError as error:
         raise senseless(answer) from error
 

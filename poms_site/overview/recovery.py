@@ -113,7 +113,7 @@ def _of_batch(entry: Proposal, each: Each) -> dict[str, Any]:
 
 def _of_stage(entry: Gain, each: Each) -> dict[str, Any]:
     version, files = entry.news.version, entry.frozen.units if entry.frozen else 0
-    slices = [len(part.lines) for part in entry.frozen.slices] if entry.frozen else []
+    slices = [part.units for part in entry.frozen.slices] if entry.frozen else []
     return {
         "ref": version.stage.ref, "stage": version.stage.name, "dataset": version.dataset, "by": entry.by,
         "applies": entry.can_apply, "inputs": files, "slices": len(slices),

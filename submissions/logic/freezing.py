@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
+from itertools import islice
+from operator import attrgetter, eq
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -28,17 +29,18 @@ from submissions.models import Slice, Snapshot, StageProgress, Unit
 
 COLUMNS = ("snapshot_id", "number", "label", "units", "events", "inputs")
 NOT_THERE_SECONDS = 300
-LONGEST_KEY = 220
+LONGEST_NAME = 220 - len("file:")  # that a key has room for
 NAMES_A_LOOK = 10_000
 UNSAID = "\\N"  # in a line, where the catalogue says no number
 
 
 class Part(NamedTuple):
-    """One slice: what its inputs have in common, the key of each, a line of each, and their events together."""
+    """One slice: what its inputs have in common, how many they are, a line of each, and their keys and events."""
 
     label: str
-    keys: Sequence[str]
-    lines: Sequence[str]
+    units: int
+    inputs: str  # the lines
+    keys: str  # each with the end of its line
     events: int
 
 
@@ -55,14 +57,14 @@ class Frozen:
     @property
     def units(self) -> int:
         """Return how many inputs there are in all slices."""
-        return sum(len(part.lines) for part in self.slices)
+        return sum(part.units for part in self.slices)
 
     @cached_property
     def digest(self) -> str:
         """Return the digest of the keys of all inputs, in their order."""
         digest = hashlib.sha256()
         for part in self.slices:
-            digest.update("\n".join([*part.keys, ""]).encode())
+            digest.update(part.keys.encode())
         return digest.hexdigest()
 
 
@@ -118,7 +120,7 @@ def _fetch(version: StageVersion, split: Split, *, beyond: Stage | None = None, 
             catalogue, version.dataset, split, version.most_files, freeze=freeze, beyond=beyond
         )  # fmt: skip
         cut = splitting.cut(split, inputs, closed=True, now=now().timestamp())
-        slices = _parts(files, cut.slices)
+        slices = [_part(slice, files) for slice in cut.slices]
         del files, inputs  # before the collector sees them
     return Frozen(version.dataset, str(split), ",".join(marks), slices, dict(cut.left_out))
 
@@ -141,7 +143,7 @@ def keep(version: StageVersion, frozen: Frozen) -> Snapshot:
     bulk.copy_rows(
         "submissions_slice", COLUMNS,
         (
-            (snapshot.pk, number, part.label, len(part.lines), part.events, "\n".join(part.lines))
+            (snapshot.pk, number, part.label, part.units, part.events, part.inputs)
             for number, part in enumerate(frozen.slices, 1)
         ),
     )  # fmt: skip
@@ -221,7 +223,7 @@ def _values(version: StageVersion, split: Split) -> Frozen:
     except ValueError as error:
         raise Refused(str(error)) from error
     words = words[: version.most_files or None]
-    parts = [Part(word, [f"value:{word}"], [f"value:{word}\t\t{UNSAID}\t{UNSAID}"], 0) for word in words]
+    parts = [Part(word, 1, f"value:{word}\t\t{UNSAID}\t{UNSAID}", f"value:{word}\n", 0) for word in words]
     return Frozen(version.dataset, str(split), "", parts)
 
 
@@ -247,7 +249,7 @@ def _ask(
         if frozen and len(got) < frozen.files:
             raise Unavailable(f"the catalogue gave {len(got)} of the {frozen.files} files of {name}")
         marks += [frozen.mark] if frozen and frozen.mark else []
-        if len(names) == 1 and len(set(map(attrgetter("name"), got))) == len(got):
+        if len(names) == 1 and not _has_twins(map(attrgetter("name"), got)):
             found = got  # as nearly always: a million files need no second list
             break
         for seen in got:  # a file of several datasets counts for the first
@@ -259,6 +261,12 @@ def _ask(
         found = [seen for seen in found if seen.name not in there]
     found = found[: most_files or None]
     return found, _inputs(split, found, of_dataset), marks
+
+
+def _has_twins(names: Iterable[str]) -> bool:
+    """Tell whether a name comes twice; catalogues give them in order, and then sorting is quicker than a set."""
+    ordered = sorted(names)
+    return any(map(eq, ordered, islice(ordered, 1, None)))
 
 
 def _inputs_among(stage: Stage, names: Iterable[str]) -> set[str]:
@@ -286,39 +294,24 @@ def _inputs(split: Split, files: Sequence[FileSeen], of_dataset: Mapping[str, st
     ]  # fmt: skip
 
 
-def _parts(files: Sequence[FileSeen], slices: Iterable[splitting.Slice]) -> list[Part]:
-    """Return the slices with their files; by columns, for there may be millions of files."""
-    keys = [f"file:{seen.name}" for seen in files]
-    _check(keys)
-    paths = [seen.path for seen in files]
-    if _breaks(paths):
-        paths = ["" if _breaks([path]) else path for path in paths]
-    lines = [
-        f"{key}\t{path}\t{UNSAID if seen.events is None else seen.events}\t{seen.size or 0}"
-        for key, path, seen in zip(keys, paths, files, strict=True)
-    ]
-    events = [seen.events or 0 for seen in files]
-    return [
-        Part(
-            part.label,
-            list(map(keys.__getitem__, part.members)),
-            list(map(lines.__getitem__, part.members)),
-            sum(map(events.__getitem__, part.members)),
-        )
-        for part in slices
-    ]
-
-
-def _check(keys: Sequence[str]) -> None:
-    """Raise Refused for what is no name of a file, since it would break lines or fields."""
-    if _breaks(keys) or max(map(len, keys), default=0) > LONGEST_KEY:
-        wrong = next(key for key in keys if _breaks([key]) or len(key) > LONGEST_KEY)
-        name = wrong.removeprefix("file:")
+def _part(slice: splitting.Slice, files: Sequence[FileSeen]) -> Part:
+    """Return a slice with its files; by columns, for there may be millions of files in all."""
+    names, paths, sizes, _, numbers, *_ = zip(*map(files.__getitem__, slice.members), strict=True)
+    if _breaks(names) or max(map(len, names)) > LONGEST_NAME:
+        name = next(name for name in names if _breaks([name]) or len(name) > LONGEST_NAME)
         raise Refused(f"a file of the dataset has a name that cannot be used: {name[:80]!r}")
+    if _breaks(paths):
+        paths = tuple("" if _breaks([path]) else path for path in paths)
+    lines = [
+        f"file:{name}\t{path}\t{UNSAID if events is None else events}\t{size or 0}"
+        for name, path, events, size in zip(names, paths, numbers, sizes, strict=True)
+    ]
+    keys = "".join([f"file:{name}\n" for name in names])
+    return Part(slice.label, len(names), "\n".join(lines), keys, sum(filter(None, numbers)))
 
 
 def _breaks(words: Sequence[str]) -> bool:
-    """Tell whether one of the words has what ends a field or a line."""
+    """Tell whether one of the words has what ends a field or a line; such is no name of a file."""
     text = "".join(words)
     return "\t" in text or "\n" in text
 
