@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from hypothesis import settings as hypothesis
 
@@ -22,6 +22,7 @@ from integrations.models import BatchSystem
 from tests.cast import Cast, assemble
 from tests.contracts.world import World, filled_world
 from tests.snapshot import begin_with
+from tests.tables import make_tables
 
 # Before it is imported, so that a failed assertion says what it compared.
 pytest.register_assert_rewrite("integrations.conformance.catalogue", "integrations.conformance.batch")
@@ -34,15 +35,13 @@ hypothesis.load_profile("untimed")
 def django_db_modify_db_settings(
     request: pytest.FixtureRequest, django_db_blocker: Any, django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
-    """Migrate one database for all workers: each begins with a copy of it, which takes a tenth of the time."""
-    workers = getattr(request.config, "workerinput", None)
-    if workers is None:
-        return
+    """Make the tables of one database for all workers: each begins with a copy of it."""
+    workers = getattr(request.config, "workerinput", {"testrunuid": uuid4().hex})
     template = f"template_{workers['testrunuid'][:16]}"
     own = connection.settings_dict["NAME"]
     with django_db_blocker.unblock():
         with connection._nodb_cursor() as cursor:
-            # Held until this connection closes, so while another worker migrates, this one waits, however long it takes.
+            # Held until this connection closes, so while another worker makes it, this one waits, however long it takes.
             cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [template])
             cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [template])
@@ -51,7 +50,7 @@ def django_db_modify_db_settings(
                 connection.close()
                 connection.settings_dict["NAME"] = f"{template}_new"
                 try:
-                    call_command("migrate", verbosity=0)
+                    make_tables()
                 finally:
                     connection.close()
                     connection.settings_dict["NAME"] = own

@@ -60,9 +60,9 @@ def start_django(folders: Folders, seed: int, database: str = "") -> None:
     django.setup()
     # Only now, so that the database keeps its own folders.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folders.temporary)
-    from django.core.management import call_command
+    from tests.tables import make_tables
 
-    call_command("migrate", verbosity=0)
+    make_tables()
 
 
 def put_programs(folders: Folders) -> None:

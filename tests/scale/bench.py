@@ -52,11 +52,12 @@ def main() -> None:
     server = embedded.ensure(None, durable=True)
     try:
         import django
-        from django.core.management import call_command
 
         django.setup()
-        call_command("migrate", verbosity=0)
         from tests.cast import assemble
+        from tests.tables import make_tables
+
+        make_tables()
 
         cast = assemble()
         observe(500_000 if full else 50_000, cast)
