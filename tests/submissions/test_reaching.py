@@ -6,6 +6,7 @@ import os
 import pwd
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -41,9 +42,9 @@ class Hosts:
         self.cast, self.server, self.place = cast, server, place
         self.lines: dict[str, Line] = {}
 
-    def add(self, name: str, fault: Fault | None = None) -> LaunchHost:
-        """Enter a host, and a login set-up of the same name that goes there."""
-        line = self.lines[name] = Line(self.server.port, fault)
+    def add(self, name: str) -> LaunchHost:
+        """Enter a host that answers, and a login set-up of the same name that goes there."""
+        line = self.lines[name] = Line(self.server.port)
         key = self.server.known_hosts.read_text().split(" ", 1)[1]
         made = LaunchHost.objects.create(
             experiment=self.cast.experiment, name=name, address="127.0.0.1", port=line.port, account=_account(),
@@ -98,20 +99,23 @@ def test_launches_go_through_ssh_to_their_host(hosts: Hosts) -> None:
 def test_while_one_worker_waits_for_a_dead_host_another_launches_elsewhere(hosts: Hosts, monkeypatch) -> None:
     monkeypatch.setattr(ssh, "CONNECT_S", 45.0)
     monkeypatch.setattr(ssh, "CALL_S", 60.0)
-    hosts.add("dead", FAULTS[0])
+    hosts.add("dead")
     hosts.add("good")
     dead = hosts.campaign("dead", 3)
     good = hosts.campaign("good", 3)
     Campaign.objects.filter(pk=dead.pk).update(rank=F("rank") + 50)  # it stands before the other in the line
+    line = hosts.lines["dead"]
+    line.fault, calls = FAULTS[0], line.calls
     waiting = threading.Thread(target=_start_some)
     waiting.start()
-    while not hosts.lines["dead"].calls:
+    while line.calls == calls:
         assert waiting.is_alive(), "the dead host was not even called"
+        time.sleep(0.01)
     assert launching.start_some() == 3
     assert states(good) == ["launching"] * 3
     assert launching.start_some() == 0, "two workers wait for the same dead host"
     assert waiting.is_alive(), "the dead host was given up before the others had been launched: this proves nothing"
-    hosts.lines["dead"].close()
+    line.close()
     waiting.join()
     assert states(dead) == ["launching"] * 3
 
@@ -124,9 +128,10 @@ def _start_some() -> None:
 
 
 def test_a_silent_host_is_left_alone_then_asked_for_one_and_goes_on_by_itself(hosts: Hosts) -> None:
-    row = hosts.add("host", FAULTS[2])
+    row = hosts.add("host")
     campaign = hosts.campaign("host", 4)
     line = hosts.lines["host"]
+    line.fault = FAULTS[2]
     Submission.objects.filter(pk__in=Submission.objects.values("pk")[2:]).update(look_at=now() + timedelta(hours=1))
     assert launching.start_some() == 2
     row.refresh_from_db()
@@ -168,8 +173,9 @@ def _rested() -> None:
 def test_whatever_a_line_does_no_launch_is_lost_or_made_twice(hosts: Hosts, fault: Fault, monkeypatch) -> None:
     monkeypatch.setattr(ssh, "CONNECT_S", 2)
     monkeypatch.setattr(ssh, "CALL_S", 4.0)
-    hosts.add("host", fault)
+    hosts.add("host")
     campaign = hosts.campaign("host", 2)
+    hosts.lines["host"].fault = fault
     launching.start_some()
     assert LaunchHost.objects.get(name="host").failures == 1
     hosts.lines["host"].fault = None
