@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
-from typing import Any
-
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
 from campaigns.definition import JobTypeText, LoginSetupText
+from core.editable import Editable
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 from integrations.launcher.base import Place
 
 
-class Kept(Scoped):
+class Kept(Editable, Scoped):
     """Configuration of an experiment, by name, with who changed it last."""
 
     KIND = ""  # in the ledger
-    EDITABLE: tuple[str, ...] = ()
 
     experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=100)
@@ -33,15 +29,6 @@ class Kept(Scoped):
 
     def __str__(self) -> str:
         return f"{self.experiment.name}/{self.name}"
-
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values()).encode()).hexdigest()
 
 
 class Version(Scoped):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
-from typing import Any
-
 from django.db import models
 
+from core.editable import Editable
 
-class BatchSystem(models.Model):
+
+class BatchSystem(Editable, models.Model):
     """One batch system that is watched; `position` is how far its changes have been read, in its own words."""
 
     # Name and backend stay: jobs are known by them, and `position` is in the backend's own words.
@@ -26,12 +24,3 @@ class BatchSystem(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values(), sort_keys=True).encode()).hexdigest()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
-from typing import Any
-
 from django.db import models
 from django.db.models import Q
 
+from core.editable import Editable
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 
 
-class CatalogueLink(Scoped):
+class CatalogueLink(Editable, Scoped):
     """One catalogue of an experiment; without any, it has the local one."""
 
     EDITABLE = ("settings", "credential", "is_default", "active")
@@ -37,12 +34,3 @@ class CatalogueLink(Scoped):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.system}) of {self.experiment}"
-
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values()).encode()).hexdigest()

@@ -15,6 +15,7 @@ from integrations import registry
 from integrations.admin import LONGEST_SETTINGS, SettingsField
 from integrations.credentials import keeping
 from integrations.credentials.kinds import KINDS
+from integrations.declared import as_text
 from integrations.models import Credential
 
 _PLACE = ("role", "launcher", "host", "account")
@@ -116,7 +117,7 @@ class CredentialAdmin(ScopedModelAdmin):
 
     def said(self, row: Credential) -> str:
         """Return the settings as lines."""
-        return keeping.as_text(row.settings)
+        return as_text(row.settings)
 
     said.short_description = "settings"  # type: ignore[attr-defined]  # Django's own mark of a column
 

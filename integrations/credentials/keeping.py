@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,6 +18,7 @@ from integrations import errors, registry
 from integrations.credentials import base
 from integrations.credentials.kinds import KINDS
 from integrations.credentials.models import ROLES, Credential
+from integrations.declared import as_lines
 
 LOOP = "credentials"
 LEAST_S, MOST_S = 5, 600  # that a command may take
@@ -66,7 +66,7 @@ def change(row: Credential, *, by: Any, reason: str, seen: str = "", **values: A
             row.unusable = row.error = ""
         row.save()
         Credential.objects.filter(pk=row.pk).update(due_at=due())
-        note(row, source, "edit", by.actor, differences.told(reason, _as_lines(before), _as_lines(after)))
+        note(row, source, "edit", by.actor, differences.told(reason, as_lines(before), as_lines(after)))
         queue.wake(LOOP)
     row.refresh_from_db()
     return row
@@ -203,12 +203,3 @@ def _needs_reason(reason: str) -> None:
 def _refuse_put_away(row: Credential) -> None:
     if not row.active:
         raise Refused(f"{row} was put away; nothing was done. Take it in use again first.")
-
-
-def _as_lines(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: as_text(value) if isinstance(value, dict) else value for name, value in values.items()}
-
-
-def as_text(settings: Mapping[str, Any]) -> str:
-    """Return settings as people write them: one a line."""
-    return "\n".join(f"{name} = {value}" for name, value in sorted(settings.items()))

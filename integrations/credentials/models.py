@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
-from hashlib import sha256
-from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -13,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from core.clock import now
+from core.editable import Editable
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 from integrations.credentials.kinds import KINDS
@@ -21,7 +19,7 @@ from integrations.launcher.base import Place
 ROLES = ("production", "analysis")
 
 
-class Credential(Scoped):
+class Credential(Editable, Scoped):
     """One credential of an experiment, by its path on the host where it lies (J3).
 
     Where no launcher is named it lies with the worker, and every launch of the experiment needs it.
@@ -147,12 +145,3 @@ class Credential(Scoped):
         short = self.ends_at is not None and not self.unusable and self.ends_at > now()
         need = f", and a launch needs {self.needs_seconds} s of it" if short else ""
         return f"{self.title} {self.end_in_words()}{need}; {self.remedy}"
-
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values()).encode()).hexdigest()

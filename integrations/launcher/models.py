@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
-from typing import Any
-
 from django.db import models
 from django.db.models.functions import Now
 
+from core.editable import Editable
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 
 
-class LaunchHost(Scoped):
+class LaunchHost(Editable, Scoped):
     """One account on one launch host, as login set-ups name it (J2, J9).
 
     The key that opens it is named, never kept: what POMS_CREDENTIAL_<NAME>_FILE of the workers points to. Where none is
@@ -50,10 +47,6 @@ class LaunchHost(Scoped):
     def __str__(self) -> str:
         return f"{self.called} of {self.experiment}"
 
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
     @property
     def called(self) -> str:
         """Return account and name, as a reference has them after the experiment."""
@@ -63,8 +56,3 @@ class LaunchHost(Scoped):
     def ref(self) -> str:
         """Return the reference by which people name it: demo/mcprod@gpvm01."""
         return f"{self.experiment.name}/{self.called}"
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values()).encode()).hexdigest()

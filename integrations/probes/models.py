@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from django.db import models
@@ -12,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from core.clock import now
+from core.editable import Editable
 from experiments.models import Experiment, User
 from experiments.scoping import Scoped, ScopedQuerySet
 from integrations import states
@@ -40,7 +39,7 @@ class ServiceQuerySet(ScopedQuerySet["Service"]):
         )
 
 
-class Service(Scoped):
+class Service(Editable, Scoped):
     """Something outside that launches need: how it is looked at, what it gates, and how it is."""
 
     STATES = states.SERVICE
@@ -97,15 +96,6 @@ class Service(Scoped):
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/v1; all/v1 for one of all."""
         return f"{self.experiment.name if self.experiment else 'all'}/v{self.pk}"
-
-    def values(self) -> dict[str, Any]:
-        """Return what an edit may change."""
-        return {name: getattr(self, name) for name in self.EDITABLE}
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of what an edit may change, by which one finds out that another edit came between."""
-        return sha256(json.dumps(self.values(), sort_keys=True).encode()).hexdigest()
 
     @property
     def is_forced(self) -> bool:

@@ -52,7 +52,7 @@ def is_silent(place: Place) -> bool:
 def rests(place: Place) -> bool:
     """Tell whether a place is left alone now."""
     row = _row(place)
-    return row is not None and row.retry_at > now()
+    return row is not None and breaker.is_resting(row)
 
 
 def heard(place: Place) -> None:

@@ -12,8 +12,10 @@ import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -65,6 +67,7 @@ class Run:
         scene.start_django(self.folders, 7)
         os.environ["POMS_CREDENTIAL_FAULTS_KEY_FILE"] = str(self.server.key)
         self._enter()
+        daemon = self._daemon()
         rounds = range(self.told.rounds)
         # All before the first worker runs: nobody else may take a launch before its time, which is set later.
         planned = [self._plan_phase(f"{number}x") for number in range(1 + 2 * len(FAULTS) * len(rounds))]
@@ -83,6 +86,8 @@ class Run:
                 os.kill(pid, signal.SIGTERM)
             for pid in workers:
                 os.waitpid(pid, 0)
+            daemon.terminate()
+            daemon.wait()
         with_one = [seconds for some in beside.values() for seconds in some]
         return {
             "launches": len(healthy) + len(with_one),
@@ -113,6 +118,15 @@ class Run:
                 known_hosts=f"[127.0.0.1]:{line.port} {key}", most_at_once=1000,
             )  # fmt: skip
             builders.login_setup(self.cast, name, launcher="ssh", host=name)
+
+    def _daemon(self) -> subprocess.Popen[bytes]:
+        """Start the batch system: it is asked about launches of which the dead host told nothing."""
+        from integrations.batch import local
+
+        argv = [sys.executable, "-S", "-E", "-s", str(local.DAEMON), "serve", "--spool", str(self.folders.spool),
+                "--slots", "1", "--end-jobs"]  # fmt: skip
+        with (self.folders.log / "daemon.log").open("wb") as log:
+            return subprocess.Popen(argv, stdout=log, stderr=log)
 
     def _plan_phase(self, name: str) -> dict[str, list[int]]:
         """Return the launches of one phase, by host."""
@@ -149,7 +163,7 @@ class Run:
         begin = text.index("launch_script=")
         end = text.index("output_file_patterns", begin)
         made = builders.approved_campaign(
-            self.cast, f"{text[:begin]}launch_script={self.script}\n{text[end:]}", title=name
+            self.cast, f"{text[:begin]}launch_script={shlex.quote(str(self.script))}\n{text[end:]}", title=name
         )
         while planning.plan_some():
             pass
