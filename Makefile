@@ -68,6 +68,7 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults --full
 	@$(BIN)/python -m tests.faults.farm
 	@$(BIN)/python -m tests.faults.network
+	@$(BIN)/python -m tests.faults.dead_hosts
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin/test_entering.py
 	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py

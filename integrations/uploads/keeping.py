@@ -14,12 +14,16 @@ from django.db.models import Sum
 
 from core.clock import now
 from core.errors import NotVisible, Problem, Refused
+from core.redaction import secrets_in
 from core.transitions import record
 from experiments.models import Experiment
 from integrations.uploads.models import Upload, UploadContent
 
 MOST = 500
 LONGEST_NAME = 200
+# POMS keeps no secrets. Macros have words such as token = in them, so only what has the form of one counts.
+CREDENTIALS = {"a private key", "a bearer token", "a vault token"}
+CREDENTIAL_NAMES = ("vt_", "x509up")
 _NAME = re.compile(r"[A-Za-z0-9_+=@,][A-Za-z0-9_.+=@, -]*")
 
 
@@ -47,6 +51,7 @@ def keep(
             _too_much(len(content) + len(piece), room)
         content += piece
         digest.update(piece)
+    _refuse_credential(name, bytes(content))
     key = digest.hexdigest()
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -106,6 +111,17 @@ def forget(in_use: Iterable[str], after: timedelta) -> int:
     """Delete contents that nobody's area has, that are not among those in use, and that came long ago."""
     rows = UploadContent.objects.filter(created_at__lt=now() - after).exclude(digest__in=list(in_use))
     return rows.exclude(digest__in=Upload.objects.values("digest")).delete()[0]
+
+
+def _refuse_credential(name: str, content: bytes) -> None:
+    """Refuse what the old client uploaded for launches, and whatever else gives somebody's rights away."""
+    text = content.decode("utf-8", "replace")
+    kind = next((found.what for found in secrets_in(text) if found.what in CREDENTIALS), None)
+    if kind is None and name.startswith(CREDENTIAL_NAMES):
+        kind = "a credential, by its name"
+    if kind:
+        hint = "POMS keeps no credentials: launches find them where an administrator has said, and renew them there"
+        raise Refused("Nothing was kept.", [Problem("file", f"{name} is or has {kind}", hint)])
 
 
 def _too_much(size: int, room: int) -> None:

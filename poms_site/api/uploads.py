@@ -16,6 +16,7 @@ from experiments.rules import SIGNED_IN
 from experiments.viewsets import Document, ScopedViewSet
 from integrations.models import Upload
 from integrations.uploads import keeping
+from poms_site.overview.handing_over import as_file
 
 PIECE = 1 << 16
 
@@ -49,10 +50,7 @@ class UploadView(ScopedViewSet):
     def content(self, request: Request) -> HttpResponse:
         """Return the bytes of one's own file."""
         row = keeping.found(self._experiment(), request.user, self._name())
-        answer = HttpResponse(keeping.content_of(row.digest), content_type="application/octet-stream")
-        answer["X-Content-Type-Options"] = "nosniff"
-        answer["Content-Disposition"] = f'attachment; filename="{row.name}"'
-        return answer
+        return as_file(row.name, keeping.content_of(row.digest))
 
     def remove(self, request: Request) -> Response:
         """Take a file away."""

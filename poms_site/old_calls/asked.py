@@ -47,6 +47,10 @@ class Asked:
             raise Refused("Nothing was done.", [Problem(names[0], "is missing")])
         return value
 
+    def all(self, name: str) -> list[str]:
+        """Return everything that a field was sent with."""
+        return [str(value) for value in self._fields.getlist(name) if value not in NONE]
+
     def numbers(self, name: str) -> list[int]:
         """Return numbers that stand between commas; an empty list where the field says nothing."""
         words = [word.strip() for word in self.text(name).strip("[]").split(",") if word.strip()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.http import HttpResponse
 
-from poms_site.old_calls import defining, launching, reading
+from poms_site.old_calls import defining, launching, reading, uploading
 from poms_site.old_calls.asked import Asked
 
 
@@ -66,11 +66,12 @@ CALLS: dict[str, Call] = {
     "login_setup_edit": Call(defining.login_setup_edit, "define"),
     "launch_template_edit": Call(defining.login_setup_edit, "define"),
     "login_setup_rm": Call(defining.login_setup_rm, "define"),
+    # The files of analyses.
+    "file_uploads": Call(uploading.file_uploads, "define_own", by_get=True),
+    "download_file": Call(uploading.download_file, "define_own", by_get=True),
+    "upload_file": Call(uploading.upload_file, "define_own"),
+    "remove_uploaded_files": Call(uploading.remove_uploaded_files, "define_own"),
 }
-
-UPLOADS = "Files cannot be uploaded here yet; put them where the launch host finds them. Nothing was kept."
-# Not built: 501, with what to do meanwhile.
-NOT_YET = dict.fromkeys(("upload_file", "download_file", "remove_uploaded_files", "file_uploads"), UPLOADS)
 
 # What has no counterpart: 410, with what to use instead.
 GONE = {

@@ -20,7 +20,7 @@ from poms_site.api.errors import answer
 from poms_site.old_calls import answers
 from poms_site.old_calls.asked import Asked
 from poms_site.old_calls.launching import Held
-from poms_site.old_calls.table import CALLS, GONE, NOT_YET
+from poms_site.old_calls.table import CALLS, GONE
 
 # These addresses are printed for people too; their browsers are led to our page of the submission.
 FOR_PEOPLE = ("submission_details", "list_launch_file")
@@ -57,8 +57,6 @@ class OldCallView(APIView):
         method = path["method"]
         if method in GONE:
             return answers.refusal(f"There is no {method} any more. {GONE[method]}", 410)
-        if method in NOT_YET:
-            return answers.refusal(NOT_YET[method], 501)
         call = CALLS.get(method)
         if call is None:
             raise NotVisible(f"There is no call {method[:60]}.")

@@ -16,6 +16,7 @@ from experiments.queries import approvers_of, production_stages
 from integrations.tickets.desk import ticket_of
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
+from poms_site.overview.handing_over import as_file
 from poms_site.web import live, verbs
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
@@ -134,12 +135,7 @@ class AttachmentContent(Page):
         found = Attachment.objects.filter(request=row, name=name).first()
         if found is None:
             raise NotVisible(f"There is no attachment {name} of {row.ref}, or you may not see it.")
-        response = HttpResponse(bytes(found.content), content_type="application/octet-stream")
-        quoted = found.name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_")
-        response["Content-Disposition"] = f'attachment; filename="{quoted}"'
-        response["X-Content-Type-Options"] = "nosniff"
-        response["Content-Security-Policy"] = "sandbox; default-src 'none'"
-        return response
+        return as_file(found.name, bytes(found.content))
 
 
 urlpatterns = [

@@ -12,6 +12,7 @@ from django.urls import path, reverse
 from core.errors import PomsError, Problem, Refused
 from integrations.models import Upload
 from integrations.uploads import keeping
+from poms_site.overview.handing_over import as_file
 from poms_site.web import errors
 from poms_site.web.acting import typed
 from poms_site.web.page import Page
@@ -67,10 +68,7 @@ class UploadContentPage(Page):
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
         """Send it."""
         row = keeping.found(self.here, request.user, name)
-        answer = HttpResponse(keeping.content_of(row.digest), content_type="application/octet-stream")
-        answer["X-Content-Type-Options"] = "nosniff"
-        answer["Content-Disposition"] = f'attachment; filename="{row.name}"'
-        return answer
+        return as_file(row.name, keeping.content_of(row.digest))
 
 
 urlpatterns = [

@@ -107,11 +107,9 @@ CALLS: list[tuple[str, str, dict[str, Any] | None, int, Any]] = [
      "version": "v1", "dataset": "raw", "campaign_definition": "tiny"}, 200, re.compile(r"Campaign=STAGE")),
     ("POST", "/poms/kill_jobs/demo/production", {"campaign_stage_id": "{stage}", "act": "kill"}, 200,
      re.compile(r"This would kill demo/s\d+, demo/s\d+\. Send confirm=yes to have it done\.\n")),
-    # What has gone, what is not there yet, and what never was.
+    # What has gone, and what never was.
     ("POST", "/poms/reset_campaign_split", {"campaign_stage_id": "{stage}"}, 410, re.compile("process-again")),
     ("POST", "/poms/modify_job_type_recoveries", {"job_type_id": "1", "recoveries": "[]"}, 410, re.compile("definition")),
-    ("POST", "/poms/upload_file", {"filename": SimpleUploadedFile("vt_demo", b"x")}, 501, re.compile("Nothing was kept")),
-    ("GET", "/poms/file_uploads/demo/analysis/operator?fmt=json", None, 501, re.compile("cannot be uploaded here yet")),
     ("POST", "/poms/nosuch", {}, 404, re.compile("There is no call nosuch")),
     # A page's form, with experiment and role in the address.
     ("GET", "/poms/campaign_deps_ini/demo/production?name={name}&full=1", None, 200, re.compile(r"^\[campaign\]\nexperiment=demo")),
@@ -344,3 +342,39 @@ def test_a_recovery_is_launched_by_its_old_number(field):
     assert made.batch_id == field.own.batch_id and made.pk != field.own.pk
     again = field.send("POST", "/poms/launch_recovery_for", {"submission_id": "{own}", "recovery_type": "77"})
     assert again.status_code == 422
+
+
+def test_files_of_an_analysis_are_uploaded_listed_fetched_and_removed(field):
+    def send(method: str, path: str, form: dict[str, Any] | None = None) -> Any:
+        return field.send(method, path, form, who="analyser")
+
+    made = send(
+        "POST", "/poms//upload_file", {"filename": SimpleUploadedFile("fit.C", b"void fit() {}"), "experiment": "demo"}
+    )
+    assert (made.status_code, made["Location"]) == (303, "/poms/file_uploads/demo/analysis/analyser")
+    listed = send("GET", "/poms/file_uploads/demo/analysis/analyser?fmt=json").json()
+    [[name, size, at]] = listed["file_stat_list"]
+    assert (name, size) == ("fit.C", 13)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", at)
+    assert send("GET", "/poms/download_file/demo/analysis?filename=fit.C").content == b"void fit() {}"
+    assert send("GET", "/poms/file_uploads/demo/analysis/operator?fmt=json").status_code == 404
+    gone = send(
+        "POST", "/poms/remove_uploaded_files/demo/analysis", {"filename": "fit.C", "action": "delete", "redirect": "0"}
+    )
+    assert (gone.status_code, gone.content) == (200, b"Ok.")
+    assert send("GET", "/poms/file_uploads/demo/analysis/analyser").json() == {"file_stat_list": []}
+    assert send("POST", "/poms/remove_uploaded_files/demo/analysis", {"filename": "fit.C"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("vt_demo_Analysis_ann", b"x"), ("x509up_voms_demo_Analysis_ann", b"x"),
+     ("notes.txt", b"-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n")],
+)  # fmt: skip
+def test_a_credential_is_not_kept(field, name, content):
+    answer = field.send(
+        "POST", "/poms/upload_file/demo/analysis", {"filename": SimpleUploadedFile(name, content)}, who="analyser"
+    )
+    assert answer.status_code == 422
+    assert "POMS keeps no credentials" in answer.content.decode()
+    assert field.send("GET", "/poms/file_uploads/demo/analysis", who="analyser").json() == {"file_stat_list": []}
