@@ -49,7 +49,7 @@ live: $(READY)
 
 ## e2e          suites that drive a real browser
 e2e: $(READY)
-	@$(BIN)/python -m pytest -q -m e2e $(ARGS) || test $$? -eq 5
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m e2e $(ARGS) tests/e2e || test $$? -eq 5
 
 ## faults       1,000 submissions under 200 kill -9
 faults: $(READY)

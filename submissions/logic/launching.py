@@ -207,8 +207,12 @@ def look_some() -> int:
         if reaching.rests(place):
             _unknown(members, f"the launch host {place} does not answer", SILENT_AFTER)
             continue
-        with reaching.turn_at(place) as mine, session_locks([_lock(s) for s in members if mine]) as got:
-            _look(place, [s for s in members if _lock(s) in got])
+        with reaching.turn_at(place) as mine:
+            if mine:
+                with session_locks([_lock(s) for s in members]) as got:
+                    _look(place, [s for s in members if _lock(s) in got])
+            elif not reaching.is_silent(place):
+                _look_again(members, "", FIRST_LOOK)  # whoever speaks to it now is soon done
     return len(due)
 
 

@@ -28,9 +28,9 @@ WHO = {
 }
 
 
-# Of each page and route these are asked about every object. Half of all others, by turns, are asked about one: their own
-# or another. With POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
-CLOSELY = ("experimenter", "operator", "stranger")
+# Of each page and route these are asked about every object, and the experimenter about one: the own or another. So is a
+# third of all others, by turns. With POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
+CLOSELY = ("operator", "stranger")
 WHOLE = os.environ.get("POMS_WHOLE") == "1"
 
 
@@ -39,9 +39,9 @@ def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
     if WHOLE or who in CLOSELY:
         return list(objects)
     turn = zlib.crc32(" ".join((who, *where)).encode())
-    if turn % 2:
+    if turn % 3 and who != "experimenter":
         return []
-    return [objects[0] if turn // 2 % 2 else objects[turn // 4 % min(3, len(objects))]]
+    return [objects[0] if turn // 3 % 2 else objects[turn // 6 % min(3, len(objects))]]
 
 
 @dataclass(frozen=True)

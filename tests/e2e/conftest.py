@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 # The walk comes first: it needs the draft as a new installation has it, and leaves the data that the others look at;
 # those that change something come after those that only look.
 ORDER = ("test_walk", "test_requests", "test_pages", "test_crawl", "test_no_script", "test_live")
+# Two processes share the work, each with a site of its own: one looks at everything, the other does things.
+LOOKING = ("test_pages", "test_crawl", "test_no_script", "test_live")
 SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -34,6 +36,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if HERE in item.path.parents]
     ours.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
     items[:] = [item for item in items if HERE not in item.path.parents] + ours
+    for item in ours:
+        item.add_marker(pytest.mark.xdist_group("look" if item.path.stem in LOOKING else "do"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that prints the summary what this one has looked at."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["looked_at"] = looked_at
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take that in."""
+    for what, number in node.workeroutput.get("looked_at", {}).items():
+        looked_at[what] = looked_at.get(what, 0) + number
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -30,14 +30,14 @@ from tests.faults.__main__ import say
 GOOD, ILL = ("first", "second", "third"), "ill"
 MORE_THAN_A_TENTH = 1.1
 SCRIPT = 'echo "1.0@nowhere" >> "$POMS_JOB_IDS_FILE"'
-NAP = 0.1
+NAP = 0.5  # seconds; eight workers that nap less would themselves be the load
 
 
 def main() -> int:
     """Measure once; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.dead_hosts", description=__doc__)
     parser.add_argument("--launches", type=int, default=100, help="at the healthy hosts together, in each phase")
-    parser.add_argument("--rate", type=float, default=5.0, help="launches a second that fall due at them")
+    parser.add_argument("--rate", type=float, default=4.0, help="launches a second that fall due at them")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1)
     told = parser.parse_args()
