@@ -48,12 +48,14 @@ def add(experiment: Experiment, username: str, begins: datetime, ends: datetime,
 
 
 @transaction.atomic
-def remove(shift: Shift, *, by: User) -> None:
-    """Take somebody off the list again."""
-    told = str(shift)
+def remove(shift: Shift, *, by: User, reason: str = "") -> None:
+    """Take somebody off the list again; why is kept where it is said."""
+    told = f"no longer: {shift}"
+    if reason.strip():
+        told += f"; {reason.strip()}"
     if not shift.delete()[0]:
         raise NotVisible("There is no such shift any more.")
-    _record(shift.experiment, "remove_shift", by, f"no longer: {told}")
+    _record(shift.experiment, "remove_shift", by, told)
 
 
 def _record(experiment: Experiment, verb: str, by: User, reason: str) -> None:

@@ -72,9 +72,9 @@ class ShiftView(ScopedViewSet):
 
     def do_remove(self, request: Request, ref: str) -> Response:
         """Take a shift off the list."""
-        self.body(ReasonInput)
+        reason = self.body(ReasonInput)["reason"]
         row = self.find_permitted(ref)
-        shifts.remove(row, by=cast(User, request.user))
+        shifts.remove(row, by=cast(User, request.user), reason=reason)
         return Response({"ref": ref, "removed": True})
 
 

@@ -211,7 +211,7 @@ VERBS: tuple[Verb, ...] = (
     *SERVICE_VERBS,
     # Shifts
     Verb("w", "remove", "Remove", "operate", lambda w: f"{w} no longer. Notices go to who else is on shift.",
-         lambda w, user, reason, asked: shifts.remove(w, by=user), lambda w: True, wordless=True, reason=False),
+         lambda w, user, reason, asked: shifts.remove(w, by=user, reason=reason), lambda w: True, reason=False),
     # Holds
     Verb("h", "release", "Release", "watch", lambda h: f"Launches go on. It was held because: {h.reason}",
          lambda h, user, reason, asked: holding.release(h, actor=user.actor, reason=reason),

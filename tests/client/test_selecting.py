@@ -90,4 +90,5 @@ def test_somebody_is_put_on_the_shift_list_and_taken_off(service: Any, poms: Any
     assert poms("shift", "add", "rosa", "-e", "demo", *times).code == 0
     assert service.asked[-1].body["person"] == "rosa" and service.asked[-1].body["begins"] == "2026-12-01T06:00Z"
     service.on("POST", "shifts/demo/w1/remove/", service.Answer({"removed": True}))
-    assert poms("shift", "remove", "w1", "-e", "demo").code == 0
+    assert poms("shift", "remove", "w1", "-e", "demo", "-r", "she is ill").code == 0
+    assert service.asked[-1].body == {"reason": "she is ill"}

@@ -9,6 +9,7 @@ import pytest
 
 from core.clock import now, shifted
 from core.errors import Conflict, Refused
+from core.models import Transition
 from experiments import queries
 from experiments.logic import membership, shifts
 from experiments.models import Membership, Shift
@@ -79,5 +80,7 @@ def test_the_api_and_its_list_agree(cast: Cast, client: Any) -> None:
     assert client.get("/api/v1/shifts/?now=1").json()["results"] == []
     (row,) = client.get("/api/v1/shifts/?experiment=demo&person=shifter").json()["results"]
     assert row["ref"] == made.json()["ref"] and row["now"] is False
-    gone = client.post(f"/api/v1/shifts/{row['ref']}/remove/", {}, content_type="application/json")
+    why = {"reason": "she is ill"}
+    gone = client.post(f"/api/v1/shifts/{row['ref']}/remove/", why, content_type="application/json")
     assert gone.json() == {"ref": row["ref"], "removed": True}
+    assert Transition.objects.get(verb="remove_shift").reason.endswith("; she is ill")

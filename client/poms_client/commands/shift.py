@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from poms_client.commands._common import AsJson, Experiment, Limit, Quiet, Refs, connect, for_each, noun_app, resolved
+from poms_client.commands._common import AsJson, Experiment, Limit, Quiet, Verb, add_verbs, connect, noun_app, resolved
 from poms_client.output import Output
 from poms_client.refs import SHIFT
 
@@ -48,14 +48,4 @@ def add(
     Output(as_json=as_json, quiet=quiet).done(made["ref"], f"{person} watches", made)
 
 
-@app.command("remove")
-@resolved
-def remove(refs: Refs, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Take shifts off the list."""
-    output, client = Output(as_json=as_json, quiet=quiet), connect()
-
-    def act(given: str) -> None:
-        ref = SHIFT.full(given, experiment)
-        output.done(ref, "remove", client.verb(SHIFT.collection, ref, "remove"))
-
-    for_each(client, refs, act)
+add_verbs(app, SHIFT, {"remove": Verb("Take shifts off the list.", reason=False)})
