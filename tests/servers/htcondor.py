@@ -314,6 +314,8 @@ def installed() -> Path:
     if os.geteuid() != 0:
         pytest.skip("only root can run a pool of its own here")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poms" / "servers"
+    if " " in str(home):  # debootstrap takes no blank
+        home = Path("/var/tmp/poms-servers")
     home.mkdir(parents=True, exist_ok=True)
     root = home / f"htcondor-{RELEASE}"
     with (home / "htcondor.lock").open("w") as lock:

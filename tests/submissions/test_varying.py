@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import ExitStack
 
 import pytest
@@ -224,7 +225,7 @@ def test_api_and_pages_show_launch_and_register(cast, stage, client):
     campaign = stage.campaign.ref
     for address in (f"stages/{campaign}/gen", f"batches/{batch.ref}", f"submissions/{row.ref}"):
         shown = client.get(f"/api/v1/{address}/commands/").json()
-        assert (shown["argv"], shown["command"]) == (row.command, " ".join(row.command)), address
+        assert (shown["argv"], shown["command"]) == (row.command, shlex.join(row.command)), address
     key = f"c{stage.campaign_id}"
     for page in (
         f"campaigns/{key}/commands/?stage=gen",
