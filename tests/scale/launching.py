@@ -2,7 +2,8 @@
 
 launch_overhead_ms   one launch until its jobs are recorded, of a script that does next to nothing; reference: its process
 launch_sql           statements of one launch, all lists counted together; reference: what POMS makes today (33)
-launch_rate_ratio    launches a second through POMS; reference: by the bare submit command, one after the other
+launch_rate_ratio    launches a second through POMS; reference: by bare condor_submit, one after the other, into the same pool
+                     (who is not root can run no pool: into the local batch system, by its submit command)
 poll_1000_s, _sql,   one look at 1,000 submissions of which all have changed; references: what POMS needs today (28 s, and
 _calls               a call for each of them)
 """
@@ -10,6 +11,7 @@ _calls               a call for each of them)
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +23,18 @@ from uuid import uuid4
 
 Say = Callable[[str, float, str, float], None]
 QUICK = 'echo "1.0@bench" >> "$POMS_JOB_IDS_FILE"'
+# The folder is the submission's alone; what is above it too, for the command of the pool shares both with its account.
+FARM = """
+mkdir -p "{work}/bench/$POMS_SUBMISSION_ID/here" && cd "{work}/bench/$POMS_SUBMISSION_ID/here" || exit 4
+condor_submit - <<END
+executable = /bin/true
+transfer_executable = false
+request_memory = 10
+request_disk = 10
+hold = true
+queue
+END
+"""
 JOB = {"argv": ["/bin/true"], "memory_mb": 10, "wall_s": 60}
 
 
@@ -33,11 +47,14 @@ def launching(say: Say, cast: Any, home: Path, *, brief: bool = False) -> None:
     settings.QUEUE_DEPTH = "0"
     with _daemon(settings.LOCAL_SPOOL):
         _launches(say, cast, home, number)
-        _rates(say, cast, home, number)
+        if os.geteuid() == 0:
+            _farm_rates(say, cast, number // 5)
+        else:
+            _rates(say, cast, home, number)
         _polls(say, cast, 1000)
 
 
-def _pending(cast: Any, name: str, number: int, script: str) -> None:
+def _pending(cast: Any, name: str, number: int, script: str, login_setup: str = "local") -> None:
     """Make so many submissions that wait, each with one job; nothing else waits."""
     from submissions.logic import planning
     from submissions.models import Submission
@@ -47,6 +64,7 @@ def _pending(cast: Any, name: str, number: int, script: str) -> None:
     planning.AHEAD = number
     stages = (
         f"[campaign_stage gen]\nstage_type=generator\nevents={number}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
+        f"login_setup={login_setup}\n"
     )
     text = builders.definition(stages=stages, campaign=name)
     begin = text.index("launch_script=")
@@ -112,6 +130,29 @@ def _rates(say: Say, cast: Any, home: Path, number: int) -> None:
     _pending(cast, "rate", number, script)
     seconds, _ = _through(number)
     say("launch_rate_ratio", number / seconds, "launches/s", bare)
+
+
+def _farm_rates(say: Say, cast: Any, number: int) -> None:
+    """Submit as many clusters of one job bare and through POMS into a real pool; its jobs are held, so none runs."""
+    from integrations.models import BatchSystem
+    from tests import builders
+    from tests.servers import htcondor
+
+    with htcondor.running(slots=1) as pool:
+        known = {"collectors": pool.collector, "schedds": pool.schedds, "config": str(pool.config)}
+        BatchSystem.objects.create(name="farm", backend="htcondor", settings=known)
+        path = f"{pool.bin}:{os.environ['PATH']}"
+        builders.login_setup(cast, "farm", setup=f"export PATH={pool.bin}:$PATH", batch="farm")
+        script = _script(pool.work / "bench_submit", FARM.format(work=pool.work))
+        begin = time.perf_counter()
+        for _ in range(number):
+            env = {"PATH": path, "POMS_SUBMISSION_ID": str(uuid4())}
+            subprocess.run([script], check=True, stdout=subprocess.DEVNULL, env=env)
+        bare = number / (time.perf_counter() - begin)
+        _pending(cast, "farm", number, script, "farm")
+        seconds, _ = _through(number)
+        say("launch_rate_ratio", number / seconds, "launches/s", bare)
+        BatchSystem.objects.filter(name="farm").delete()
 
 
 def _polls(say: Say, cast: Any, number: int) -> None:
