@@ -49,10 +49,10 @@ class FileSeen(NamedTuple):
     def of_columns(
         cls, names: Sequence[str], sizes: Iterable[int], events: Iterable[int | None]
     ) -> list[FileSeen]:  # fmt: skip
-        """Return files of which no more is known than what a list says; a million of them in a quarter of a second."""
+        """Return files of which no more is known than what a list says."""
         same = map(repeat, (NOTHING, (), None, None))
         rows = zip(names, repeat(""), sizes, repeat(""), events, *same)
-        return list(map(partial(tuple.__new__, cls), rows))  # as _make does, without a call of Python's for each
+        return list(map(partial(tuple.__new__, cls), rows))  # as _make does, but a million of them at once
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _fetch(version: StageVersion, split: Split, *, beyond: Stage | None = None, 
             catalogue, version.dataset, split, version.most_files, freeze=freeze, beyond=beyond
         )  # fmt: skip
         cut = splitting.cut(split, inputs, closed=True, now=now().timestamp())
-        slices = [_part(slice, files) for slice in cut.slices]
+        slices = [_part(piece, files) for piece in cut.slices]
         del files, inputs  # before the collector sees them
     return Frozen(version.dataset, str(split), ",".join(marks), slices, dict(cut.left_out))
 
@@ -294,9 +294,9 @@ def _inputs(split: Split, files: Sequence[FileSeen], of_dataset: Mapping[str, st
     ]  # fmt: skip
 
 
-def _part(slice: splitting.Slice, files: Sequence[FileSeen]) -> Part:
+def _part(piece: splitting.Slice, files: Sequence[FileSeen]) -> Part:
     """Return a slice with its files; by columns, for there may be millions of files in all."""
-    names, paths, sizes, _, numbers, *_ = zip(*map(files.__getitem__, slice.members), strict=True)
+    names, paths, sizes, _, numbers, *_ = zip(*map(files.__getitem__, piece.members), strict=True)
     if _breaks(names) or max(map(len, names)) > LONGEST_NAME:
         name = next(name for name in names if _breaks([name]) or len(name) > LONGEST_NAME)
         raise Refused(f"a file of the dataset has a name that cannot be used: {name[:80]!r}")
@@ -307,7 +307,7 @@ def _part(slice: splitting.Slice, files: Sequence[FileSeen]) -> Part:
         for name, path, events, size in zip(names, paths, numbers, sizes, strict=True)
     ]
     keys = "".join([f"file:{name}\n" for name in names])
-    return Part(slice.label, len(names), "\n".join(lines), keys, sum(filter(None, numbers)))
+    return Part(piece.label, len(names), "\n".join(lines), keys, sum(filter(None, numbers)))
 
 
 def _breaks(words: Sequence[str]) -> bool:
