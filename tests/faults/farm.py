@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import sys
 import tempfile
@@ -185,7 +186,7 @@ class Run:
         known = {"collectors": self.pool.collector, "schedds": self.pool.schedds, "config": str(self.pool.config)}
         BatchSystem.objects.create(name=SYSTEM, backend="htcondor", settings=known)
         (kind,) = {line.split(" ", 1)[1] for line in self.server.known_hosts.read_text().splitlines()}
-        setup = f"export PATH={self.pool.bin}:$PATH POMS_FARM_WORK={self.pool.work} POMS_FARM_PYTHON={sys.executable}"
+        setup = f"export PATH={self.pool.bin}:$PATH POMS_FARM_WORK={self.pool.work} POMS_FARM_PYTHON={shlex.quote(sys.executable)}"
         for name in HOSTS:
             LaunchHost.objects.create(
                 experiment=cast.experiment, name=name, address="127.0.0.1", port=self.server.port, account="root",
@@ -194,7 +195,7 @@ class Run:
             )  # fmt: skip
             builders.login_setup(cast, name, launcher="ssh", host=name, setup=setup, batch=SYSTEM)
         n = self.told.submissions // 4
-        script = f"{HERE / 'farm_submit'} {self.folders.control}"
+        script = f"{shlex.quote(str(HERE / 'farm_submit'))} {self.folders.control}"
         for number, name in enumerate(HOSTS):
             stages = (
                 f"[campaign_stage gen]\nstage_type=generator\nevents={2 * n}\nevents_per_job=1\n"
