@@ -186,7 +186,8 @@ class Run:
         known = {"collectors": self.pool.collector, "schedds": self.pool.schedds, "config": str(self.pool.config)}
         BatchSystem.objects.create(name=SYSTEM, backend="htcondor", settings=known)
         (kind,) = {line.split(" ", 1)[1] for line in self.server.known_hosts.read_text().splitlines()}
-        setup = f"export PATH={self.pool.bin}:$PATH POMS_FARM_WORK={self.pool.work} POMS_FARM_PYTHON={shlex.quote(sys.executable)}"
+        python = shlex.quote(sys.executable)
+        setup = f"export PATH={self.pool.bin}:$PATH POMS_FARM_WORK={self.pool.work} POMS_FARM_PYTHON={python}"
         for name in HOSTS:
             LaunchHost.objects.create(
                 experiment=cast.experiment, name=name, address="127.0.0.1", port=self.server.port, account="root",
