@@ -31,6 +31,7 @@ SWITCHES = [
 looked_at: dict[str, int] = {}
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run these last, in their order: Playwright's loop would disturb tests with a database that came after."""
     ours = [item for item in items if HERE in item.path.parents]
