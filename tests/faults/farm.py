@@ -108,7 +108,10 @@ class Killer(killing.Killer):
             by_kind[seen.kind].append(seen)
         for place, kind in enumerate(self.deck):
             if kind == "schedd":
-                pool.kill("SCHEDD")
+                try:
+                    pool.kill("SCHEDD")
+                except ProcessLookupError:  # the one that was killed before has no follower yet
+                    continue
             elif not by_kind[kind] or not self._strike_there(self.dice.choice(by_kind[kind])):
                 continue
             del self.deck[place]
