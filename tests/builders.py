@@ -74,6 +74,24 @@ def approved_campaign(cast: Cast, text: str = "", **values: Any) -> Campaign:
     return Campaign.objects.get(pk=filed.campaign_id)
 
 
+def waiting(cast: Cast, name: str, number: int, script: str, login_setup: str = "local") -> Campaign:
+    """Take a campaign so far that so many submissions of one job each wait for their launch, by a script of one's own."""
+    from submissions.logic import planning
+
+    planning.AHEAD = number
+    stages = (
+        f"[campaign_stage gen]\nstage_type=generator\nevents={number}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
+        f"login_setup={login_setup}\n"
+    )
+    text = definition(stages=stages, campaign=name)
+    begin = text.index("launch_script=")
+    text = text[:begin] + f"launch_script={script}\n" + text[text.index("output_file_patterns", begin) :]
+    made = approved_campaign(cast, text, title=name)
+    while planning.plan_some():
+        pass
+    return made
+
+
 def service_account(cast: Cast, name: str = "nightly", **values: Any) -> ServiceAccount:
     """Make a service account of the experiment, owned by its experimenter."""
     given = {"owner": cast.experimenter, "purpose": "keeps up", "expires_at": now() + timedelta(days=100), **values}

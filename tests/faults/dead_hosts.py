@@ -152,23 +152,10 @@ class Run:
         return [(launched[pk] - due[pk]).total_seconds() for pk in good]
 
     def _plan(self, name: str, host: str, number: int) -> list[int]:
-        from submissions.logic import planning
         from submissions.models import Submission
         from tests import builders
 
-        planning.AHEAD = number
-        stages = (
-            f"[campaign_stage gen]\nstage_type=generator\nevents={number}\nevents_per_job=1\n"
-            f"cs_split_type=nevents(1)\nlogin_setup={host}\n"
-        )
-        text = builders.definition(stages=stages, campaign=name)
-        begin = text.index("launch_script=")
-        end = text.index("output_file_patterns", begin)
-        made = builders.approved_campaign(
-            self.cast, f"{text[:begin]}launch_script={shlex.quote(str(self.script))}\n{text[end:]}", title=name
-        )
-        while planning.plan_some():
-            pass
+        made = builders.waiting(self.cast, name, number, shlex.quote(str(self.script)), host)
         Submission.objects.filter(campaign=made).update(look_at=_now() + timedelta(days=1))
         found = list(Submission.objects.filter(campaign=made).values_list("pk", flat=True))
         assert len(found) == number

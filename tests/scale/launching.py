@@ -56,22 +56,11 @@ def launching(say: Say, cast: Any, home: Path, *, brief: bool = False) -> None:
 
 def _pending(cast: Any, name: str, number: int, script: str, login_setup: str = "local") -> None:
     """Make so many submissions that wait, each with one job; nothing else waits."""
-    from submissions.logic import planning
     from submissions.models import Submission
     from tests import builders
 
     Submission.objects.exclude(state="completed").update(state="completed", look_at=None)
-    planning.AHEAD = number
-    stages = (
-        f"[campaign_stage gen]\nstage_type=generator\nevents={number}\nevents_per_job=1\ncs_split_type=nevents(1)\n"
-        f"login_setup={login_setup}\n"
-    )
-    text = builders.definition(stages=stages, campaign=name)
-    begin = text.index("launch_script=")
-    text = text[:begin] + f"launch_script={script}\n" + text[text.index("output_file_patterns", begin) :]
-    builders.approved_campaign(cast, text, title=name)
-    while planning.plan_some():
-        pass
+    builders.waiting(cast, name, number, script, login_setup)
 
 
 def _through(number: int) -> tuple[float, int]:
