@@ -70,6 +70,7 @@ class JobSeen:
     memory_mb: float | None = None
     cpu_s: float | None = None
     wall_s: float | None = None
+    cpus: int | None = None
     reason: str = ""
 
 

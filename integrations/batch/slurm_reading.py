@@ -22,8 +22,8 @@ QUEUE = {
     "wckey": 80, "Comment": 400,
 }  # fmt: skip
 ACCOUNTED = (
-    "JobID", "JobIDRaw", "State", "ExitCode", "NodeList", "Partition", "MaxRSS", "TotalCPU", "ElapsedRaw", "Submit",
-    "Start", "End", "WCKey", "Comment",
+    "JobID", "JobIDRaw", "State", "ExitCode", "NodeList", "Partition", "MaxRSS", "TotalCPU", "ElapsedRaw",
+    "AllocCPUS", "Submit", "Start", "End", "WCKey", "Comment",
 )  # fmt: skip
 
 # State of Slurm -> ours, and the code by which a recovery knows the cause.
@@ -155,6 +155,7 @@ def _accounted(job_id: str, row: dict[str, str], starts: int, memory: float, tag
         partition=row["Partition"], memory_mb=memory or None,
         cpu_s=_seconds(row["TotalCPU"]) if state in ENDED and not nowhere else None,
         wall_s=float(row["ElapsedRaw"] or 0) if state in ENDED and not nowhere else None,
+        cpus=None if nowhere else int(row["AllocCPUS"] or 0) or None,
     )  # fmt: skip
 
 
@@ -162,6 +163,7 @@ def _job(
     job_id: str, raw: str, word: str, state: str, code: str, *, starts: int, at: float, nodes: str,
     exit_code: int | None, signal: int | None, why: str, comment: str, wckey: str, partition: str,
     memory_mb: float | None = None, cpu_s: float | None = None, wall_s: float | None = None,
+    cpus: int | None = None,
 ) -> Job:  # fmt: skip
     _, _, task = job_id.partition("_")
     noted = _NOTE.fullmatch(comment.strip())
@@ -173,7 +175,7 @@ def _job(
     seen = JobSeen(
         id=job_id, uuid=uuid_of(comment, wckey), state=state, starts=starts, at=at,
         index=int(task) if task.isdigit() else None, code=code, exit_code=exit_code, signal=signal, node=nodes,
-        memory_mb=memory_mb, cpu_s=cpu_s, wall_s=wall_s,
+        memory_mb=memory_mb, cpu_s=cpu_s, wall_s=wall_s, cpus=cpus,
         reason=_reason(state, word, exit_code=exit_code, signal=signal, why=why, note=note),
     )  # fmt: skip
     return Job(job_id, raw, word, seen, note, int(noted[1]) if noted and noted[1] else None, partition)

@@ -1,4 +1,4 @@
-"""The one statement that writes jobs: reports merged with exact counters and transitions (design 5, M7-M10).
+"""The one statement that writes jobs: reports merged with exact counters, tallies and transitions (design 5, M7-M10).
 
 Of all reports of a job the greatest by (starts, ended, event time, rank of the state) is its state, in whatever
 order and however often they come (F9). `lost` is no report but a verdict from absence: it takes only a job that
@@ -22,13 +22,13 @@ from submissions.states import JOB_ENDED, JOB_RANK, JOB_STARTED, JOB_STATES
 SEEN = "submissions_seen"
 COLUMNS = (
     "external_id", "uuid", "index", "state_code", "starts", "event_at", "exit_code", "signal", "code", "reason",
-    "node", "site", "slot_type", "memory_mb", "cpu_s", "wall_s", "source",
+    "node", "site", "slot_type", "memory_mb", "cpu_s", "wall_s", "cpus", "source",
 )  # fmt: skip
 _TYPES = (
     "external_id varchar(100) NOT NULL, uuid uuid NOT NULL, index integer, state_code smallint NOT NULL,"
     " starts integer NOT NULL, event_at timestamptz NOT NULL, exit_code integer, signal integer, code varchar(60),"
     " reason text, node varchar(100), site varchar(100), slot_type varchar(40), memory_mb double precision,"
-    " cpu_s double precision, wall_s double precision, source varchar(40) NOT NULL"
+    " cpu_s double precision, wall_s double precision, cpus smallint, source varchar(40) NOT NULL"
 )
 _ENDED = ", ".join(str(JOB_RANK[state]) for state in JOB_ENDED if state != "lost")
 _STARTED = ", ".join(str(JOB_RANK[state]) for state in JOB_STARTED)
@@ -39,11 +39,12 @@ _WORDS = "ARRAY[" + ", ".join(f"'{state}'" for state in JOB_STATES) + "]"
 MERGE = f"""
 WITH known AS MATERIALIZED (
     SELECT DISTINCT ON (s.external_id, s.starts, s.event_at, s.state_code)
-           s.*, (s.state_code IN ({_ENDED}))::int AS ended, sub.id AS submission_id, sub.experiment_id
-    FROM {SEEN} s JOIN submissions_submission sub ON sub.uuid = s.uuid
+           s.*, (s.state_code IN ({_ENDED}))::int AS ended, sub.id AS submission_id, sub.experiment_id, b.stage_id
+    FROM {SEEN} s JOIN submissions_submission sub ON sub.uuid = s.uuid JOIN submissions_batch b ON b.id = sub.batch_id
     ORDER BY s.external_id, s.starts, s.event_at, s.state_code, s.source
 ), before AS MATERIALIZED (
-    SELECT j.id, j.external_id, j.state_code, j.starts, j.event_at, (j.state_code IN ({_ENDED}))::int AS ended
+    SELECT j.id, j.external_id, j.state_code, j.starts, j.event_at, (j.state_code IN ({_ENDED}))::int AS ended,
+           j.ended_at, j.site, j.wall_s, j.cpu_s, j.cpus
     FROM submissions_job j
     WHERE j.system_id = %(system)s AND j.external_id IN (SELECT external_id FROM known)
     ORDER BY j.id FOR NO KEY UPDATE
@@ -68,12 +69,12 @@ WITH known AS MATERIALIZED (
 ), fresh AS (
     INSERT INTO submissions_job AS j (
         experiment_id, submission_id, system_id, external_id, index, state_code, starts, event_at, state_since,
-        started_at, ended_at, exit_code, signal, code, reason, node, site, slot_type, memory_mb, cpu_s, wall_s)
+        started_at, ended_at, exit_code, signal, code, reason, node, site, slot_type, memory_mb, cpu_s, wall_s, cpus)
     SELECT experiment_id, submission_id, %(system)s, external_id, index, state_code, starts, event_at, event_at,
            first_start, end_at, exit_code, signal, coalesce(code, ''), coalesce(reason, ''), coalesce(node, ''),
-           coalesce(site, ''), coalesce(slot_type, ''), most_memory, cpu_s, wall_s
+           coalesce(site, ''), coalesce(slot_type, ''), most_memory, cpu_s, wall_s, cpus
     FROM winner WHERE job_id IS NULL
-    RETURNING j.id, j.external_id
+    RETURNING j.id, j.external_id, j.state_code, j.ended_at, j.site, j.wall_s, j.cpu_s, j.cpus
 ), changed AS (
     UPDATE submissions_job j SET
         state_code = w.state_code, starts = w.starts, event_at = w.event_at,
@@ -84,9 +85,9 @@ WITH known AS MATERIALIZED (
         node = coalesce(w.node, j.node), site = coalesce(w.site, j.site),
         slot_type = coalesce(w.slot_type, j.slot_type),
         memory_mb = greatest(j.memory_mb, w.most_memory), cpu_s = coalesce(w.cpu_s, j.cpu_s),
-        wall_s = coalesce(w.wall_s, j.wall_s)
+        wall_s = coalesce(w.wall_s, j.wall_s), cpus = coalesce(w.cpus, j.cpus)
     FROM winner w WHERE j.id = w.job_id
-    RETURNING j.id, j.external_id
+    RETURNING j.id, j.external_id, j.state_code, j.ended_at, j.site, j.wall_s, j.cpu_s, j.cpus
 ), jobs AS (
     SELECT * FROM fresh UNION ALL SELECT * FROM changed
 ), written AS (
@@ -108,6 +109,20 @@ WITH known AS MATERIALIZED (
     INSERT INTO submissions_jobcount AS c (submission_id, state_code, n)
     SELECT submission_id, state_code, n FROM delta ORDER BY submission_id, state_code
     ON CONFLICT (submission_id, state_code) DO UPDATE SET n = c.n + excluded.n
+), ends AS (
+    SELECT w.experiment_id, w.stage_id, d.sign, d.state_code, (d.ended_at AT TIME ZONE 'UTC')::date AS day, d.site,
+           coalesce(d.wall_s, 0) AS wall_s, coalesce(d.cpu_s, 0) AS cpu_s, coalesce(d.cpus, 1) AS cpus
+    FROM (SELECT 1 AS sign, external_id, state_code, ended_at, site, wall_s, cpu_s, cpus FROM jobs
+          UNION ALL SELECT -1, external_id, state_code, ended_at, site, wall_s, cpu_s, cpus FROM before) d
+    JOIN winner w USING (external_id) WHERE d.ended_at IS NOT NULL
+), tallied AS (
+    INSERT INTO submissions_jobtally AS t (experiment_id, stage_id, day, site, state_code, n, wall_s, core_s, cpu_s)
+    SELECT experiment_id, stage_id, day, site, state_code, sum(sign), sum(sign * wall_s), sum(sign * wall_s * cpus),
+           sum(sign * cpu_s)
+    FROM ends GROUP BY experiment_id, stage_id, day, site, state_code ORDER BY stage_id, day, site, state_code
+    ON CONFLICT (stage_id, day, site, state_code) DO UPDATE SET
+        n = t.n + excluded.n, wall_s = t.wall_s + excluded.wall_s, core_s = t.core_s + excluded.core_s,
+        cpu_s = t.cpu_s + excluded.cpu_s
 )
 SELECT (SELECT count(*) FROM winner),
        ARRAY(SELECT DISTINCT submission_id FROM winner
@@ -148,7 +163,7 @@ def _row(job: JobSeen, source: str) -> tuple[object, ...]:
     return (
         job.id, job.uuid, job.index, JOB_RANK[job.state], job.starts, datetime.fromtimestamp(job.at, UTC).isoformat(),
         job.exit_code, job.signal, job.code[:60] or None, redacted(job.reason) or None, job.node[:100] or None,
-        job.site[:100] or None, job.slot_type[:40] or None, job.memory_mb, job.cpu_s, job.wall_s, source,
+        job.site[:100] or None, job.slot_type[:40] or None, job.memory_mb, job.cpu_s, job.wall_s, job.cpus, source,
     )  # fmt: skip
 
 
@@ -158,5 +173,5 @@ def _inbox_row(report: Any) -> tuple[object, ...]:
         report.external_id, report.uuid, facts.get("index"), report.state_code, report.starts,
         report.event_at.isoformat(), facts.get("exit_code"), facts.get("signal"), facts.get("code"),
         facts.get("reason"), facts.get("node"), facts.get("site"), facts.get("slot_type"), facts.get("memory_mb"),
-        facts.get("cpu_s"), facts.get("wall_s"), report.source,
+        facts.get("cpu_s"), facts.get("wall_s"), facts.get("cpus"), report.source,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from campaigns.models import Stage
 from experiments.models import Experiment
 from experiments.scoping import Scoped
 from integrations.models import BatchSystem
@@ -43,15 +44,22 @@ class Job(Scoped):
     memory_mb = models.FloatField(null=True)
     cpu_s = models.FloatField(null=True)
     wall_s = models.FloatField(null=True)
+    cpus = models.SmallIntegerField(null=True, help_text="cores that it has; unknown counts as one")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["system", "external_id"], name="submissions_job_id_uq")]
+        # An end leaves the first index in any case, so the second costs no heap-only update.
         indexes = [
             models.Index(
                 fields=["submission", "id"],
                 name="submissions_job_live_ix",
                 condition=Q(ended_at__isnull=True),
-            )
+            ),
+            models.Index(
+                fields=["ended_at"],
+                name="submissions_job_ended_ix",
+                condition=Q(ended_at__isnull=False),
+            ),
         ]
 
     @property
@@ -76,6 +84,35 @@ class JobCount(Scoped):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["submission", "state_code"], name="submissions_jobcount_uq")]
+
+    @property
+    def state(self) -> str:
+        """Return the state's word."""
+        return states.JOB_STATES[self.state_code]
+
+
+class JobTally(Scoped):
+    """How many jobs of a stage ended in a state at a site on a day (UTC), and what they used.
+
+    Exact, written in the statement that moves the jobs; kept when the jobs themselves are pruned (M11). Core-seconds
+    are the wall time times the cores of a job.
+    """
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="+", db_index=False)
+    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField()
+    site = models.CharField(max_length=100, blank=True)
+    state_code = models.SmallIntegerField()
+    n = models.IntegerField(default=0)
+    wall_s = models.FloatField(default=0)
+    core_s = models.FloatField(default=0)
+    cpu_s = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["stage", "day", "site", "state_code"], name="submissions_jobtally_uq")
+        ]
+        indexes = [models.Index(fields=["experiment", "day"], name="submissions_jobtally_day_ix")]
 
     @property
     def state(self) -> str:

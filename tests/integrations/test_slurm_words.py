@@ -161,8 +161,8 @@ def test_what_the_comment_keeps_is_told_apart():
 def sacct_lines(*rows: dict[str, str]) -> str:
     usual = {
         "JobID": "14_3", "JobIDRaw": "20", "State": "COMPLETED", "ExitCode": "0:0", "NodeList": "n1", "Partition": "near",
-        "MaxRSS": "", "TotalCPU": "00:01.500", "ElapsedRaw": "7", "Submit": "1000", "Start": "1002", "End": "1009",
-        "WCKey": "", "Comment": f"poms:{UUID}",
+        "MaxRSS": "", "TotalCPU": "00:01.500", "ElapsedRaw": "7", "AllocCPUS": "4", "Submit": "1000",
+        "Start": "1002", "End": "1009", "WCKey": "", "Comment": f"poms:{UUID}",
     }  # fmt: skip
     return "\n".join(reading.MARK.join((usual | row).values()) for row in rows) + "\n"
 
@@ -177,6 +177,7 @@ def test_the_accounting_is_read_with_all_starts():
     job, *never = reading.accounted(text)
     assert (job.seen.state, job.seen.exit_code, job.seen.starts, job.seen.at) == ("failed", 3, 2, 1020)
     assert (job.seen.memory_mb, job.seen.cpu_s, job.seen.wall_s) == (2048, 93_784, 7)
+    assert (job.seen.cpus, never[0].seen.cpus) == (4, None)
     assert [(one.id, one.seen.state, one.seen.starts, one.seen.cpu_s) for one in never] == [
         ("15_0", "removed", 0, None), ("15_1", "removed", 0, None),
     ]  # fmt: skip

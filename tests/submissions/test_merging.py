@@ -15,7 +15,7 @@ from core.models import Transition
 from integrations.batch.base import JobSeen
 from integrations.models import BatchSystem
 from submissions.logic import merging, planning
-from submissions.models import Job, JobCount, Submission
+from submissions.models import Job, JobCount, JobTally, Submission
 from submissions.states import JOB_ENDED, JOB_RANK
 from tests import builders
 
@@ -48,10 +48,26 @@ def fold(reports):
     return max(reports, key=lambda r: (r.starts, r.state in JOB_ENDED, r.at, JOB_RANK[r.state]))
 
 
+def recount():
+    """Return how many jobs ended and what they used, by day, site and state, from the jobs themselves."""
+    found = {}
+    for job in Job.objects.exclude(ended_at=None):
+        wall = job.wall_s or 0
+        used = (1, wall, wall * (job.cpus or 1), job.cpu_s or 0)
+        key = (job.ended_at.date(), job.site, job.state_code)
+        found[key] = tuple(map(sum, zip(found.get(key, (0, 0, 0, 0)), used, strict=True)))
+    return found
+
+
 def check_whole(submission):
     counted = Counter(Job.objects.values_list("state_code", flat=True))
     kept = {c.state_code: c.n for c in JobCount.objects.filter(n__gt=0)}
     assert kept == dict(counted)
+    tallied = {
+        (row.day, row.site, row.state_code): (row.n, row.wall_s, row.core_s, row.cpu_s)
+        for row in JobTally.objects.filter(n__gt=0)
+    }
+    assert tallied == {key: pytest.approx(used) for key, used in recount().items()}
     last = {}
     for step in Transition.objects.filter(kind="job").order_by("id"):
         assert step.source == last.get(step.thing_id, ""), "a gap in the history"
@@ -66,7 +82,17 @@ def test_any_order_and_repetition_of_reports_means_the_same(submission, seed):
     dice = random.Random(seed)
     histories = {
         job: [
-            seen(submission, job, dice.choice(REPORTED), dice.randrange(12), dice.randrange(1, 4))
+            seen(
+                submission,
+                job,
+                dice.choice(REPORTED),
+                dice.randrange(12) * 20_000,
+                dice.randrange(1, 4),
+                site=dice.choice(["here", "there"]),
+                wall_s=dice.randrange(100),
+                cpu_s=dice.choice([None, 5.5]),
+                cpus=dice.choice([None, 1, 8]),
+            )
             for _ in range(dice.randrange(1, 8))
         ]
         for job in range(40)

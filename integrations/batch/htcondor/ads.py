@@ -19,7 +19,7 @@ WANTED = (
     "ExitCode", "ExitBySignal", "ExitSignal", "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason",
     "VacateReason", "RemoteHost", "LastRemoteHost", "RemoteWallClockTime", "RemoteUserCpu", "RemoteSysCpu",
     "MemoryUsage", "ResidentSetSize", "DAGManJobId", "DAGNodeName", "DAG_NodesTotal", "DAG_NodesDone",
-    "DAG_NodesFailed", *SITES,
+    "DAG_NodesFailed", "RequestCpus", *SITES,
 )  # fmt: skip
 STATES = {1: "idle", 2: "processing", 3: "removed", 4: "succeeded", 5: "held", 6: "staging_out", 7: "suspended"}
 
@@ -49,6 +49,7 @@ def seen(ad: Mapping[str, Any], schedd: str, onsite: tuple[str, ...] = ()) -> Jo
         memory_mb=_number(ad.get("MemoryUsage")),
         cpu_s=_cpu(ad),
         wall_s=_number(ad.get("RemoteWallClockTime")) if not running else None,
+        cpus=int(_number(ad.get("RequestCpus")) or 0) or None,
         reason=reason,
     )
 
