@@ -70,7 +70,8 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults.network
 	@$(BIN)/python -m tests.faults.dead_hosts
 	@$(BIN)/python -m pytest -q -m "scale or faults"
-	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin/test_entering.py
+	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin \
+		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py
 	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py
 	@POMS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/submissions/test_histories.py
 	@POMS_LAUNCHES=1000 $(BIN)/python -m pytest -q tests/credentials/test_launching.py

@@ -26,6 +26,7 @@ from tests.contracts import checks
 from tests.contracts.test_access import BODIES as SENT
 from tests.contracts.test_access import _address, _filled
 from tests.contracts.world import MISSING, World, populate
+from tests.turns import its_turn
 
 REQUESTS = "/api/v1/requests/"
 PROBLEM = "application/problem+json"
@@ -384,6 +385,8 @@ def test_a_body_that_cannot_be_used_is_refused_on_every_route(cast, world, call_
             continue
         url = address(world, route)
         for name, (data, content_type, status) in BODIES.items():
+            if not its_turn(3, route, name):
+                continue
             answer = people[ACTS_ON[route][1]].generic(method, url, data, content_type)
             if answer.status_code != status or answer.headers["Content-Type"] != PROBLEM:
                 wrong.append(f"{route}: {name}: {answer.status_code}, not {status}: {answer.content[:200]!r}")
@@ -558,6 +561,8 @@ def test_no_filter_value_breaks_a_list(cast, world, call_as):
         beside = needed.get(pattern.name, {})
         for name in {"experiment", "cursor", "limit", *view.filters, *more, *beside}:
             for value in STRANGE:
+                if not its_turn(3, str(pattern.name), name, ascii(value)):
+                    continue
                 answer = client.get(reverse(pattern.name), {**beside, name: value})
                 tried += 1
                 if answer.status_code == 422 and answer.headers["Content-Type"] == PROBLEM:
@@ -567,7 +572,7 @@ def test_no_filter_value_breaks_a_list(cast, world, call_as):
                 if not good:
                     wrong.append(f"{pattern.name}?{name}={value[:20]!a}: {answer.status_code} {answer.content[:150]!r}")
     assert not wrong, "\n".join(wrong)
-    assert tried > 500
+    assert tried > 150
 
 
 @pytest.mark.django_db

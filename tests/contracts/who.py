@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.roles import EVERYWHERE
+from tests.turns import WHOLE, number
 
 # permission -> the roles that carry it (requirements.md "Who uses it").
 WHO = {
@@ -28,20 +27,22 @@ WHO = {
 }
 
 
-# Of each page and route these are asked about every object, and the experimenter about one: the own or another. So is a
-# third of all others, by turns. With POMS_WHOLE=1, which `make long` says, everybody is asked about everything.
-CLOSELY = ("operator", "stranger")
-WHOLE = os.environ.get("POMS_WHOLE") == "1"
+# Of each page and route the operator is asked about every object, the stranger about the first and one more, and the
+# experimenter about one: the own or another. So is a sixth of all others, by turns. With POMS_WHOLE=1, which `make long`
+# says, everybody is asked about everything.
+OTHERS = 6
 
 
 def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
     """Return about which objects somebody is asked: all, none, or one of the first three, mostly the first, their own."""
-    if WHOLE or who in CLOSELY:
+    if WHOLE or who == "operator":
         return list(objects)
-    turn = zlib.crc32(" ".join((who, *where)).encode())
-    if turn % 3 and who != "experimenter":
+    turn = number(who, *where)
+    if who == "stranger" and len(objects) > 1:
+        return [objects[0], objects[1 + turn % (len(objects) - 1)]]
+    if turn % OTHERS and who not in ("experimenter", "stranger"):
         return []
-    return [objects[0] if turn // 3 % 2 else objects[turn // 6 % min(3, len(objects))]]
+    return [objects[0] if turn // OTHERS % 2 else objects[turn // OTHERS // 2 % min(3, len(objects))]]
 
 
 @dataclass(frozen=True)

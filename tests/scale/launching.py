@@ -42,7 +42,7 @@ def launching(say: Say, cast: Any, home: Path, *, brief: bool = False) -> None:
     """Print the figures; the database is the caller's, the daemon is started here and ended."""
     from django.conf import settings
 
-    number = 100 if brief else 500
+    number = 40 if brief else 500
     settings.LOCAL_SPOOL, settings.LOCAL_LAUNCHES = home / "spool", home / "starts"
     settings.QUEUE_DEPTH = "0"
     with _daemon(settings.LOCAL_SPOOL):

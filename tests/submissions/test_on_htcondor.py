@@ -76,7 +76,7 @@ def log_of(job: Job, stream: str = "out") -> str:
 
 
 def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system, drive):
-    campaign = approved(real_cast, pool, "htcondor", events=3000)
+    campaign = approved(real_cast, pool, "htcondor", events=6000)
     gen = Job.objects.filter(submission__batch__stage__name="gen").order_by("external_id")
     drive(lambda: sum(job.state == "processing" for job in gen.all()) == 4, seconds=SOON_S)
     held, removed, evicted, left = (job.external_id for job in gen.all())
@@ -87,8 +87,9 @@ def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system
     def on_schedd(command: str, job_id: str, *more: str) -> None:
         pool.run(command, "-name", pool.schedds[0], *more, job_id.partition("@")[0])
 
-    on_schedd("condor_hold", held, "-reason", "disk is full")
+    # The removed one first: if it had come to its end meanwhile, nothing of it would be missing.
     on_schedd("condor_rm", removed, "-reason", "wrong seed")
+    on_schedd("condor_hold", held, "-reason", "disk is full")
     on_schedd("condor_vacate_job", evicted, "-fast")
     drive(lambda: (state(held), state(removed)) == ("held", "removed"), seconds=SOON_S)
     assert "disk is full" in Job.objects.get(external_id=held).reason
