@@ -75,11 +75,11 @@ def new(**values: Any) -> Wanted:
     return Wanted(**{"uuid": uuid, "tags": {"POMS_SUBMISSION_ID": uuid}, "slots": Slots(memory_mb=100), **values})
 
 
-def wait_for(what: Callable[[], bool], why: str) -> None:
-    """Wait until it is true."""
+def wait_for(what: Callable[[], bool], why: str, seen: Callable[[], object] = str) -> None:
+    """Wait until it is true; where it does not come about, say why it was to, and what was seen instead."""
     deadline = time.monotonic() + SOON_S
     while not what():
-        assert time.monotonic() < deadline, f"it does not come about: {why}"
+        assert time.monotonic() < deadline, f"it does not come about: {why} {seen()}"
         time.sleep(0.1)
 
 
@@ -164,7 +164,8 @@ class BatchConformance:
         for n in range(8):
             ids += bench.submit(new(), ["exit 0"] * (n % 3 + 1))
             follower.look()
-        wait_for(lambda: states_of(follower, ids) == ["succeeded"] * len(ids), "each end is told")
+        ends = ["succeeded"] * len(ids)
+        wait_for(lambda: states_of(follower, ids) == ends, "each end is told", lambda: follower.jobs)
 
     def test_hold_and_release(self, bench: Bench) -> None:
         system, (unknown, *_) = bench.system, bench.unknown

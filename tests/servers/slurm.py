@@ -26,6 +26,9 @@ from tests.ports import free_port
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd", "mariadb-install-db")
 PATIENCE = 120.0
+# How long the permission to begin a job holds: on a machine that takes longer the job is held. As long waits what is to
+# begin anew.
+CREDENTIAL_S = 20
 CLUSTER = "pomstest"
 NODES = ("here", "there")
 
@@ -36,7 +39,7 @@ SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={home}/munge.sock,cred_expire=5
+AuthInfo=socket={home}/munge.sock,cred_expire={cred_s}
 CryptoType=crypto/munge
 CommunicationParameters=DisableIPv6,NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={home}/state
@@ -76,7 +79,7 @@ AccountingStoreFlags=job_comment
 """
 DAEMON = """
 AuthType=auth/munge
-AuthInfo=socket={home}/munge.sock,cred_expire=5
+AuthInfo=socket={home}/munge.sock,cred_expire={cred_s}
 DbdHost=localhost
 DbdAddr=127.0.0.1
 DbdPort={dbd_port}
@@ -99,7 +102,7 @@ class Slurm:
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         facts = {
             "home": home, "cluster": CLUSTER, "port": free_port(), "node_port": free_port(), "other_port": free_port(),
-            "dbd_port": free_port(), "slots": slots, "min_job_age": min_job_age,
+            "dbd_port": free_port(), "slots": slots, "min_job_age": min_job_age, "cred_s": CREDENTIAL_S,
         }  # fmt: skip
         text = CONTROLLER + (WITH_ACCOUNTING if accounting else "AccountingStorageType=accounting_storage/none\n")
         self.configuration = home / "slurm.conf"
