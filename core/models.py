@@ -56,6 +56,7 @@ class Seal(models.Model):
     from_txid = models.BigIntegerField()
     to_txid = models.BigIntegerField(unique=True)
     rows = models.BigIntegerField()
+    parts = models.JSONField(null=True, help_text="by partition of the ledger: number and digest of its rows")
     digest = models.CharField(max_length=64)
     at = models.DateTimeField(db_default=Now())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 env = environ.FileAwareEnv()
 
@@ -251,6 +252,13 @@ ATTACHMENT_QUOTA = env.int("POMS_ATTACHMENT_QUOTA", default=20_000_000)
 # Bytes that somebody who runs analyses may keep in each experiment; days that what came with launches is kept.
 UPLOAD_QUOTA = env.int("POMS_UPLOAD_QUOTA", default=10_485_760)
 UPLOAD_DAYS = env.int("POMS_UPLOAD_DAYS", default=90)
+# Days from its end for which a job stays beside those that run (M11: at least 30), then in the archive (0: for ever).
+KEEP_JOBS_DAYS = env.int("POMS_KEEP_JOBS_DAYS", default=30)
+KEEP_ARCHIVE_DAYS = env.int("POMS_KEEP_ARCHIVE_DAYS", default=0)
+if KEEP_JOBS_DAYS < 30:
+    raise ImproperlyConfigured("POMS_KEEP_JOBS_DAYS is less than 30: jobs are kept at least 30 days after their end.")
+if 0 < KEEP_ARCHIVE_DAYS < KEEP_JOBS_DAYS:
+    raise ImproperlyConfigured("POMS_KEEP_ARCHIVE_DAYS is less than POMS_KEEP_JOBS_DAYS; 0 keeps the archive for ever.")
 LOCAL_FILES = Path(env.str("POMS_LOCAL_FILES", default=str(STATE_DIR / "files")))
 # Lists of files that are datasets: one folder for each experiment, nothing outside is ever read.
 FILE_LISTS = Path(env.str("POMS_FILE_LISTS", default=str(STATE_DIR / "lists")))

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core import queue
-from core.errors import NotAvailable, NotVisible, Problem, Refused
+from core.clock import now
+from core.errors import NotVisible, Problem, Refused
 from core.redaction import masked_piece
 from experiments.rules import OWN_TOKEN
-from experiments.viewsets import Document, FiniteField, ReasonInput, ScopedViewSet, ref_path, routes, whole
+from experiments.viewsets import (
+    Document,
+    FiniteField,
+    ReasonInput,
+    ScopedViewSet,
+    ref_path,
+    routes,
+    transition_document,
+    whole,
+)
 from integrations import registry
-from integrations.models import BatchSystem, File
+from integrations.models import File
 from submissions import queries
-from submissions.logic import acting, launching, recovering, showing, varying
-from submissions.logic.reporting import report_token
-from submissions.models import Batch, Command, Job, Output, Report, Submission, SubmissionUnit, TapeProgress
+from submissions.logic import acting, launching, recovering, reporting, showing, varying
+from submissions.models import Batch, Command, EveryJob, Job, Output, Report, Submission, SubmissionUnit, TapeProgress
 from submissions.states import JOB_RANK, JOB_STATES
 
 LONGEST_LOG = 256 * 1024
 LONGEST_OUTPUT = 65_536
+CLOCKS_DIFFER = timedelta(days=1)
 
 
 def command_document(row: Command) -> Document:
     """Return a command as the API shows it."""
     return {
         "ref": row.ref, "verb": row.verb, "value": row.value, "submission": row.submission.ref,
-        "job": row.job.ref if row.job else None, "state": row.state, "actor": row.actor, "reason": row.reason,
+        "job": row.job_ref, "state": row.state, "actor": row.actor, "reason": row.reason,
         "outcome": row.outcome, "created": row.created_at, "tally": row.tally,
         "selection": row.selection, "chosen": None if row.chosen is None else len(row.chosen),
     }  # fmt: skip
@@ -207,11 +218,10 @@ class JobView(ScopedViewSet):
     model = Job
     letter = "j"
     filters = {
-        "submission": "submission_id", "batch": "submission__batch_id",
-        "campaign": "submission__batch__stage__campaign_id",
+        "submission": "submission_id", "batch": "submission__batch_id", "campaign": "submission__campaign_id",
         "stage": "submission__batch__stage__name", "node": "node", "site": "site", "code": "code",
     }  # fmt: skip
-    more_filters = ("state", "longer_than")
+    more_filters = ("state", "longer_than", "archived")
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "log": "view", "do_kill": "operate", "do_hold": "watch",
         "do_release": "watch",
@@ -221,7 +231,13 @@ class JobView(ScopedViewSet):
         """Return jobs with their place in the campaign."""
         beside = ("experiment", "submission__experiment", "system", "submission__batch__experiment",
                   "submission__batch__stage__campaign__experiment")  # fmt: skip
-        rows = self.get_queryset().select_related(*beside)
+        # A list is of those that run and ran lately, or of a month of the archive; one job is found wherever it is.
+        archived = self.request.query_params.get("archived")
+        everywhere = self.action != "list" or archived
+        rows = EveryJob.objects.visible_to(self.request.user) if everywhere else self.get_queryset()
+        rows = rows.select_related(*beside)
+        if archived:
+            rows = queries.archived_in(rows, archived)
         if state := self.request.query_params.get("state"):
             if state not in JOB_RANK:
                 raise Refused(
@@ -235,7 +251,7 @@ class JobView(ScopedViewSet):
             rows = rows.filter(state_since__lt=since, ended_at=None)
         return rows
 
-    def document(self, row: Job) -> Document:
+    def document(self, row: Job | EveryJob) -> Document:
         """Return the job with its ids, place and times (M3, M9)."""
         batch = row.submission.batch
         units = SubmissionUnit.objects.none()
@@ -249,12 +265,15 @@ class JobView(ScopedViewSet):
             "signal": row.signal, "code": row.code, "reason": row.reason, "node": row.node, "site": row.site,
             "slot_type": row.slot_type, "starts": row.starts, "memory_mb": row.memory_mb, "cpu_s": row.cpu_s,
             "wall_s": row.wall_s, "units": list(units.values_list("unit__key", flat=True)),
-            "started": row.started_at, "ended": row.ended_at,
+            "started": row.started_at, "ended": row.ended_at, "archived": getattr(row, "archived", False),
         }  # fmt: skip
 
     def history(self, request: Request, ref: str) -> Response:
-        """Return the job's transitions."""
-        return super().history(request, ref)
+        """Return the job's transitions; an archived one has them with it."""
+        row = self.find(ref)
+        if not row.archived:
+            return super().history(request, ref)
+        return Response({"results": [transition_document(step, ref) for step in row.archived_steps()], "next": None})
 
     def log(self, request: Request, ref: str) -> Response:
         """Return a piece of the job's standard output or error."""
@@ -303,7 +322,7 @@ class CommandView(ScopedViewSet):
 
     def rows(self) -> Any:
         """Return commands with what they are about."""
-        return self.get_queryset().select_related("experiment", "submission__experiment", "job__experiment")
+        return self.get_queryset().select_related("experiment", "submission__experiment")
 
     def document(self, row: Command) -> Document:
         """Return the command."""
@@ -311,17 +330,37 @@ class CommandView(ScopedViewSet):
 
 
 class ReportInput(serializers.Serializer[Any]):
-    """What a job says of itself."""
+    """What a job says of itself, or somebody of it."""
 
     uuid = serializers.UUIDField()
     job = serializers.CharField(max_length=100)
     state = serializers.ChoiceField(choices=[state for state in JOB_STATES if state != "lost"])
     starts = serializers.IntegerField(min_value=0, max_value=10_000, default=1)
     at = FiniteField(min_value=0, max_value=4e9)
+    index = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
     node = serializers.CharField(max_length=100, required=False, allow_blank=True)
     site = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    slot_type = serializers.CharField(max_length=40, required=False, allow_blank=True)
     exit_code = serializers.IntegerField(required=False, min_value=-(2**31), max_value=2**31 - 1)
+    signal = serializers.IntegerField(required=False, min_value=0, max_value=255)
+    code = serializers.CharField(max_length=60, required=False, allow_blank=True)
+    reason = serializers.CharField(max_length=2_000, required=False, allow_blank=True)
     memory_mb = FiniteField(required=False, min_value=0)
+    cpu_s = FiniteField(required=False, min_value=0)
+    wall_s = FiniteField(required=False, min_value=0)
+    cpus = serializers.IntegerField(required=False, min_value=0, max_value=10_000)
+
+    def validate_at(self, at: float) -> float:
+        """Refuse a time that is yet to come: it would win over all that follows."""
+        if at > (now() + CLOCKS_DIFFER).timestamp():
+            raise serializers.ValidationError("more than a day ahead of our clock")
+        return at
+
+
+class ReportsInput(serializers.Serializer[Any]):
+    """Many reports at once; each is judged by itself."""
+
+    reports = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=reporting.MOST)
 
 
 class ReportView(ScopedViewSet):
@@ -331,23 +370,52 @@ class ReportView(ScopedViewSet):
     rules = {"create": OWN_TOKEN}
 
     def create(self, request: Request) -> Response:
-        """Put a report into the inbox; it may come twice, late or out of order."""
-        said = self.body(ReportInput)
-        given = request.headers.get("X-Poms-Submission-Token", "")
-        submission = Submission.objects.select_related("experiment").filter(uuid=said["uuid"]).first()
-        if submission is None or not hmac.compare_digest(given.encode(), report_token(str(said["uuid"])).encode()):
+        """Put a report, or many, into the inbox; they may come twice, late or out of order."""
+        data = self._json()
+        if not (isinstance(data, dict) and "reports" in data):
+            said = self.body(ReportInput)
+            reporting.take_in(self._own(said["uuid"]), [said])
+            return Response({"accepted": True}, status=202)
+        return self._many(self.body(ReportsInput)["reports"])
+
+    def _many(self, reports: list[Any]) -> Response:
+        """Take in those of many reports that can be read and are of the token's submission; answer for each."""
+        answers: list[Document] = []
+        good: dict[UUID, list[Document]] = {}
+        for entry in reports:
+            job = entry.get("job") if isinstance(entry, dict) else None
+            read = ReportInput(data=entry)
+            unknown = sorted(set(entry) - set(read.fields)) if isinstance(entry, dict) else []
+            if not read.is_valid() or unknown:
+                wrong = (
+                    [f"{name}: {' '.join(map(str, why))}" for name, why in read.errors.items()] if read.errors else []
+                )
+                why = "; ".join([*wrong, *(f"{name}: unknown field" for name in unknown)])
+                answers.append({"job": job, "accepted": False, "why": why})
+            else:
+                good.setdefault(read.validated_data["uuid"], []).append(read.validated_data)
+                answers.append({"job": job, "accepted": True, "uuid": read.validated_data["uuid"]})
+        known: dict[UUID, Submission] = {}
+        for uuid in good:
+            with suppress(NotVisible):
+                known[uuid] = self._own(uuid)
+        if good and not known:
+            raise NotVisible("None of the reports is of the submission whose token came with them.")
+        for uuid, submission in known.items():
+            reporting.take_in(submission, good[uuid])
+        for answer in answers:
+            if answer["accepted"] and answer.pop("uuid") not in known:
+                answer |= {"accepted": False, "why": "not of the submission whose token came with it"}
+        number = sum(answer["accepted"] for answer in answers)
+        return Response({"accepted": number, "reports": answers}, status=202)
+
+    def _own(self, uuid: UUID) -> Submission:
+        """Return the submission of a uuid if the token of the call is its own; else it does not exist."""
+        given = self.request.headers.get("X-Poms-Submission-Token", "")
+        submission = Submission.objects.select_related("experiment").filter(uuid=uuid).first()
+        if submission is None or not hmac.compare_digest(given.encode(), reporting.report_token(str(uuid)).encode()):
             raise NotVisible("There is no such submission, or the token is not its own.")
-        system = BatchSystem.objects.filter(name=submission.system).first()
-        if system is None:
-            raise NotAvailable(f"The batch system {submission.system} is not watched yet; send the report again later.")
-        facts = {k: said[k] for k in ("node", "site", "exit_code", "memory_mb") if k in said}
-        Report.objects.create(
-            experiment=submission.experiment, system=system, uuid=said["uuid"], external_id=said["job"],
-            state_code=JOB_RANK[said["state"]], starts=said["starts"],
-            event_at=datetime.fromtimestamp(said["at"], UTC), facts=facts, source="job",
-        )  # fmt: skip
-        queue.wake("observe")
-        return Response({"accepted": True}, status=202)
+        return submission
 
 
 class FileView(ScopedViewSet):

@@ -36,4 +36,5 @@ class SubmissionsConfig(AppConfig):
         loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
         loops.register("seal", "core.ledger.seal", period=60)
-        loops.register("retain", "core.retention.retain", period=3600)
+        loops.register("recount", f"{logic}.recounting.recount", period=86_400)
+        loops.register("retain", f"{logic}.retaining.retain", period=3600)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -16,6 +17,7 @@ from campaigns.definition import APPROVAL, PASSES_ON
 from campaigns.models import Campaign, EdgeVersion, Stage, StageVersion
 from campaigns.queries import edges_by_stage
 from core.clock import now
+from core.errors import Problem, Refused
 from core.loops import untroubled
 from submissions import gating, line
 from submissions.models import (
@@ -23,6 +25,7 @@ from submissions.models import (
     Batch,
     Boost,
     Completion,
+    EveryJob,
     Hold,
     JobCount,
     Output,
@@ -482,6 +485,16 @@ def slices_with(experiment_id: int, name: str) -> QuerySet[Slice]:
     """Return the slices of frozen datasets in which a file waits for a batch."""
     rows = Slice.objects.filter(snapshot__stage__campaign__experiment_id=experiment_id, taken_at=None)
     return rows.filter(inputs__contains=f"file:{name}\t").select_related("snapshot__stage__campaign__experiment")
+
+
+def archived_in(rows: QuerySet[EveryJob], month: str) -> QuerySet[EveryJob]:
+    """Return the archived jobs that ended in a month, given as 2026-10 (UTC)."""
+    if not re.fullmatch(r"[12][0-9]{3}-(?:0[1-9]|1[0-2])", month):
+        raise Refused(
+            "The list cannot be filtered so.", [Problem("archived", f"no month: {month[:40]}", "such as 2026-10")]
+        )
+    begin = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC)
+    return rows.filter(archived=True, ended_at__gte=begin, ended_at__lt=(begin + timedelta(days=32)).replace(day=1))
 
 
 def seconds_since(then: datetime) -> float:

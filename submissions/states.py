@@ -39,6 +39,7 @@ SUBMISSION = table(
 # Those whose jobs are in the batch system or on the way; of unsure ones nobody knows.
 IN_BATCH_SYSTEM = ("launching", "submitted", "running")
 AGAIN = ("recovery", "relaunch")  # kinds of submissions that do again what an earlier one of their batch missed
+SETTLED = ("completed", "failed", "removed", "launch_failed")  # whose jobs, if there are any, change nothing any more
 UNFINISHED = ("pending", "launching", "unsure", "submitted", "running", "jobs_completed")
 
 JOB = table(

@@ -8,7 +8,10 @@ from core.editable import Editable
 
 
 class BatchSystem(Editable, models.Model):
-    """One batch system that is watched; `position` is how far its changes have been read, in its own words."""
+    """One batch system that is watched; `position` is how far its changes have been read, in its own words.
+
+    `swept_to` is up to which submission and job the last sweep over quiet jobs came; empty: it had them all.
+    """
 
     # Name and backend stay: jobs are known by them, and `position` is in the backend's own words.
     EDITABLE = ("settings", "active")
@@ -20,6 +23,7 @@ class BatchSystem(Editable, models.Model):
     position = models.TextField(default="", blank=True)
     looked_at = models.DateTimeField(null=True)
     swept_at = models.DateTimeField(null=True)
+    swept_to = models.TextField(default="", blank=True)
     error = models.TextField(blank=True)
 
     def __str__(self) -> str:

@@ -207,6 +207,10 @@ RULES = (
     Rule("credential", "credential", "fail_renewal", operators, "was not renewed", "credentials were not renewed"),
     Rule("operator", "submission", "ask_person", operators, "may have run: say whether it did",
          "launches may have run: say whether they did"),
+    Rule("operator", "submission", "recount", operators, "had wrong counters; they are mended, tell your administrator",
+         "submissions had wrong counters; they are mended, tell your administrator"),
+    Rule("operator", "campaign", "recount", operators, "had wrong tallies; they are mended, tell your administrator",
+         "campaigns had wrong tallies; they are mended, tell your administrator"),
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from submissions.states import IN_BATCH_SYSTEM, JOB_RANK, JOB_STARTED
 FEWEST = 3  # ended jobs, below which nothing is known
 OF_A_STAGE = 200
 OF_JOB_TYPES = 20_000
+SOME = 25  # submissions of a stage whose running jobs are looked at
 MANY = 150  # campaigns, above which fewer plays do
 SOURCES = {
     "stage": "measured", "job type": "as other jobs of its type", "request": "as its request says",
@@ -316,21 +317,33 @@ LEFT JOIN LATERAL (SELECT sum(n) AS n FROM submissions_jobcount c
 WHERE s.campaign_id = ANY(%(campaigns)s) AND s.state IN {IN_BATCH_SYSTEM} GROUP BY 1
 """  # noqa: S608 - constant words
 _RUNNING = f"""
-SELECT b.stage_id, extract(epoch FROM clock_timestamp() - j.started_at)::float8
+SELECT b.stage_id, sum(c.n)::bigint
 FROM submissions_submission s JOIN submissions_batch b ON b.id = s.batch_id
-JOIN submissions_job j ON j.submission_id = s.id
-WHERE s.campaign_id = ANY(%(campaigns)s) AND s.state IN {IN_BATCH_SYSTEM} AND j.ended_at IS NULL
-  AND j.started_at IS NOT NULL AND j.state_code = ANY(%(started)s)
+JOIN submissions_jobcount c ON c.submission_id = s.id AND c.state_code = ANY(%(started)s)
+WHERE s.campaign_id = ANY(%(campaigns)s) AND s.state IN {IN_BATCH_SYSTEM} GROUP BY 1 HAVING sum(c.n) > 0
 """  # noqa: S608 - constant words
-# Of a stage the latest jobs: its own history is long, and how it went last says most.
+# For how long jobs have run: where a stage has many, some of them from here and there say it for all.
+_AGES = f"""
+SELECT st.id, a.age FROM unnest(%(stages)s::bigint[]) AS st(id) CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM clock_timestamp() - j.started_at)::float8 AS age
+    FROM (SELECT s.id FROM submissions_submission s JOIN submissions_batch b ON b.id = s.batch_id
+          WHERE b.stage_id = st.id AND s.state IN {IN_BATCH_SYSTEM} ORDER BY hashint8(s.id) LIMIT %(some)s) s
+    JOIN submissions_job j ON j.submission_id = s.id
+    WHERE j.ended_at IS NULL AND j.started_at IS NOT NULL AND j.state_code = ANY(%(started)s)
+    LIMIT %(of_a_stage)s) a
+ORDER BY 1, 2
+"""  # noqa: S608 - constant words
+# Of a stage the latest jobs: its own history is long, and how it went last says most. Counters say where some are.
 _OF_STAGES = """
 SELECT st.id, count(*), avg(j.seconds), coalesce(stddev_samp(j.seconds), 0)
 FROM unnest(%(stages)s::bigint[]) AS st(id) CROSS JOIN LATERAL (
     SELECT extract(epoch FROM j.ended_at - j.started_at)::float8 AS seconds
-    FROM submissions_batch b JOIN submissions_submission s ON s.batch_id = b.id
+    FROM (SELECT s.id, b.id AS batch_id FROM submissions_batch b JOIN submissions_submission s ON s.batch_id = b.id
+          JOIN submissions_jobcount c ON c.submission_id = s.id AND c.state_code = %(succeeded)s AND c.n > 0
+          WHERE b.stage_id = st.id ORDER BY b.id DESC LIMIT %(of_a_stage)s) s
     JOIN submissions_job j ON j.submission_id = s.id
-    WHERE b.stage_id = st.id AND j.state_code = %(succeeded)s AND j.started_at IS NOT NULL
-    ORDER BY b.id DESC LIMIT %(of_a_stage)s) j
+    WHERE j.state_code = %(succeeded)s AND j.started_at IS NOT NULL
+    ORDER BY s.batch_id DESC LIMIT %(of_a_stage)s) j
 GROUP BY 1
 """
 _OF_TYPES = """
@@ -363,12 +376,18 @@ class _Facts:
             "campaigns": [campaign.pk for campaign in campaigns], "stages": [stage.pk for stage in stages],
             "idle": JOB_RANK["idle"], "succeeded": JOB_RANK["succeeded"],
             "started": [JOB_RANK[state] for state in JOB_STARTED], "of_a_stage": OF_A_STAGE, "of_types": OF_JOB_TYPES,
+            "some": SOME,
         }  # fmt: skip
         self.waiting = {stage: (jobs, hours) for stage, jobs, hours in _ask(_WAITING, asked)}
         self.idle = dict(_ask(_IDLE, asked))
-        self.running: dict[int, list[float]] = defaultdict(list)
-        for stage_id, age in _ask(_RUNNING, asked):
-            self.running[stage_id].append(age)
+        ages: dict[int, list[float]] = defaultdict(list)
+        for stage_id, age in _ask(_AGES, asked):
+            ages[stage_id].append(age)
+        self.running = {
+            stage_id: [ages[stage_id][n * len(ages[stage_id]) // number] for n in range(number)]
+            for stage_id, number in _ask(_RUNNING, asked)
+            if ages[stage_id]
+        }
         self.of_stages = {row[0]: row[1:] for row in _ask(_OF_STAGES, asked)}
         self.of_types = {(row[0], row[1]): row[2:] for row in _ask(_OF_TYPES, asked)}
 

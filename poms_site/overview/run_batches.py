@@ -12,7 +12,7 @@ from django.db.models import Count, F, Max, Min, Q
 from campaigns.models import Campaign
 from core.models import Transition
 from poms_site.overview.words import look
-from submissions.models import Batch, Job, JobCount, Submission
+from submissions.models import Batch, EveryJob, JobCount, Submission
 from submissions.states import JOB_STATES
 
 BATCHES = 200
@@ -82,7 +82,7 @@ def attempts_of(batch_ids: Sequence[int]) -> dict[int, list[Attempt]]:
         counts[counted.submission_id][JOB_STATES[counted.state_code]] = counted.n
     spans = {
         row["submission_id"]: (row["begin"], row["end"])
-        for row in Job.objects.filter(submission_id__in=ids)
+        for row in EveryJob.objects.filter(submission_id__in=ids)
         .values("submission_id")
         .annotate(begin=Min("started_at"), end=Max("ended_at"))
         .order_by()

@@ -26,7 +26,7 @@ _GROUPS = """
 WITH bad AS MATERIALIZED (
     SELECT j.id, j.submission_id, j.index, j.state_code, j.code, j.exit_code, j.signal, j.reason, j.node, j.site,
            j.memory_mb, j.event_at, j.external_id, s.batch_id, b.stage_id, b.state AS batch_state
-    FROM submissions_job j
+    FROM submissions_everyjob j
     JOIN submissions_submission s ON s.id = j.submission_id
     JOIN submissions_batch b ON b.id = s.batch_id
     JOIN campaigns_stage st ON st.id = b.stage_id

@@ -15,7 +15,7 @@ from poms_site.overview import charts
 from poms_site.overview.charts import Tick, Window
 from poms_site.overview.run_batches import Attempt, BatchFacts
 from poms_site.overview.words import duration, memory, words
-from submissions.models import Job
+from submissions.models import EveryJob
 from submissions.states import JOB_RANK
 
 BUCKETS = 240
@@ -33,10 +33,11 @@ GROUPS = (
 )
 
 # Clocks of batch systems may be off; the day before keeps what they say, and still prunes old partitions. By the
-# LATERAL each job's steps are looked up by index: a small campaign must not read the whole ledger.
+# LATERAL each job's steps are looked up by index: a small campaign must not read the whole ledger. Archived jobs have
+# theirs with them.
 _CHANGES = """
 WITH mine AS (
-    SELECT j.id FROM submissions_job j
+    SELECT j.id, j.archived, j.history FROM submissions_everyjob j
     JOIN submissions_submission s ON s.id = j.submission_id
     JOIN submissions_batch b ON b.id = s.batch_id
     JOIN campaigns_stage st ON st.id = b.stage_id
@@ -46,8 +47,13 @@ SELECT least(greatest(floor(extract(epoch FROM t.at - %(begin)s) / %(step)s), 0)
        t.source, t.target, count(*)
 FROM mine CROSS JOIN LATERAL (
     SELECT at, source, target FROM core_transition
-    WHERE kind = 'job' AND thing_id = mine.id AND at >= %(begin)s - interval '1 day' OFFSET 0
+    WHERE kind = 'job' AND thing_id = mine.id AND at >= %(begin)s - interval '1 day' AND NOT mine.archived OFFSET 0
 ) t
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT least(greatest(floor(extract(epoch FROM (step ->> 0)::timestamptz - %(begin)s) / %(step)s), 0), %(last)s)::int,
+       step ->> 1, step ->> 2, count(*)
+FROM mine CROSS JOIN LATERAL jsonb_array_elements(mine.history) step WHERE mine.archived
 GROUP BY 1, 2, 3
 """
 
@@ -175,7 +181,7 @@ def _lanes(window: Window, batches: Sequence[BatchFacts]) -> list[Lane]:
 def _crosses(window: Window, batch_ids: Sequence[int]) -> dict[int, list[Tick]]:
     """Return where in each batch's lane jobs failed or were lost, at most CROSSES in all."""
     found: dict[int, list[Tick]] = defaultdict(list)
-    jobs = Job.objects.filter(
+    jobs = EveryJob.objects.filter(
         submission__batch_id__in=batch_ids, state_code__in=[JOB_RANK["failed"], JOB_RANK["lost"]]
     ).order_by("pk")
     for batch_id, at, external_id, code, exit_code in jobs.values_list(

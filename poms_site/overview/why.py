@@ -18,7 +18,7 @@ from core.models import Trouble
 from poms_site.overview.words import count
 from submissions import gating, line, queries
 from submissions.gating import Told
-from submissions.models import Batch, Job, Submission, Unit
+from submissions.models import Batch, EveryJob, Job, Submission, Unit
 from submissions.states import JOB_ENDED, JOB_STARTED, UNFINISHED
 
 RUNS, WAITS, STUCK, ENDED = "runs", "waits", "needs a person", "has ended"
@@ -121,7 +121,7 @@ def _of_jobs(counts: dict[str, int], system: str, state: str) -> tuple[str, str]
 # --- Jobs and batches -----------------------------------------------------------------------------------------------
 
 
-def of_job(row: Job) -> Answer:
+def of_job(row: Job | EveryJob) -> Answer:
     """Answer for one process."""
     system, since = row.system.name, row.state_since
     if row.ended_at is not None or row.state in JOB_ENDED:
@@ -274,5 +274,5 @@ def _words(state: str) -> str:
 
 _ANSWERS: dict[type, Callable[[Any], Answer]] = {
     Request: of_request, Campaign: of_campaign, Stage: of_stage, Batch: of_batch, Submission: of_submission,
-    Job: of_job,
+    Job: of_job, EveryJob: of_job,
 }  # fmt: skip

@@ -27,6 +27,7 @@ class Filter:
     narrow: Callable[[Any, str], Any]
     choices: Sequence[tuple[str, str]] = ()
     always: bool = False  # whether it narrows, with an empty value, also where nothing is asked
+    keyed: bool = False  # whether an index of its own finds the rows, however old they are
 
     def apply(self, rows: Any, value: str) -> Any:
         """Return the rows that fit; a value that nothing can have is refused with those that are known."""
@@ -82,6 +83,7 @@ class Listed:
     chips: list[Chip]
     next: str
     first: str
+    looked: int = 0  # through how many rows it looked, where it stopped before their end
     query: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -91,18 +93,24 @@ class Listed:
 
 
 def listed(
-    request: HttpRequest, rows: Any, filters: Sequence[Filter], *, order: str = "-pk", also: Sequence[str] = ()
-) -> Listed:
+    request: HttpRequest, rows: Any, filters: Sequence[Filter], *, order: str = "-pk", also: Sequence[str] = (),
+    within: int = 0,
+) -> Listed:  # fmt: skip
     """Return the page of rows that the address asks for; `also` names further words of the address to keep.
 
-    `order` is `-pk` (newest first) or a time field (longest first, then by key).
+    `order` is `-pk` (newest first) or a time field (longest first, then by key). A page of the newest looks through at
+    most `within` rows for those that fit, unless a keyed filter is on: what is rare would cost a walk through years.
     """
     asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
-    for entry in filters:
-        if entry.name in asked or entry.always:
-            rows = entry.apply(rows, asked.get(entry.name, ""))
+    on = [entry for entry in filters if entry.name in asked or entry.always]
     rows = _after(rows, order, asked["after"]) if "after" in asked else rows
+    floor = None
+    if within and order == "-pk" and on and not any(entry.keyed for entry in on):
+        floor = rows.order_by("-pk").values_list("pk", flat=True)[within : within + 1].first()
+    for entry in on:
+        rows = entry.apply(rows, asked.get(entry.name, ""))
+    rows = rows.filter(pk__gt=floor) if floor is not None else rows
     ordered = rows.order_by("-pk") if order == "-pk" else rows.order_by(order, "pk")
     page = list(ordered[: SIZE + 1])
     more = len(page) > SIZE
@@ -112,12 +120,14 @@ def listed(
         for f in filters
         if f.name in asked
     ]
+    place = _place(page[-1], order) if more else str(floor + 1) if floor is not None else ""
     return Listed(
         page,
         [Field(f.name, f.word, asked.get(f.name, ""), f.choices) for f in filters],
         chips,
-        _address([*keep, ("after", _place(page[-1], order))]) if more else "",
+        _address([*keep, ("after", place)]) if place else "",
         _address(keep) if "after" in asked else "",
+        within if place and not more else 0,
         keep,
     )
 

@@ -13,7 +13,7 @@ from core.redaction import AROUND, masked, masked_piece
 from integrations import registry
 from integrations.errors import OutsideError
 from poms_site.overview.words import printable
-from submissions.models import Job, Submission
+from submissions.models import JobFacts, Submission
 
 PIECE = 64 * 1024
 SEARCHED = 16 * 1024 * 1024
@@ -76,7 +76,7 @@ def wanted(request: HttpRequest) -> Wanted:
     return Wanted(stream, int(offset) if offset else None, request.GET.get("find", "").strip()[:200])
 
 
-def read(job: Job, asked: Wanted) -> Log:
+def read(job: JobFacts, asked: Wanted) -> Log:
     """Return the tail, piece or hits of a job's log; trouble is a sentence in it, for the rest of the page stands."""
     try:
         return _search(job, asked) if asked.find else _piece(job, asked)
@@ -103,11 +103,11 @@ def of_script(submission: Submission) -> Log:
     return Log(clean(answer["text"]), total, begin, total)
 
 
-def _fetch(job: Job, stream: str, offset: int, length: int) -> dict[str, Any]:
+def _fetch(job: JobFacts, stream: str, offset: int, length: int) -> dict[str, Any]:
     return registry.batch(job.system.name).log(job.external_id, stream, offset, length)
 
 
-def _piece(job: Job, asked: Wanted) -> Log:
+def _piece(job: JobFacts, asked: Wanted) -> Log:
     total = int(_fetch(job, asked.stream, 0, 0)["total"])
     begin = max(0, total - PIECE) if asked.offset is None else min(asked.offset, total)
     answer = masked_piece(lambda at, most: _fetch(job, asked.stream, at, most), begin, PIECE)
@@ -117,7 +117,7 @@ def _piece(job: Job, asked: Wanted) -> Log:
     return Log(text, int(answer["total"]), begin, min(begin + PIECE, int(answer["total"])))
 
 
-def _search(job: Job, asked: Wanted) -> Log:
+def _search(job: JobFacts, asked: Wanted) -> Log:
     """Read the log from its beginning, at most SEARCHED bytes, and keep the lines that have the text."""
     needle = re.compile(re.escape(asked.find), re.IGNORECASE)
     found = Log()

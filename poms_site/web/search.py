@@ -13,12 +13,12 @@ from django.urls import path, reverse
 from approvals.models import Request
 from campaigns.models import Campaign
 from experiments.rules import SIGNED_IN
-from integrations.models import File
+from integrations.models import BatchSystem, File
 from poms_site.web import frame
 from poms_site.web.page import Page
 from poms_site.web.things import NOUNS, address, noun_of
 from poms_site.web.verbs import BY_NAME
-from submissions.models import Job
+from submissions.models import EveryJob
 
 MOST = 20
 _STAGE = re.compile(r"(?:([A-Za-z][A-Za-z0-9_-]*)/)?c([1-9][0-9]{0,17})/(\S.*)")
@@ -82,7 +82,11 @@ class SearchPage(Page):
         user = self.request.user
         campaigns = Campaign.objects.visible_to(user).filter(name__icontains=query).select_related("experiment")
         requests = Request.objects.visible_to(user).filter(title__icontains=query).select_related("experiment")
-        jobs = Job.objects.visible_to(user).filter(external_id=query).select_related("experiment")
+        # The index of jobs' ids begins with the system.
+        systems = list(BatchSystem.objects.values_list("pk", flat=True))
+        jobs = (
+            EveryJob.objects.visible_to(user).filter(system__in=systems, external_id=query).select_related("experiment")
+        )
         files = File.objects.visible_to(user).filter(name__icontains=query).select_related("experiment")
         return [
             *(Hit("campaign", address(c.ref), c.name, c.ref, c.state) for c in campaigns.order_by("-pk")[:MOST]),

@@ -130,7 +130,7 @@ class CommandsPage(Page):
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show a page of them."""
         rows = Command.objects.visible_to(request.user).filter(experiment=self.here).defer("chosen")
-        beside = rows.select_related("experiment", "submission__experiment", "job__experiment")
+        beside = rows.select_related("experiment", "submission__experiment")
         return self.show("web/commands.html", {"list": listed(request, beside, COMMAND_FILTERS)})
 
 

@@ -12,7 +12,7 @@ from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment, Shift
 from integrations.models import Service
-from submissions.models import Batch, Command, Hold, Job, Limit, Submission
+from submissions.models import Batch, Command, EveryJob, Hold, Limit, Submission
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -20,7 +20,7 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "c": ("campaigns", Campaign, ("experiment", "owner", "revision__author")),
     "b": ("batches", Batch, ("experiment", "stage__campaign__experiment", "version")),
     "s": ("submissions", Submission, ("experiment", "batch__experiment", "batch__stage__campaign__experiment")),
-    "j": ("jobs", Job, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
+    "j": ("jobs", EveryJob, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
                         "submission__batch__stage__campaign__experiment")),
     "k": ("schedules", Schedule, ("experiment", "stage__campaign__experiment")),
     "w": ("shifts", Shift, ("experiment", "user")),
@@ -31,7 +31,7 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
 }  # fmt: skip
 # Things with a page and no verbs.
 SHOWN: dict[str, tuple[str, Any, tuple[str, ...]]] = {
-    "x": ("commands", Command, ("experiment", "submission__experiment", "job__experiment")),
+    "x": ("commands", Command, ("experiment", "submission__experiment")),
 }
 
 

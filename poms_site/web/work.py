@@ -19,12 +19,14 @@ from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
 from submissions import queries
-from submissions.models import Batch, Command, Job, Output, Submission, SubmissionUnit, TapeProgress, Unit
+from submissions.models import Batch, Command, EveryJob, Job, Output, Submission, SubmissionUnit, TapeProgress, Unit
 from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
 KINDS = ("first", "recovery", "relaunch", "outside")
 MOST_SHOWN = 200
+LOOKED_THROUGH = 20_000  # jobs, for those that fit: some 20 ms
+LONGEST_SECONDS = 10.0
 SCRIPT_SECONDS = 10.0  # what a script printed is asked of its host, by a process of its own
 
 
@@ -36,13 +38,14 @@ JOB_FILTERS = (
     Filter("state", "state", lambda rows, value: rows.filter(state_code=JOB_RANK[value]),
            [(state, state.replace("_", " ")) for state in JOB_STATES]),
     Filter("longer_than", "in its state for over", _older_than, LONGER),
-    Filter("campaign", "campaign", by_key("submission__batch__stage__campaign_id", "c")),
+    Filter("campaign", "campaign", by_key("submission__campaign_id", "c"), keyed=True),
     Filter("stage", "stage", by("submission__batch__stage__name")),
-    Filter("batch", "batch", by_key("submission__batch_id", "b")),
-    Filter("submission", "submission", by_key("submission_id", "s")),
+    Filter("batch", "batch", by_key("submission__batch_id", "b"), keyed=True),
+    Filter("submission", "submission", by_key("submission_id", "s"), keyed=True),
     Filter("site", "site", by("site")),
     Filter("node", "node", by("node")),
     Filter("code", "code", by("code")),
+    Filter("archived", "archived month", queries.archived_in),
 )  # fmt: skip
 BATCH_FILTERS = (
     Filter("state", "state", by("state"), BATCH.choices()),
@@ -65,6 +68,7 @@ class JobsPage(Page):
     place = "jobs"
     help = "/docs/guide/pages/#jobs"
     api = "jobs-list"
+    ASKED = ("after", "sort", *(entry.name for entry in JOB_FILTERS))
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show a page of them; it lives."""
@@ -84,11 +88,22 @@ class JobsPage(Page):
 
     def _list(self, *, none: bool = False) -> Listed:
         beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment")
-        rows = Job.objects.visible_to(self.request.user).filter(experiment=self.here).select_related(*beside)
+        model = EveryJob if self.request.GET.get("archived", "").strip() else Job
+        rows = model.objects.visible_to(self.request.user).filter(experiment=self.here).select_related(*beside)
         if self.sort == "longest":
             rows = rows.filter(ended_at=None)
         order = "state_since" if self.sort == "longest" else "-pk"
-        return listed(self.request, rows.none() if none else rows, JOB_FILTERS, order=order, also=("sort",))
+        rows = rows.none() if none else rows
+
+        def made() -> Listed:
+            return listed(self.request, rows, JOB_FILTERS, order=order, also=("sort",), within=LOOKED_THROUGH)
+
+        if none or self.sort != "longest":
+            return made()
+        # All that lives is put in order for it, so that its first pages are made once for all who ask.
+        asked = tuple(sorted((name, value) for name, value in live.asked(self.request) if name in self.ASKED))
+        found: Listed = live.shared(("longest", self.here.pk, asked), LONGEST_SECONDS, made)
+        return found
 
 
 class BatchesPage(Page):
@@ -174,8 +189,8 @@ class SubmissionPage(Page):
 
     def _facts(self) -> dict[str, Any]:
         row = self.row
-        jobs = Job.objects.filter(submission=row).select_related("experiment").order_by("index", "pk")
-        wanted = Command.objects.filter(submission=row).select_related("experiment", "job__experiment")
+        jobs = EveryJob.objects.filter(submission=row).select_related("experiment").order_by("index", "pk")
+        wanted = Command.objects.filter(submission=row).select_related("experiment")
         commands = list(wanted.order_by("-pk"))
         return {
             "row": row, "verbs": verbs.offered("s", row, self.held), "why": why(row),
@@ -208,15 +223,21 @@ class JobPage(Page):
         made = Output.objects.filter(result__submission=row.submission, result__job=row.external_id).order_by("pk")
         later = SubmissionUnit.objects.filter(unit__in=[unit.pk for unit in units], submission_id__gt=row.submission_id)
         after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
+        alike = EveryJob.objects.filter(submission=row.submission)
         return {
             "row": row, "verbs": verbs.offered("j", row, self.held), "why": why(row),
             "batch": row.submission.batch, "units": units,
             "outputs": made[:MOST_SHOWN],
             "later": queries.without_plan(after.order_by("pk"))[:5],
             "log": logs.read(row, self.asked), "asked": self.asked,
-            "live_job": row.state not in JOB_ENDED, "steps": steps_of({"job": [row.pk]}, self.here.name),
-            "same": Job.objects.filter(submission=row.submission, state_code=row.state_code, code=row.code).count(),
+            "live_job": row.state not in JOB_ENDED, "steps": self._steps(row),
+            "same": alike.filter(state_code=row.state_code, code=row.code).count(),
         }  # fmt: skip
+
+    def _steps(self, row: EveryJob) -> list[Step]:
+        if row.archived:
+            return [Step(step, self.here.name) for step in row.archived_steps()]
+        return steps_of({"job": [row.pk]}, self.here.name)
 
 
 class Step:

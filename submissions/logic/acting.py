@@ -25,7 +25,7 @@ from core.loops import careful, together, untroubled
 from integrations import registry
 from integrations.errors import OutsideError
 from submissions.logic import planning
-from submissions.models import Batch, Command, Job, Submission
+from submissions.models import Batch, Command, Job, JobFacts, Submission
 from submissions.states import JOB_RANK
 
 ACTOR = "loop:act"
@@ -40,7 +40,7 @@ ALIVE = ("pending", "launching", "submitted", "running")  # submissions of which
 
 @transaction.atomic
 def command(
-    verb: str, submission: Submission, *, job: Job | None = None, value: int = 0, actor: str, reason: str
+    verb: str, submission: Submission, *, job: JobFacts | None = None, value: int = 0, actor: str, reason: str
 ) -> Command:
     """Write down what is wanted of a submission's jobs, or of one of them; the loop does it."""
     needs_reason(verb, reason)
@@ -48,8 +48,8 @@ def command(
         what, state = (job.ref, job.state) if job else (submission.ref, submission.state)
         raise Conflict(f"{what} is {state.replace('_', ' ')}; there is nothing left to {verb}.")
     wanted = Command.objects.create(
-        experiment_id=submission.experiment_id, verb=verb, value=value, submission=submission, job=job,
-        actor=actor, reason=reason.strip(),
+        experiment_id=submission.experiment_id, verb=verb, value=value, submission=submission,
+        job_id=job.pk if job else None, actor=actor, reason=reason.strip(),
     )  # fmt: skip
     transitions.created(wanted, actor=actor, reason=reason)
     queue.wake("act")
@@ -102,7 +102,7 @@ def act_some() -> int:
         )
         due = [row[0] for row in cursor.fetchall()]
     alike: dict[tuple[Any, ...], list[Command]] = defaultdict(list)
-    beside = Command.objects.select_related("submission", "job").defer(
+    beside = Command.objects.select_related("submission").defer(
         "submission__command", "submission__setup", "submission__environment", "submission__jobs_file"
     )
     for wanted in beside.filter(pk__in=due, state__in=("wanted", "asked")).order_by("pk"):

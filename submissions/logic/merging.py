@@ -39,7 +39,8 @@ _WORDS = "ARRAY[" + ", ".join(f"'{state}'" for state in JOB_STATES) + "]"
 MERGE = f"""
 WITH known AS MATERIALIZED (
     SELECT DISTINCT ON (s.external_id, s.starts, s.event_at, s.state_code)
-           s.*, (s.state_code IN ({_ENDED}))::int AS ended, sub.id AS submission_id, sub.experiment_id, b.stage_id
+           s.*, (s.state_code IN ({_ENDED}))::int AS ended, sub.id AS submission_id, sub.experiment_id, b.stage_id,
+           sub.jobs_archived_at
     FROM {SEEN} s JOIN submissions_submission sub ON sub.uuid = s.uuid JOIN submissions_batch b ON b.id = sub.batch_id
     ORDER BY s.external_id, s.starts, s.event_at, s.state_code, s.source
 ), before AS MATERIALIZED (
@@ -51,7 +52,7 @@ WITH known AS MATERIALIZED (
 ), news AS (
     SELECT k.*, b.id AS job_id, b.state_code AS old_state
     FROM known k LEFT JOIN before b USING (external_id)
-    WHERE b.id IS NULL
+    WHERE (b.id IS NULL AND k.jobs_archived_at IS NULL)
        OR (b.state_code = {_LOST} AND k.state_code <> {_LOST})
        OR (k.starts, k.ended, k.event_at, k.state_code) > (b.starts, b.ended, b.event_at, b.state_code)
 ), ordered AS MATERIALIZED (

@@ -13,7 +13,7 @@ from campaigns.recoveries import Input, Round
 from integrations import registry
 from integrations.catalogue.base import CONSUMED, CONSUMPTION, FAILED, OFFERS, UNCONSUMED, UNKNOWN
 from submissions.logic.attempting import as_attempt
-from submissions.models import Batch, Job, Submission, SubmissionUnit, Unit
+from submissions.models import Batch, EveryJob, Submission, SubmissionUnit, Unit
 from submissions.queries import without_plan
 from submissions.states import JOB_RANK
 
@@ -86,7 +86,7 @@ def fates_by_jobs(batch: Batch) -> Fates:
     rows = rows.exclude(submission__state="removed", submission__launched_at=None)  # taken back before it was launched
     tries = dict(rows.values("unit_id").annotate(n=Count("pk")).values_list("unit_id", "n"))
     last = Submission.objects.filter(batch=batch).order_by("-pk").values_list("pk", flat=True).first() or 0
-    jobs = {job.index: job for job in Job.objects.filter(submission_id=last)}
+    jobs = {job.index: job for job in EveryJob.objects.filter(submission_id=last)}
     fate: dict[int, str] = {}
     cause: dict[int, str] = {}
     node: dict[int, str] = {}

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from core import queue
@@ -55,10 +56,12 @@ def observe(system: BatchSystem) -> int:
         _measure(system)
         snapshot = registry.batch(system.name).snapshot(system.position)
         crashpoint("observe.after_snapshot")
-        swept = _sweep(system) if system.swept_at is None or now() - system.swept_at > SWEEP_EVERY else None
+        is_time = system.swept_at is None or now() - system.swept_at > SWEEP_EVERY
+        swept, place = _sweep(system) if is_time else ([], "")
+        at_sweep: dict[str, Any] = {"swept_at": now(), "swept_to": place} if is_time else {}
         inbox = list(Report.objects.filter(system=system).order_by("pk")[:INBOX])
         if not snapshot.jobs and not inbox and not swept:
-            fields: dict[str, Any] = {"swept_at": now()} if swept is not None else {}
+            fields = at_sweep
             if snapshot.position != system.position or system.error:
                 # Others' jobs move a position too, and an answer without news is one.
                 fields |= {"position": snapshot.position, "looked_at": now(), "error": ""}
@@ -67,12 +70,12 @@ def observe(system: BatchSystem) -> int:
             return 0
         with transaction.atomic():
             known = _of_others(system, snapshot.jobs) if snapshot.jobs else []
-            seen = [*known, *(swept or [])]
+            seen = [*known, *swept]
             written = merging.merge(system.pk, seen, inbox, source=f"batch:{system.name}")
             _empty_inbox(inbox)
             BatchSystem.objects.filter(pk=system.pk).update(
                 position=snapshot.position, looked_at=now(), error="",
-                **({"swept_at": now()} if swept is not None else {}),
+                **at_sweep,
             )  # fmt: skip
             crashpoint("observe.before_commit")
             if written:
@@ -114,23 +117,17 @@ def _empty_inbox(inbox: list[Report]) -> None:
     Report.objects.filter(pk__in=done).delete()
 
 
-def _sweep(system: BatchSystem) -> list[JobSeen]:
+def _sweep(system: BatchSystem) -> tuple[list[JobSeen], str]:
     """Ask by id about jobs of which nothing was heard for a while; what two answers call absent is lost.
 
-    Asked are live jobs that are quiet, and jobs of submissions of which not all have ever been seen.
+    Asked are live jobs that are quiet, and jobs of submissions of which not all have ever been seen. There may be far
+    more than one question has room for: each sweep goes on where the last one ended, and the place is returned too.
     """
     batch = registry.batch(system.name)
-    quiet = dict(
-        Job.objects.filter(system=system, ended_at=None, event_at__lt=now() - QUIET)
-        .values_list("external_id", "submission__uuid")[:SWEEP_JOBS]
-    )  # fmt: skip
-    for submission in Submission.objects.filter(
-        system=system.name, state__in=("submitted", "running"), launched_at__lt=now() - QUIET
-    )[:SWEEP_JOBS]:
-        seen = set(submission.jobs.values_list("external_id", flat=True))
-        quiet |= {job_id: submission.uuid for job_id in submission.job_ids if job_id not in seen}
+    quiet, place = _quiet(system)
+    quiet |= _unseen(system)
     if not quiet:
-        return []
+        return [], place
     found, absent = batch.jobs(list(quiet))
     # Jobs of a launch made outside POMS carry no uuid of ours, or somebody else's: their ids were asked for.
     present = [replace(job, uuid=str(quiet.get(job.id, job.uuid))) for job in found]
@@ -143,4 +140,46 @@ def _sweep(system: BatchSystem) -> list[JobSeen]:
         )
         for job_id in again
     ]  # fmt: skip
-    return [*present, *gone]
+    return [*present, *gone], place
+
+
+# By the submissions that are in the system: of its live jobs there is an index for each of these and none for all.
+_QUIET = """
+SELECT j.external_id, s.uuid, s.id, j.id FROM submissions_submission s JOIN submissions_job j ON j.submission_id = s.id
+WHERE s.system = %(system)s AND s.state IN ('submitted', 'running') AND s.id >= %(submission)s
+  AND j.ended_at IS NULL AND (j.submission_id, j.id) > (%(submission)s, %(job)s) AND j.event_at < %(before)s
+ORDER BY j.submission_id, j.id LIMIT %(limit)s
+"""
+# Counters say which submissions were seen as a whole, without a look at their jobs.
+_UNSEEN = """
+SELECT x.name, s.uuid
+FROM submissions_submission s CROSS JOIN LATERAL unnest(s.job_ids) x(name)
+WHERE s.system = %(system)s AND s.state IN ('submitted', 'running') AND s.launched_at < %(before)s
+  AND cardinality(s.job_ids) > (SELECT coalesce(sum(n), 0) FROM submissions_jobcount c WHERE c.submission_id = s.id)
+  AND NOT EXISTS (SELECT 1 FROM submissions_job j WHERE j.system_id = %(key)s AND j.external_id = x.name)
+LIMIT %(limit)s
+"""
+
+
+def _quiet(system: BatchSystem) -> tuple[dict[str, UUID], str]:
+    """Return live jobs after the place to which the last sweep came, with their submissions, and the place of the last.
+
+    Where there are no more than one sweep asks for, the next one begins anew.
+    """
+    submission, _, job = system.swept_to.partition(":")
+    asked = {"submission": int(submission or 0), "job": int(job or 0)}
+    with connection.cursor() as cursor:
+        cursor.execute(_QUIET, {**_bounds(system), **asked})
+        rows = cursor.fetchall()
+    place = f"{rows[-1][2]}:{rows[-1][3]}" if len(rows) == SWEEP_JOBS else ""
+    return {name: uuid for name, uuid, *_ in rows}, place
+
+
+def _unseen(system: BatchSystem) -> dict[str, UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSEEN, _bounds(system))
+        return dict(cursor.fetchall())
+
+
+def _bounds(system: BatchSystem) -> dict[str, Any]:
+    return {"system": system.name, "key": system.pk, "before": now() - QUIET, "limit": SWEEP_JOBS}

@@ -111,6 +111,7 @@ class Submission(Scoped):
     claimed_at = models.DateTimeField(null=True, help_text="when a launcher took it: by that, rates are limited")
     launched_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    jobs_archived_at = models.DateTimeField(null=True, help_text="since when jobs of it are in the archive (M11)")
 
     class Meta:
         constraints = [

@@ -123,7 +123,8 @@ class Command(Scoped):
     verb = models.CharField(max_length=12, choices=[(v, v) for v in ("kill", "hold", "release", "priority")])
     value = models.IntegerField(default=0)
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="commands")
-    job = models.ForeignKey(Job, on_delete=models.PROTECT, null=True, related_name="+")
+    # Without a constraint: what it was about may have gone into the archive.
+    job = models.ForeignKey(Job, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
     state = models.CharField(max_length=12, choices=states.COMMAND.choices(), default="wanted")
     state_since = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField(null=True, db_default=Now())
@@ -149,6 +150,11 @@ class Command(Scoped):
     def ref(self) -> str:
         """Return the reference that people use, for instance demo/x1."""
         return f"{self.experiment.name}/x{self.pk}"
+
+    @property
+    def job_ref(self) -> str | None:
+        """Return the reference of the one job that it is about, if it is about one: in the archive it keeps it."""
+        return f"{self.experiment.name}/j{self.job_id}" if self.job_id else None
 
     @property
     def tally(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ ROLE = "operator"
 CHUNK = 25_000
 SHARE_OF_LARGEST = 83  # one submission in so many is of the one large campaign: 3,012 of 250,000
 JOBS = 2
+FAILS = 20  # one job in so many failed, where a submission has so many
 FEW = (60, 600)
 FULL = (2_000, 250_000)
 STAGES = (
@@ -79,8 +80,8 @@ class Prototype:
     job: int
 
 
-def fill(campaigns: int, submissions: int, cast: Any) -> Past:
-    """Write so many campaigns of the past with so many submissions together, each with its jobs and its history.
+def fill(campaigns: int, submissions: int, cast: Any, jobs: int = JOBS) -> Past:
+    """Write so many campaigns of one past year with so many submissions together, each with its jobs and its history.
 
     One of them has every SHARE_OF_LARGESTth submission, from the first to the last; the others have equally many. It and
     every tenth of the others was cancelled: its stages never ended, so how far it is must be summed over its batches.
@@ -90,13 +91,20 @@ def fill(campaigns: int, submissions: int, cast: Any) -> Past:
 
     with transaction.atomic(), connection.cursor() as cursor:
         row = prototype(cast)
-        _copy_campaigns(cursor, row, campaigns)
+        copy_campaigns(cursor, row, campaigns)
         for begin in range(0, submissions, CHUNK):
-            _copy_submissions(cursor, row, range(begin, min(begin + CHUNK, submissions)), submissions)
+            _copy_submissions(cursor, row, range(begin, min(begin + CHUNK, submissions)), submissions, jobs)
         cursor.execute(
             "INSERT INTO submissions_stageprogress (stage_id, pass_number, units, taken, done, events_done, closed)"
             " SELECT stage_id, 1, sum(n_units), sum(n_units), sum(done), sum(done), true FROM submissions_batch b"
             " JOIN past p ON p.stage = b.stage_id GROUP BY stage_id"
+        )
+        cursor.execute(
+            "INSERT INTO submissions_jobtally (experiment_id, stage_id, day, site, state_code, n, wall_s, core_s, cpu_s)"
+            " SELECT j.experiment_id, b.stage_id, (j.ended_at AT TIME ZONE 'UTC')::date, j.site, j.state_code, count(*),"
+            " sum(coalesce(j.wall_s, 0)), sum(coalesce(j.wall_s, 0) * coalesce(j.cpus, 1)), sum(coalesce(j.cpu_s, 0))"
+            " FROM submissions_job j JOIN submissions_submission s ON s.id = j.submission_id"
+            " JOIN submissions_batch b ON b.id = s.batch_id JOIN past p ON p.stage = b.stage_id GROUP BY 1, 2, 3, 4, 5"
         )
         cursor.execute("SELECT campaign FROM past WHERE place = 0")
         (largest,) = cursor.fetchone()
@@ -112,7 +120,7 @@ def prototype(cast: Any) -> Prototype:
     from core.clock import now
     from integrations.models import BatchSystem
     from submissions.logic import planning
-    from submissions.models import Batch, Job, JobCount, Submission
+    from submissions.models import Batch, Job, JobCount, JobTally, Submission
     from submissions.states import JOB_RANK
     from tests import builders
 
@@ -130,7 +138,11 @@ def prototype(cast: Any) -> Prototype:
         state_code=JOB_RANK["succeeded"], starts=1, event_at=end, state_since=end, started_at=begin, ended_at=end,
         exit_code=0, node="node1", site="SITE", memory_mb=150, wall_s=3000,
     )  # fmt: skip
-    counter = JobCount.objects.create(submission=submission, state_code=job.state_code, n=JOBS)
+    counter = JobCount.objects.create(submission=submission, state_code=job.state_code, n=1)
+    JobTally.objects.create(
+        experiment=campaign.experiment, stage=stages[0], day=end.date(), site=job.site, state_code=job.state_code, n=1,
+        wall_s=job.wall_s, core_s=job.wall_s,
+    )  # fmt: skip
     type(campaign).objects.filter(pk=campaign.pk).update(state="succeeded", started_at=begin, ended_at=end)
     Stage.objects.filter(campaign=campaign).update(completed_at=end, succeeded=True)
     Batch.objects.filter(pk=batch.pk).update(state="completed", done=batch.n_units, due_at=None)
@@ -144,7 +156,7 @@ def prototype(cast: Any) -> Prototype:
     )  # fmt: skip
 
 
-def _copy(cursor: Any, model: Any, pk: int, source: str, **changed: str) -> None:
+def copy(cursor: Any, model: Any, pk: int, source: str, **changed: str) -> None:
     """Insert a copy of a row for each row of a query `g`, with some columns from expressions over it."""
     quoted = connection.ops.quote_name
     columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
@@ -157,29 +169,29 @@ def _copy(cursor: Any, model: Any, pk: int, source: str, **changed: str) -> None
     )
 
 
-def _copy_campaigns(cursor: Any, row: Prototype, campaigns: int) -> None:
+def copy_campaigns(cursor: Any, row: Prototype, campaigns: int) -> None:
     """Copy the campaign with its definition; the temporary table `past` numbers the copies."""
     from campaigns.models import Campaign, Revision, Stage, StageVersion
 
-    _copy(cursor, Campaign, row.campaign, f"SELECT n FROM generate_series(1, {campaigns:d}) n ORDER BY n",
+    copy(cursor, Campaign, row.campaign, f"SELECT n FROM generate_series(1, {campaigns:d}) n ORDER BY n",
           name=f"'past-{row.campaign}-' || n", revision_id="NULL",
           state=f"CASE WHEN ({campaigns:d} - g.n) % 10 = 0 THEN 'cancelled' ELSE p.state END")  # fmt: skip
     mine = f"SELECT id FROM campaigns_campaign WHERE name LIKE 'past-{row.campaign}-%'"
-    _copy(cursor, Revision, row.revision, mine, campaign_id="g.id")
+    copy(cursor, Revision, row.revision, mine, campaign_id="g.id")
     cursor.execute(
         f"UPDATE campaigns_campaign c SET revision_id = r.id FROM campaigns_revision r"
         f" WHERE r.campaign_id = c.id AND c.id IN ({mine})"
     )
     ends = f"SELECT id, state = 'succeeded' AS ended FROM campaigns_campaign WHERE id IN ({mine})"
     for stage, version in zip(row.stages, row.versions, strict=True):
-        _copy(cursor, Stage, stage, ends, campaign_id="g.id", completed_at="CASE WHEN g.ended THEN p.completed_at END",
+        copy(cursor, Stage, stage, ends, campaign_id="g.id", completed_at="CASE WHEN g.ended THEN p.completed_at END",
               succeeded="CASE WHEN g.ended THEN p.succeeded END")  # fmt: skip
         made = (
             "SELECT s.id AS stage, c.revision_id AS revision FROM campaigns_stage s"
             f" JOIN campaigns_campaign c ON c.id = s.campaign_id AND c.id IN ({mine})"
             f" WHERE s.name = (SELECT name FROM campaigns_stage WHERE id = {stage:d})"
         )
-        _copy(cursor, StageVersion, version, made, stage_id="g.stage", revision_id="g.revision")
+        copy(cursor, StageVersion, version, made, stage_id="g.stage", revision_id="g.revision")
     cursor.execute(
         "CREATE TEMPORARY TABLE past AS SELECT row_number() OVER (ORDER BY c.id DESC) - 1 AS place, c.id AS campaign,"
         " s.id AS stage, v.id AS version FROM campaigns_campaign c JOIN campaigns_stage s ON s.campaign_id = c.id"
@@ -188,9 +200,10 @@ def _copy_campaigns(cursor: Any, row: Prototype, campaigns: int) -> None:
     )
 
 
-def _copy_submissions(cursor: Any, row: Prototype, some: range, of: int) -> None:
-    """Copy batch and submission, one each, with jobs, counters and history."""
+def _copy_submissions(cursor: Any, row: Prototype, some: range, of: int, jobs: int) -> None:
+    """Copy batch and submission, one each, with jobs, counters and history, evenly over the year before now."""
     from submissions.models import Batch, Job, JobCount, Submission
+    from submissions.states import JOB_RANK
 
     places = (
         "SELECT k, p.campaign, p.stage, p.version FROM"
@@ -198,21 +211,31 @@ def _copy_submissions(cursor: Any, row: Prototype, some: range, of: int) -> None
         f" JOIN past p ON p.place = CASE WHEN k % {SHARE_OF_LARGEST} = 0 THEN 0 ELSE 1 + k * (a.n - 1) / {of:d} END ORDER BY k"
     )
     unique = f"{row.batch}:' || k"
-    _copy(cursor, Batch, row.batch, places, stage_id="g.stage", version_id="g.version", number="1 + g.k",
+    ago = f"({of:d} - g.k) * interval '1 year' / {of:d}"
+    copy(cursor, Batch, row.batch, places, stage_id="g.stage", version_id="g.version", number="1 + g.k",
           reason_key=f"'slice:{unique}")  # fmt: skip
     batches = (
         f"SELECT b.id AS batch, x.campaign, x.k FROM submissions_batch b JOIN ({places}) x"
         f" ON b.reason_key = 'slice:{row.batch}:' || x.k ORDER BY x.k"
     )
-    _copy(cursor, Submission, row.submission, batches, batch_id="g.batch", campaign_id="g.campaign",
-          uuid="gen_random_uuid()", reason_key=f"'first:{unique}")  # fmt: skip
+    copy(cursor, Submission, row.submission, batches, batch_id="g.batch", campaign_id="g.campaign",
+          uuid="gen_random_uuid()", reason_key=f"'first:{unique}",
+         **{name: f"p.{name} - {ago}" for name in ("created_at", "launched_at", "ended_at")})  # fmt: skip
     made = (
         f"SELECT s.id AS submission, s.batch_id AS batch, s.campaign_id AS campaign, x.k FROM submissions_submission s"
         f" JOIN generate_series({some.start:d}, {some.stop - 1:d}) x(k) ON s.reason_key = 'first:{row.batch}:' || x.k ORDER BY x.k"
     )
-    _copy(cursor, JobCount, row.counter, made, submission_id="g.submission")
-    _copy(cursor, Job, row.job, f"SELECT * FROM ({made}) m CROSS JOIN generate_series(0, {JOBS - 1}) i",
-          submission_id="g.submission", index="g.i", external_id=f"'{row.batch}.' || g.k || '.' || g.i || '@past'")  # fmt: skip
+    bad, good, failed = jobs // FAILS, JOB_RANK["succeeded"], JOB_RANK["failed"]
+    copy(cursor, JobCount, row.counter, f"SELECT m.*, c.* FROM ({made}) m CROSS JOIN"
+         f" (VALUES ({good:d}, {jobs - bad:d}), ({failed:d}, {bad:d})) c(code, n) WHERE c.n > 0",
+         submission_id="g.submission", state_code="g.code", n="g.n")  # fmt: skip
+    fails = f"g.i % {FAILS} = {FAILS - 1}"
+    copy(cursor, Job, row.job, f"SELECT * FROM ({made}) m CROSS JOIN generate_series(0, {jobs - 1}) i",
+         submission_id="g.submission", index="g.i", external_id=f"'{row.batch}.' || g.k || '.' || g.i || '@past'",
+         state_code=f"CASE WHEN {fails} THEN {failed:d} ELSE {good:d} END", site="'SITE' || g.k % 20",
+         node="'node' || (7 * g.k + g.i) % 500", exit_code=f"CASE WHEN {fails} THEN 65 ELSE 0 END",
+         code=f"CASE WHEN {fails} THEN 'exit' ELSE '' END",
+         **{name: f"p.{name} - {ago}" for name in ("event_at", "state_since", "started_at", "ended_at")})  # fmt: skip
     cursor.execute(
         "INSERT INTO core_transition"
         " (kind, thing_id, experiment_id, campaign_id, source, target, verb, actor, reason)"
