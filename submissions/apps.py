@@ -35,5 +35,6 @@ class SubmissionsConfig(AppConfig):
         loops.register("latency", f"{logic}.warning.warn_some", period=300)
         loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
+        loops.register("tally", f"{logic}.tallying.tally_some", period=10)
         loops.register("seal", "core.ledger.seal", period=60)
         loops.register("retain", "core.retention.retain", period=3600)
