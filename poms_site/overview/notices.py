@@ -27,6 +27,7 @@ from integrations.models import Credential, LedgerPlace, Notice
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
+from poms_site.overview import report_mails
 from poms_site.overview.words import shortened
 from submissions.models import Submission
 
@@ -225,6 +226,8 @@ def may_see(user: User, notice: Notice) -> bool:
         return False
     if notice.experiment is not None and not may(user, "view", notice.experiment):
         return False
+    if notice.of == report_mails.OF:
+        return report_mails.is_still_visible(user, notice)
     source = SOURCES.get(notice.of)
     if source is None:
         return True
@@ -389,7 +392,7 @@ def what_expires(at: datetime) -> list[Draft]:
     )  # fmt: skip
 
 
-DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires,)
+DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires, report_mails.due)
 
 
 def _untold(drafts: Iterable[Draft]) -> list[Draft]:
