@@ -169,6 +169,20 @@ class Shift(Scoped):
         return f"{self.user} watches {self.experiment} from {self.begins_at:%Y-%m-%d %H:%M} UTC"
 
 
+class LastLook(Scoped):
+    """Up to when somebody has read what happened in an experiment: the shift page tells what came since."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "experiment"], name="experiments_lastlook_uq")]
+
+    def __str__(self) -> str:
+        return f"{self.user} has read {self.experiment} up to {self.at:%Y-%m-%d %H:%M} UTC"
+
+
 class ApiToken(models.Model):
     """A key to the API: only its hash is kept; a person may have several, each with an end."""
 

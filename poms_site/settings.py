@@ -241,6 +241,13 @@ HTTP_ALLOW = [entry.strip() for entry in env.str("POMS_HTTP_ALLOW", default="").
 # Addresses of FTS that are inside our network or without TLS; an experiment's link names which of them are its own.
 FTS_SERVICES = [entry.strip() for entry in env.str("POMS_FTS_SERVICES", default="").split(",") if entry.strip()]
 
+# --- Reports and metrics -----------------------------------------------------------------------------------------
+# Accounting is linked, not repeated: Gratia=https://…,FIFEMON=https://…/{experiment}
+DASHBOARDS = env.list("POMS_DASHBOARDS", default=[])
+# What Prometheus shows to be let in; empty: /metrics is closed, unless it is open to everybody.
+METRICS_TOKEN = env.str("POMS_METRICS_TOKEN", default="")
+METRICS_OPEN = env.bool("POMS_METRICS_OPEN", default=False)
+
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
 LOCAL_LAUNCHES = Path(env.str("POMS_LOCAL_LAUNCHES", default=str(STATE_DIR / "launches")))

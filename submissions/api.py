@@ -458,5 +458,4 @@ urlpatterns = [
     path(ref_path("jobs", "j", "log/"), JobView.as_view({"get": "log"}), name="jobs-log"),
     *routes("commands", CommandView),
     path("files/", FileView.as_view({"get": "list"}), name="files-list"),
-    path("reports/", ReportView.as_view({"post": "create"}), name="reports-create"),
 ]

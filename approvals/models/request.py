@@ -111,6 +111,9 @@ class Decision(Scoped):
     digest = models.CharField(max_length=64, help_text="hash of the revision that was decided on")
     at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="approvals_decision_at_ix")]
+
 
 class Confirmation(Scoped):
     """An operator has read the check report of one revision (by its hash), or ticked off one special requirement."""

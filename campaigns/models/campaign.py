@@ -39,7 +39,12 @@ class Campaign(Scoped):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["state", "-rank", "id"], name="campaigns_campaign_state_ix")]
+        indexes = [
+            models.Index(fields=["state", "-rank", "id"], name="campaigns_campaign_state_ix"),
+            models.Index(
+                fields=["ended_at"], name="campaigns_campaign_ended_ix", condition=models.Q(ended_at__isnull=False)
+            ),
+        ]
 
     @property
     def ref(self) -> str:

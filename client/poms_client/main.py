@@ -38,6 +38,7 @@ NOUNS = {
     "split": ("split", "app"),
     "recover": ("recover", "app"),
     "site": ("site", "app"),
+    "report": ("report", "app"),
     "template": ("library", "template"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),

@@ -29,6 +29,8 @@ KINDS = (
     Kind("expiring", "A token, service account or certificate of yours ends soon", DIGEST),
     Kind("credential", "A credential of your experiment ends soon, has ended, or was not renewed", AT_ONCE),
     Kind("operator", "Something needs an operator, such as a launch of which nobody knows whether it ran", AT_ONCE),
+    Kind("report_week", "How the week went, on Monday: the report of all your experiments", NONE),
+    Kind("report_day", "How the day went: the report of all your experiments", NONE),
 )
 BY_KEY = {kind.key: kind for kind in KINDS}
 # Asked for by hand, so nobody chooses about it.

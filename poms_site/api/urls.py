@@ -24,9 +24,11 @@ from poms_site.api.hosts import urlpatterns as hosts
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
+from poms_site.api.reports import urlpatterns as reports
 from poms_site.api.schedules import urlpatterns as schedules
 from poms_site.api.selecting import urlpatterns as selecting
 from poms_site.api.services import urlpatterns as services
+from poms_site.api.shift import urlpatterns as shift
 from poms_site.api.shifts import urlpatterns as shifts
 from poms_site.api.sites import urlpatterns as sites
 from poms_site.api.uploads import urlpatterns as uploads
@@ -70,7 +72,9 @@ urlpatterns = [
     *selecting,
     *submissions,
     *recovery,
+    *reports,
     *set_ups,
+    *shift,
     *shifts,
     *uploads,
     *sites,

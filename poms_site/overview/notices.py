@@ -22,10 +22,12 @@ from core.models import Transition, TransitionQuerySet
 from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, User
 from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
+from integrations.logbooks import book
 from integrations.models import Credential, LedgerPlace, Notice
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
+from poms_site.overview import report_mails
 from poms_site.overview.words import shortened
 from submissions.models import Submission
 
@@ -219,7 +221,7 @@ RULES = (
 
 def notify() -> int:
     """Write what is to be told, then send what is due; return how many steps that were."""
-    return compose() + outbox.send(may_see) + desk.bring_up_to_date()
+    return compose() + outbox.send(may_see) + desk.bring_up_to_date() + book.bring_up_to_date()
 
 
 def may_see(user: User, notice: Notice) -> bool:
@@ -228,6 +230,8 @@ def may_see(user: User, notice: Notice) -> bool:
         return False
     if notice.experiment is not None and not may(user, "view", notice.experiment):
         return False
+    if notice.of == report_mails.OF:
+        return report_mails.is_still_visible(user, notice)
     source = SOURCES.get(notice.of)
     if source is None:
         return True
@@ -392,7 +396,7 @@ def what_expires(at: datetime) -> list[Draft]:
     )  # fmt: skip
 
 
-DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires,)
+DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires, report_mails.due)
 
 
 def _untold(drafts: Iterable[Draft]) -> list[Draft]:

@@ -74,6 +74,11 @@ def count(value: int, noun: str) -> str:
     return f"{number(value)} {noun if value == 1 else plural}"
 
 
+def count_of(value: int, what: str) -> str:
+    """Return a number of what is said in several words: launch failed, 12 × launch failed."""
+    return what if value == 1 else f"{number(value)} × {what}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in at most two units: 0.4 s, 4 min 5 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 10:

@@ -33,6 +33,7 @@ class Place:
 
 # Key, word, route, and the permission that the place needs on the experiment.
 _PLACES = (
+    ("shift", "Shift", "shift", "view"),
     ("requests", "Requests", "requests", "view"),
     ("queue", "Queue", "queue", "view"),
     ("campaigns", "Campaigns", "campaigns", "view"),
@@ -40,6 +41,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("reports", "Reports", "reports", "view"),
     ("services", "Services", "services", "view"),
     ("credentials", "Credentials", "credentials", "view"),
     ("shifts", "Shifts", "shifts", "view"),

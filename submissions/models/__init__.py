@@ -6,11 +6,12 @@ from submissions.models.control import Command, Hold, Limit
 from submissions.models.job import EveryJob, Job, JobCount, JobFacts, JobTally, Report
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
+from submissions.models.steps import StepTally
 from submissions.models.tape import Prestaging, TapeProgress
 from submissions.models.tick import Tick
 
 __all__ = [
     "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "EveryJob", "Hold", "Job", "JobCount",
     "JobFacts", "JobTally", "Limit", "Output", "PlanDue", "Pool", "Prestaging", "Report", "Result", "Share", "Slice",
-    "Snapshot", "StageProgress", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
+    "Snapshot", "StageProgress", "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
 ]  # fmt: skip

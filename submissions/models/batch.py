@@ -45,7 +45,15 @@ class Batch(Scoped):
         constraints = [
             models.UniqueConstraint(fields=["stage", "pass_number", "number"], name="submissions_batch_number_uq"),
         ]
-        indexes = [models.Index(fields=["due_at"], name="submissions_batch_due_ix", condition=Q(due_at__isnull=False))]
+        indexes = [
+            models.Index(fields=["due_at"], name="submissions_batch_due_ix", condition=Q(due_at__isnull=False)),
+            # What has been in its state for long: the shift page asks, whatever else there was.
+            models.Index(
+                fields=["experiment", "state", "state_since"],
+                name="submissions_batch_open_ix",
+                condition=Q(state__in=states.OPEN_BATCH),
+            ),
+        ]
 
     @property
     def ref(self) -> str:

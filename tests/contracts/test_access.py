@@ -206,7 +206,11 @@ stops-list POST           operate         made            201
 stops-go_on POST          operate         made            409
 stops-all POST            signed_in       administered    201
 stops-all-go_on POST      signed_in       administered    409
-reports-create POST       own_token       report          202
+reports-list GET          view            list            200
+reports-list POST         own_token       report          202
+shift-list GET            view            list            200
+shift-read POST           view            made            200
+shift-log POST            watch           made            422
 jobtypes-list GET         view            list            200
 jobtypes-list POST        define          made            201
 jobtypes-detail GET       view            jobtype         200
@@ -351,6 +355,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "templates-detail": {"title": "Better", "reason": "it is shorter"},
     "templates-restore": {"version": 7, "reason": "as it was"},
     "templates-use": {"name": "used"},
+    "shift-read": {},
+    "shift-log": {},
     "shifts-list": {"person": "shifter", "begins": "2036-12-01T06:00Z", "until": "2036-12-01T14:00Z"},
     "stops-list": {"jobs": "leave", "reason": "the disk is full"},
     "stops-go_on": {"reason": "the disk is empty"},

@@ -264,6 +264,14 @@ select-page-campaign-launch GET operate place+campaign 200
 select-page-campaign-launch POST operate place+campaign 200
 commands GET             view            place            200
 command GET              view            command          200
+reports-all GET          signed_in       me               200
+reports-all POST         signed_in       me               303
+reports GET              view            place            200
+shift-all GET            signed_in       me               200
+shift-all POST           signed_in       me               303
+shift GET                view            place            200
+shift POST               view            place            303
+metrics GET              public          public           404
 shifts GET               view            place            200
 shifts POST              operate         place            303
 shift-remove GET         operate         shift            200
@@ -328,7 +336,7 @@ WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-dro
                   "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
                   "notice-choices POST", "bulk-hold POST", "bulk-untag POST", "bulk-archive POST",
                   "bulk-tag POST by approver", "bulk-tag POST by analyser",  # it is not theirs: said for each by itself
-                  "service-check POST", "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
+                  "service-check POST", "reports-all POST", "shift-all POST", "shift POST", "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
                   "editor-look POST",
                   # Nothing in the world is held, pending or failed that these could be said to.
                   *(f"select-page-{what} POST" for what in (

@@ -55,7 +55,7 @@ FILTERS = {
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
-    "overview-page": [{}], "sites": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}], "shifts": [{}], "credentials": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
+    "overview-page": [{}], "sites": [{}], "reports": [{}, {"period": "day", "on": "2026-11-30"}], "reports-all": [{}], "shift": [{}], "shift-all": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}], "shifts": [{}], "credentials": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}],
 }  # fmt: skip
@@ -100,13 +100,27 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
         if page in things:
             url = f"/e/demo/{nouns[page]}/{own[things[page]]}/" + ("history/" if page == "campaign-history" else "")
         else:
-            url = {"overview-page": "/e/demo/", "notices": "/notices/"}.get(page, f"/e/demo/{page}/")
+            url = {
+                "overview-page": "/e/demo/",
+                "notices": "/notices/",
+                "reports-all": "/reports/",
+                "shift-all": "/shift/",
+            }.get(page, f"/e/demo/{page}/")
         shown = client.get(url, query)
         there = client.get(url, {**query, "format": "json", "empty": ""})
         assert (shown.status_code, there.status_code) == (200, 302), (page, query)
         answer = client.get(there["Location"])
         assert answer.status_code == 200, (page, query, there["Location"], answer.content)
-        if "results" in answer.json() and page not in ("campaign-history", "notices", "holds", "shifts"):
+        if "results" in answer.json() and page not in (
+            "campaign-history",
+            "notices",
+            "holds",
+            "shifts",
+            "reports",
+            "reports-all",
+            "shift",
+            "shift-all",
+        ):
             _same_rows(page, query, shown, answer.json()["results"])
         elif page in things and page != "campaign-history":
             assert answer.json()["ref"] == f"demo/{own[things[page]]}"
