@@ -1,4 +1,4 @@
-"""Outside systems by name, the tables of the local catalogue, and those of notices and tickets."""
+"""Outside systems by name, the tables of the local catalogue, and those of notices, tickets and logbooks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from integrations.batch.models import BatchSystem
 from integrations.catalogue.models import CatalogueLink
 from integrations.credentials.models import Credential
 from integrations.launcher.models import LaunchHost
+from integrations.logbooks.models import Book, LogbookEntry
 from integrations.notices.models import Choices, LedgerPlace, Message, Notice, Webhook
 from integrations.probes.models import Downtime, Service, ServiceState
 from integrations.tickets.models import Desk, Ticket, TicketNote
 from integrations.uploads.models import Upload, UploadContent
 
 __all__ = [
-    "BatchSystem", "CatalogueLink", "Choices", "Consumption", "Credential", "Dataset", "DatasetSnapshot", "Desk",
-    "Downtime", "File", "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "Membership", "Message", "Notice",
-    "Parentage", "Service", "ServiceState", "Ticket", "TicketNote", "Upload", "UploadContent", "Webhook",
+    "BatchSystem", "Book", "CatalogueLink", "Choices", "Consumption", "Credential", "Dataset", "DatasetSnapshot",
+    "Desk", "Downtime", "File", "FileProject", "FileRun", "LaunchHost", "LedgerPlace", "LogbookEntry", "Membership",
+    "Message", "Notice", "Parentage", "Service", "ServiceState", "Ticket", "TicketNote", "Upload", "UploadContent",
+    "Webhook",
 ]  # fmt: skip
 
 

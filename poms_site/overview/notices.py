@@ -22,6 +22,7 @@ from core.models import Transition, TransitionQuerySet
 from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, User
 from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
+from integrations.logbooks import book
 from integrations.models import Credential, LedgerPlace, Notice
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
@@ -215,7 +216,7 @@ RULES = (
 
 def notify() -> int:
     """Write what is to be told, then send what is due; return how many steps that were."""
-    return compose() + outbox.send(may_see) + desk.bring_up_to_date()
+    return compose() + outbox.send(may_see) + desk.bring_up_to_date() + book.bring_up_to_date()
 
 
 def may_see(user: User, notice: Notice) -> bool:

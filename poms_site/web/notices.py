@@ -14,7 +14,8 @@ from django.urls import path, reverse
 from core.errors import PomsError, Problem, Refused
 from experiments.queries import is_administrator
 from experiments.rules import SIGNED_IN
-from integrations.models import Desk, Message, Notice, Ticket, Webhook
+from integrations.logbooks import book
+from integrations.models import Desk, LogbookEntry, Message, Notice, Ticket, Webhook
 from integrations.notices import choosing, outbox
 from integrations.notices.kinds import HOW, KINDS
 from integrations.notices.models import FAILED, KEPT, MAIL, SENT, WEBHOOK, WITHHELD
@@ -102,7 +103,7 @@ class ChoicesPage(Page):
 
 
 class OutboxPage(Page):
-    """What goes out about an experiment: its webhook, its service desk, and the messages that wait or failed."""
+    """What goes out about an experiment: webhook, service desk, logbook, and the messages that wait or failed."""
 
     rules = {"get": "administer", "post": "administer"}
     place = "outbox"
@@ -113,8 +114,8 @@ class OutboxPage(Page):
         return self._page()
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Set the webhook or the service desk, or let what failed be tried again."""
-        asked = typed(request, "do", "reason", "url", "desk_url", "credential", "group")
+        """Set the webhook, the service desk or the logbook, or let what failed be tried again."""
+        asked = typed(request, "do", "reason", "url", "desk_url", "credential", "group", "book_url", "category")
         try:
             if asked["do"] == "webhook":
                 choosing.set_webhook(self.here, asked["url"], by=request.user, reason=asked["reason"])
@@ -125,11 +126,17 @@ class OutboxPage(Page):
                     by=request.user, reason=asked["reason"],
                 )  # fmt: skip
                 said = "The service desk is set." if asked["desk_url"] else "No tickets are opened any more."
+            elif asked["do"] == "book":
+                book.set_book(
+                    self.here, url=asked["book_url"], credential=asked["credential"], category=asked["category"],
+                    by=request.user, reason=asked["reason"],
+                )  # fmt: skip
+                said = "The logbook is set." if asked["book_url"] else "Entries go to no logbook any more."
             elif asked["do"] == "again":
-                again = outbox.try_again(self._messages()) + desk.try_again(self.here)
+                again = outbox.try_again(self._messages()) + desk.try_again(self.here) + book.try_again(self.here)
                 said = f"{count(again, 'message')} will be tried again."
             else:
-                raise Refused("There is nothing to do.", [Problem("do", "is none of webhook, desk, again")])
+                raise Refused("There is nothing to do.", [Problem("do", "is none of webhook, desk, book, again")])
         except PomsError as error:
             return self._page(asked, error)
         messages.success(request, said)
@@ -146,7 +153,8 @@ class OutboxPage(Page):
     def _page(self, asked: dict[str, str] | None = None, error: PomsError | None = None) -> HttpResponse:
         hook = Webhook.objects.filter(experiment=self.here).first()
         place = Desk.objects.filter(experiment=self.here, active=True).first()
-        given = asked if asked and asked["do"] in ("webhook", "desk") else {}
+        kept = book.book_of(self.here)
+        given = asked if asked and asked["do"] in ("webhook", "desk", "book") else {}
         ways = [(MAIL, "mail"), (WEBHOOK, "webhook")]
         outcomes = [(FAILED, "failed"), (KEPT, "kept"), (SENT, "sent"), (WITHHELD, "withheld"), ("waits", "waits")]
         filters = (
@@ -164,6 +172,11 @@ class OutboxPage(Page):
                 "desk_url": place.url if place else "", "credential": place.credential if place else "",
                 "group": place.group if place else "",
             },
+            "book_given": given if given.get("do") == "book" else {
+                "book_url": kept.url if kept else "", "credential": kept.credential if kept else "",
+                "category": kept.category if kept else "",
+            },
+            "entries": LogbookEntry.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "tickets": Ticket.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "mail_server": settings.MAIL_HOST, "error": error and errors.detail_of(error),
             "problems": error.problems if error else (),

@@ -21,6 +21,7 @@ class Call:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    raw_query: str = ""
 
     def json(self) -> Any:
         """Return the body as a document."""
@@ -60,7 +61,7 @@ class StandIn:
                 size = int(self.headers.get("Content-Length") or 0)
                 parts = urlsplit(self.path)
                 call = Call(str(self.command), unquote(parts.path), dict(parse_qsl(parts.query, True)),
-                            {name.lower(): value for name, value in self.headers.items()}, self.rfile.read(size))  # fmt: skip
+                            {name.lower(): value for name, value in self.headers.items()}, self.rfile.read(size), parts.query)  # fmt: skip
                 fault = stand_in.meet(call)
                 if isinstance(fault, int):
                     return self.say(Reply(fault, b"as told", {"Retry-After": "77", "Content-Type": "text/plain"}))

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from core.models import Transition
-from integrations.models import Desk, Message, Notice, Webhook
+from integrations.models import Book, Desk, Message, Notice, Webhook
 from integrations.notices import choosing, outbox
 from integrations.notices.kinds import KINDS
 from integrations.notices.outbox import Draft
@@ -207,17 +207,28 @@ def test_administrators_set_webhook_and_desk_with_a_reason_that_is_kept(cast, as
     }
     assert browser.post("/e/demo/outbox/", body).status_code == 303
     assert Desk.objects.get(experiment=cast.experiment).credential == "snow"
-    assert Transition.objects.filter(kind="experiment", verb__in=["set_webhook", "set_desk"]).count() == 2
+    body = {
+        "do": "book",
+        "book_url": "https://dbweb.example.gov/ECL/demo/E",
+        "credential": "ecl",
+        "category": "Production",
+        "reason": "we use it",
+    }
+    assert browser.post("/e/demo/outbox/", body).status_code == 303
+    assert Book.objects.get(experiment=cast.experiment).category == "Production"
+    verbs = ["set_webhook", "set_desk", "set_logbook"]
+    assert Transition.objects.filter(kind="experiment", verb__in=verbs).count() == 3
 
 
 @pytest.mark.parametrize(
     "body",
     [{}, {"do": "nothing"}, {"do": "webhook", "url": "http://10.0.0.1/"}, {"do": "desk", "desk_url": "https://x", "credential": "user:pw"},
-     {"do": "desk", "desk_url": "ftp://x", "credential": "c"}, {"do": "desk", "desk_url": "https://x"}],
+     {"do": "desk", "desk_url": "ftp://x", "credential": "c"}, {"do": "desk", "desk_url": "https://x"},
+     {"do": "book", "book_url": "https://x", "credential": "ecl"}],
 )  # fmt: skip
 def test_what_cannot_be_set_is_refused_and_stays_as_it_was_typed(cast, as_, body):
     answer = as_(cast.administrator).post("/e/demo/outbox/", {"reason": "to try", **body})
     assert answer.status_code == 422
     if len(body) > 1:
         assert "to try" in answer.content.decode()
-    assert not Webhook.objects.exists() and not Desk.objects.exists()
+    assert not Webhook.objects.exists() and not Desk.objects.exists() and not Book.objects.exists()
