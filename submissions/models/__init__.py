@@ -3,6 +3,7 @@
 from submissions.models.batch import OUTSIDE, Batch, Submission, SubmissionUnit
 from submissions.models.completion import Completion
 from submissions.models.control import Command, Hold, Limit
+from submissions.models.failure import Failure, JobFailure, Reading, Route, Sighting, Signature
 from submissions.models.job import Job, JobCount, JobTally, Report
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
@@ -10,7 +11,8 @@ from submissions.models.tape import Prestaging, TapeProgress
 from submissions.models.tick import Tick
 
 __all__ = [
-    "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "Hold", "Job", "JobCount", "JobTally", "Limit",
-    "Output", "PlanDue", "Pool", "Prestaging", "Report", "Result", "Share", "Slice", "Snapshot", "StageProgress",
-    "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
+    "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "Failure", "Hold", "Job", "JobCount",
+    "JobFailure", "JobTally", "Limit", "Output", "PlanDue", "Pool", "Prestaging", "Reading", "Report", "Result",
+    "Route", "Share", "Sighting", "Signature", "Slice", "Snapshot", "StageProgress", "Submission", "SubmissionUnit",
+    "TapeProgress", "Tick", "Unit",
 ]  # fmt: skip
