@@ -40,6 +40,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("failures", "Failures", "failures", "view"),
     ("services", "Services", "services", "view"),
     ("credentials", "Credentials", "credentials", "view"),
     ("shifts", "Shifts", "shifts", "view"),

@@ -86,7 +86,7 @@ def _read_on(reader: str, again: timedelta) -> int:
     """
     begin = now() - again
     place, _ = Reading.objects.get_or_create(reader=reader, defaults={"ended_at": begin})
-    asked = {"at": place.ended_at, "key": place.job_id, "most": A_PASS, "bad": _BAD, "succeeded": _SUCCEEDED}
+    asked: dict[str, Any] = {"at": place.ended_at, "key": place.job_id, "most": A_PASS, "bad": _BAD, "succeeded": _SUCCEEDED}
     with connection.cursor() as cursor:
         cursor.execute(_ENDED, asked)
         rows = cursor.fetchall()
@@ -102,7 +102,7 @@ def _read_on(reader: str, again: timedelta) -> int:
 
 
 def _held() -> int:
-    asked = {"held": _HELD, "most": A_PASS, "not_failed": [f"{code}%" for code in signatures.NO_FAILURE]}
+    asked: dict[str, Any] = {"held": _HELD, "most": A_PASS, "not_failed": [f"{code}%" for code in signatures.NO_FAILURE]}
     with connection.cursor() as cursor:
         cursor.execute(_HELD_NOW, asked)
         keys = [pk for (pk,) in cursor.fetchall()]
@@ -320,7 +320,7 @@ def _count(changes: Iterable[_Change]) -> None:
     counted = list(changes)
     if not counted:
         return
-    asked = {
+    asked: dict[str, Any] = {
         "ids": [change.sighting.pk for change in counted], "jobs": [change.jobs for change in counted],
         "core_s": [change.core_s for change in counted],
     }  # fmt: skip
