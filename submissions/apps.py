@@ -32,6 +32,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("clean", f"{logic}.sandboxing.clean_some", period=60)
         loops.register("forget", f"{logic}.sandboxing.forget", period=3600)
         loops.register("schedule", f"{logic}.scheduling.schedule_some", period=5)
+        loops.register("diagnose", f"{logic}.diagnosing.diagnose_some", period=10)
         loops.register("latency", f"{logic}.warning.warn_some", period=300)
         loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)

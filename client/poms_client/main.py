@@ -42,6 +42,8 @@ NOUNS = {
     "template": ("library", "template"),
     "jobtype": ("library", "jobtype"),
     "setup": ("library", "setup"),
+    "failure": ("failure", "app"),
+    "route": ("failure", "rules"),
     "service": ("service", "app"),
     "hold": ("hold", "app"),
     "limit": ("limit", "app"),

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
-         "h": "hold", "v": "service", "l": "limit", "x": "command", "w": "shift"}  # fmt: skip
+         "h": "hold", "v": "service", "l": "limit", "x": "command", "w": "shift", "f": "failure",
+         "o": "route"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -64,6 +65,8 @@ JOB = Noun("job", "jobs")
 SHIFT = Noun("shift", "shifts")
 COMMAND = Noun("command", "commands")
 SCHEDULE = Noun("schedule", "schedules")
+FAILURE = Noun("failure", "failures")
+ROUTE = Noun("route", "routes")
 SERVICE = Noun("service", "services")
 HOLD = Noun("hold", "holds")
 LIMIT = Noun("limit", "limits")

@@ -19,6 +19,7 @@ from poms_site.api.credentials import urlpatterns as credentials
 from poms_site.api.data import urlpatterns as data
 from poms_site.api.declaring import urlpatterns as declaring
 from poms_site.api.definitions import urlpatterns as definitions
+from poms_site.api.failures import urlpatterns as failures
 from poms_site.api.fife_launch import urlpatterns as fife_launch
 from poms_site.api.hosts import urlpatterns as hosts
 from poms_site.api.notices import urlpatterns as notices
@@ -65,6 +66,7 @@ urlpatterns = [
     *people,
     *requests,
     *definitions,
+    *failures,
     *fife_launch,
     *data,
     *declaring,

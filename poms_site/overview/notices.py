@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -23,13 +23,13 @@ from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, 
 from experiments.queries import approvers_today, expiring
 from experiments.scoping import may
 from integrations.logbooks import book
-from integrations.models import Credential, LedgerPlace, Notice
+from integrations.models import Credential, LedgerPlace, Notice, Service
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
-from poms_site.overview import report_mails
+from poms_site.overview import failures, report_mails
 from poms_site.overview.words import shortened
-from submissions.models import Submission
+from submissions.models import Failure, Submission
 
 READER = "notify"
 AT_A_TIME = 1000
@@ -396,7 +396,38 @@ def what_expires(at: datetime) -> list[Draft]:
     )  # fmt: skip
 
 
-DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires, report_mails.due)
+def what_failed(at: datetime) -> list[Draft]:
+    """Return the digests of yesterday's failures (UTC): one for each experiment or service and person, never one a job.
+
+    What goes to a service is its providers' to mend; the rest is told to those who operate the experiment.
+    """
+    day = (at - timedelta(days=1)).date()
+    recent = Failure.objects.filter(last_at__gte=datetime.combine(day, time.min, UTC), jobs__gt=0)
+    found = []
+    for experiment in Experiment.objects.filter(pk__in=recent.filter(service=None).values("experiment")):
+        draft = Draft(None, experiment, "failures", f"experiment:{experiment.pk}:{day}", experiment.name,
+                      link=f"/e/{experiment.name}/failures/")  # fmt: skip
+        given = ExperimentGroupPermission.objects.filter(content_object=experiment, permission__codename="operate")
+        people = User.objects.filter(groups__in=given.values("group"), is_active=True).distinct()
+        found += _failed(draft, day, people, experiment=experiment, service=None)
+    services = Service.objects.filter(pk__in=recent.exclude(service=None).values("service"), active=True)
+    for service in services.select_related("experiment"):
+        draft = Draft(None, None, "failures", f"service:{service.pk}:{day}", str(service), link="/provided/")
+        found += _failed(draft, day, service.providers.filter(is_active=True), service=service)
+    return found
+
+
+def _failed(draft: Draft, day: date, people: Iterable[User], **whose: Any) -> list[Draft]:
+    """Return a digest for each of the people who has not got it yet."""
+    untold = _untold(replace(draft, recipient=user) for user in people)
+    grown = failures.news_of(day, **whose) if untold else []
+    new = sum(entry.is_new for entry in grown)
+    subject = f"{draft.subject}: {new} new and {len(grown) - new} growing failures on {day}"
+    lines = [entry.line for entry in grown]
+    return [replace(one, subject=subject, lines=lines) for one in untold] if grown else []
+
+
+DATES: tuple[Callable[[datetime], list[Draft]], ...] = (what_expires, what_failed, report_mails.due)
 
 
 def _untold(drafts: Iterable[Draft]) -> list[Draft]:

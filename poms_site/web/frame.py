@@ -41,6 +41,7 @@ _PLACES = (
     ("jobs", "Jobs", "jobs", "view"),
     ("files", "Files", "files", "view"),
     ("sites", "Sites", "sites", "view"),
+    ("failures", "Failures", "failures", "view"),
     ("reports", "Reports", "reports", "view"),
     ("services", "Services", "services", "view"),
     ("credentials", "Credentials", "credentials", "view"),

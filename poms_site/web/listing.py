@@ -98,8 +98,9 @@ def listed(
 ) -> Listed:  # fmt: skip
     """Return the page of rows that the address asks for; `also` names further words of the address to keep.
 
-    `order` is `-pk` (newest first) or a time field (longest first, then by key). A page of the newest looks through at
-    most `within` rows for those that fit, unless a keyed filter is on: what is rare would cost a walk through years.
+    `order` is `-pk` (newest first) or a time field (longest first, then by key), with a minus the latest first. A page
+    of the newest looks through at most `within` rows for those that fit, unless a keyed filter is on: what is rare would
+    cost a walk through years.
     """
     asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
@@ -111,7 +112,7 @@ def listed(
     for entry in on:
         rows = entry.apply(rows, asked.get(entry.name, ""))
     rows = rows.filter(pk__gt=floor) if floor is not None else rows
-    ordered = rows.order_by("-pk") if order == "-pk" else rows.order_by(order, "pk")
+    ordered = rows.order_by("-pk") if order == "-pk" else rows.order_by(order, "-pk" if order[:1] == "-" else "pk")
     page = list(ordered[: SIZE + 1])
     more = len(page) > SIZE
     page = page[:SIZE]
@@ -137,7 +138,7 @@ def _address(query: Sequence[tuple[str, str]], without: str = "") -> str:
 
 
 def _place(row: Any, order: str) -> str:
-    return str(row.pk) if order == "-pk" else f"{getattr(row, order).isoformat()}~{row.pk}"
+    return str(row.pk) if order == "-pk" else f"{getattr(row, order.lstrip('-')).isoformat()}~{row.pk}"
 
 
 def _after(rows: Any, order: str, place: str) -> Any:
@@ -148,7 +149,8 @@ def _after(rows: Any, order: str, place: str) -> Any:
         if not _MOMENT.fullmatch(at):
             raise ValueError(at)
         then = datetime.fromisoformat(at)
-        return rows.filter(Q(**{f"{order}__gt": then}) | Q(**{order: then, "pk__gt": _whole(key)}))
+        name, beyond = order.lstrip("-"), "lt" if order[:1] == "-" else "gt"
+        return rows.filter(Q(**{f"{name}__{beyond}": then}) | Q(**{name: then, f"pk__{beyond}": _whole(key)}))
     except ValueError as error:
         wrong = Problem("after", f"no place in this list: {place[:60]}", "begin without it")
         raise Refused("The page cannot be read.", [wrong]) from error

@@ -12,7 +12,7 @@ from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment, Shift
 from integrations.models import Service
-from submissions.models import Batch, Command, EveryJob, Hold, Limit, Submission
+from submissions.models import Batch, Command, EveryJob, Failure, Hold, Limit, Route, Submission
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -28,6 +28,8 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
                         "service__experiment")),
     "v": ("services", Service, ("experiment",)),
     "l": ("limits", Limit, ("experiment", "host")),
+    "f": ("failures", Failure, ("experiment", "signature", "service__experiment")),
+    "o": ("routes", Route, ("experiment",)),
 }  # fmt: skip
 # Things with a page and no verbs.
 SHOWN: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -51,6 +53,8 @@ def address(ref: str) -> str:
     experiment, _, key = ref.rpartition("/")
     if key[:1] in ("h", "l"):
         return reverse("holds", args=[experiment])
+    if key[:1] == "o":
+        return reverse("routes", args=[experiment])
     if key[:1] == "w":
         return reverse("shifts", args=[experiment])
     return reverse(noun_of(key[0]), args=[experiment, key])

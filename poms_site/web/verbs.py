@@ -11,6 +11,7 @@ from core.errors import Problem, Refused
 from experiments.logic import shifts
 from poms_site.overview import ranking
 from poms_site.overview.words import count, words
+from poms_site.web.failure_verbs import FAILURE_VERBS
 from poms_site.web.library_verbs import LIBRARY_VERBS
 from poms_site.web.recovery_verbs import RECOVERY_VERBS
 from poms_site.web.request_verbs import REQUEST_VERBS
@@ -209,6 +210,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("j", "kill", "Kill", "operate", _kill_job_says, _command("kill"), lambda j: j.ended_at is None, danger=True),
     *SCHEDULE_VERBS,
     *SERVICE_VERBS,
+    *FAILURE_VERBS,
     # Shifts
     Verb("w", "remove", "Remove", "operate", lambda w: f"{w} no longer. Notices go to who else is on shift.",
          lambda w, user, reason, asked: shifts.remove(w, by=user, reason=reason), lambda w: True, reason=False),

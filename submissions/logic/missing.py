@@ -15,13 +15,9 @@ from integrations.catalogue.base import CONSUMED, CONSUMPTION, FAILED, OFFERS, U
 from submissions.logic.attempting import as_attempt
 from submissions.models import Batch, EveryJob, Submission, SubmissionUnit, Unit
 from submissions.queries import without_plan
+from submissions.signatures import CODES
 from submissions.states import JOB_RANK
 
-# The batch systems' own words for why a job ended, as far as they say what would help.
-CAUSES = {
-    "memory": "memory", "wall": "time", "input_missing": "input", "runner_vanished": "system",
-    "runner_error": "system", "lost": "system",
-}  # fmt: skip
 _SUCCEEDED, _LOST = JOB_RANK["succeeded"], JOB_RANK["lost"]
 
 
@@ -98,7 +94,7 @@ def fates_by_jobs(batch: Batch) -> Fates:
             continue
         fate[unit_id] = CONSUMED if job.state_code == _SUCCEEDED else FAILED
         if job.state_code != _SUCCEEDED:
-            cause[unit_id] = "system" if job.state_code == _LOST else CAUSES.get(job.code, "")
+            cause[unit_id] = "system" if job.state_code == _LOST else CODES.get(job.code, "")
             node[unit_id] = job.node
     return Fates(fate, cause, node, tries)
 

@@ -94,7 +94,7 @@ def test_a_kind_that_there_is_not_is_refused(batches):
 
 @pytest.mark.django_db
 def test_a_node_that_failed_its_job_is_avoided(batches, monkeypatch):
-    monkeypatch.setitem(missing.CAUSES, "", "node")
+    monkeypatch.setitem(missing.CODES, "", "node")
     entry = planned(batches[0])["batches"][0]
     assert entry["avoid"] == ["node-3"]
 
