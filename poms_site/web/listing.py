@@ -99,8 +99,8 @@ def listed(
     """Return the page of rows that the address asks for; `also` names further words of the address to keep.
 
     `order` is `-pk` (newest first) or a time field (longest first, then by key), with a minus the latest first. A page
-    of the newest looks through at most `within` rows for those that fit, unless a keyed filter is on: what is rare would
-    cost a walk through years.
+    of the newest looks through at most `within` rows for those that fit, unless a keyed filter is on: what is rare
+    would cost a walk through years.
     """
     asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
