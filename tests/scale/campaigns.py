@@ -92,8 +92,10 @@ def fill(campaigns: int, submissions: int, cast: Any, jobs: int = JOBS) -> Past:
     with transaction.atomic(), connection.cursor() as cursor:
         row = prototype(cast)
         copy_campaigns(cursor, row, campaigns)
-        for begin in range(0, submissions, CHUNK):
+    for begin in range(0, submissions, CHUNK):  # a transaction each, for the ledger is sealed by transactions
+        with transaction.atomic(), connection.cursor() as cursor:
             _copy_submissions(cursor, row, range(begin, min(begin + CHUNK, submissions)), submissions, jobs)
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO submissions_stageprogress (stage_id, pass_number, units, taken, done, events_done, closed)"
             " SELECT stage_id, 1, sum(n_units), sum(n_units), sum(done), sum(done), true FROM submissions_batch b"

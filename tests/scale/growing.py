@@ -33,6 +33,7 @@ A_SUBMISSION = 100  # live jobs
 A_CAMPAIGN = 100  # live submissions
 LONG_AGO = 1_790_000_000.0  # when what is live began, in seconds of the epoch
 KEPT_APART = 10**9  # the first key of what is live
+NOTHING = "without_rows"  # the name of a page that reads nothing of what grows
 CYCLE = ("idle", "staging_in", "processing", "staging_out", "held")
 SEQUENCES = (
     "campaigns_campaign_id_seq", "campaigns_stage_id_seq", "submissions_batch_id_seq", "submissions_submission_id_seq",
@@ -283,10 +284,12 @@ def pages(live: list[int], past: campaigns.Past) -> dict[str, str]:
 
 def measured(site: Site, cookie: str, addresses: Mapping[str, str], times: int) -> dict[str, list[float]]:
     """Return the times of each page's answers in milliseconds, the first left out; each address is asked for once."""
-    found = {}
+    found: dict[str, list[float]] = {NOTHING: []}
     for name, address in addresses.items():
         joined = "&" if "?" in address else "?"
         found[name] = [ask(site.address, f"{address}{joined}n={n}", cookie) for n in range(times + 1)][1:]
+        # A page without a row of these tables, now and then: what a machine with other work makes of any page.
+        found[NOTHING] += [ask(site.address, f"/style/?n={name}", cookie)]
     return found
 
 

@@ -33,7 +33,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def system(cast) -> BatchSystem:
     """A batch system with one launched submission."""
-    builders.approved_campaign(cast)
+    stage = "[campaign_stage gen]\nstage_type=generator\nevents=1\nevents_per_job=1\ncs_split_type=None\n"
+    builders.approved_campaign(cast, builders.definition(stages=stage))
     planning.plan_some()
     Submission.objects.update(state="running", look_at=None, launched_at=clock.now())
     return BatchSystem.objects.create(name="local")
