@@ -65,9 +65,15 @@ class KeysetPage(CursorPagination):
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page and the cursor of the next one."""
-        link = self.get_next_link()
+        return Response({"results": data, "next": self._cursor_in(self.get_next_link())})
+
+    def cursor_at(self, key: int) -> str | None:
+        """Return the cursor of the page that begins below a key, for whoever has been asked for a page."""
+        return self._cursor_in(self.encode_cursor(Cursor(offset=0, reverse=False, position=str(key))))
+
+    def _cursor_in(self, link: str | None) -> str | None:
         found = re.search(r"[?&]cursor=([^&]+)", link) if link else None
-        return Response({"results": data, "next": unquote(found[1]) if found else None})
+        return unquote(found[1]) if found else None
 
 
 class NewestFirst(KeysetPage):

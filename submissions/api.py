@@ -222,6 +222,7 @@ class JobView(ScopedViewSet):
         "stage": "submission__batch__stage__name", "node": "node", "site": "site", "code": "code",
     }  # fmt: skip
     more_filters = ("state", "longer_than", "archived")
+    SCANNED = ("stage", "node", "site", "code", "state", "longer_than")  # filters that no index answers
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "log": "view", "do_kill": "operate", "do_hold": "watch",
         "do_release": "watch",
@@ -231,13 +232,7 @@ class JobView(ScopedViewSet):
         """Return jobs with their place in the campaign."""
         beside = ("experiment", "submission__experiment", "system", "submission__batch__experiment",
                   "submission__batch__stage__campaign__experiment")  # fmt: skip
-        # A list is of those that run and ran lately, or of a month of the archive; one job is found wherever it is.
-        archived = self.request.query_params.get("archived")
-        everywhere = self.action != "list" or archived
-        rows = EveryJob.objects.visible_to(self.request.user) if everywhere else self.get_queryset()
-        rows = rows.select_related(*beside)
-        if archived:
-            rows = queries.archived_in(rows, archived)
+        rows = self._unfiltered().select_related(*beside)
         if state := self.request.query_params.get("state"):
             if state not in JOB_RANK:
                 raise Refused(
@@ -250,6 +245,44 @@ class JobView(ScopedViewSet):
             since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - span, UTC)
             rows = rows.filter(state_since__lt=since, ended_at=None)
         return rows
+
+    def _unfiltered(self) -> Any:
+        """Return one job's rows wherever it is; of a list those that run and ran lately, or a month of the archive."""
+        archived = self.request.query_params.get("archived")
+        if self.action == "list" and not archived:
+            return self.get_queryset()
+        rows = EveryJob.objects.visible_to(self.request.user)
+        return queries.archived_in(rows, archived) if archived else rows
+
+    def list(self, request: Request) -> Response:
+        """Return a page of those that fit.
+
+        One page looks through at most queries.LOOKED_THROUGH jobs, so that what is rare costs no walk through years; it may be
+        short, and `next` goes on below.
+        """
+        floor = self._floor(request)
+        response = self.page(self.rows() if floor is None else self.rows().filter(pk__gt=floor))
+        if floor is not None and response.data["next"] is None:
+            response.data["next"] = self.paginator.cursor_at(floor + 1)
+        return response
+
+    def _floor(self, request: Request) -> int | None:
+        """Return the key down to which a page looks; None where all is looked through, or an index finds what is asked."""
+        asked = set(request.query_params)
+        if asked.isdisjoint(self.SCANNED) or not asked.isdisjoint(("submission", "batch", "campaign")):
+            return None
+        rows = self._unfiltered()
+        if experiment := request.query_params.get("experiment"):
+            rows = rows.filter(experiment__name=experiment)
+        cursor = self.paginator.decode_cursor(request)
+        if cursor is not None and cursor.position:
+            rows = rows.filter(pk__lt=int(cursor.position))
+        found: int | None = (
+            rows.order_by("-pk")
+            .values_list("pk", flat=True)[queries.LOOKED_THROUGH : queries.LOOKED_THROUGH + 1]
+            .first()
+        )
+        return found
 
     def document(self, row: Job | EveryJob) -> Document:
         """Return the job with its ids, place and times (M3, M9)."""

@@ -25,7 +25,6 @@ from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSIO
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
 KINDS = ("first", "recovery", "relaunch", "outside")
 MOST_SHOWN = 200
-LOOKED_THROUGH = 20_000  # jobs, for those that fit: some 20 ms
 LONGEST_SECONDS = 10.0
 SCRIPT_SECONDS = 10.0  # what a script printed is asked of its host, by a process of its own
 
@@ -77,8 +76,16 @@ class JobsPage(Page):
             raise Refused("The list cannot be sorted so.", [Problem("sort", self.sort[:40], "newest or longest")])
         return self.live(
             "web/jobs.html", "web/_jobs.html", self._facts,
-            {"list": self._list(none=True), "kept": self._kept(), "select": select_verbs.offered("job", self.held)},
+            {"list": self._list(none=True), "kept": self._kept(), "select": self._select()},
         )  # fmt: skip
+
+    def _select(self) -> Any:
+        """Return what can be done with those that are ticked; with archived ones nothing."""
+        return select_verbs.offered("job", frozenset() if self._of_archive else self.held)
+
+    @property
+    def _of_archive(self) -> bool:
+        return bool(self.request.GET.get("archived", "").strip())
 
     def _kept(self) -> list[tuple[str, str]]:
         return [("sort", self.sort)] if self.sort != "newest" else []
@@ -88,7 +95,7 @@ class JobsPage(Page):
 
     def _list(self, *, none: bool = False) -> Listed:
         beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment")
-        model = EveryJob if self.request.GET.get("archived", "").strip() else Job
+        model: Any = EveryJob if self._of_archive else Job
         rows = model.objects.visible_to(self.request.user).filter(experiment=self.here).select_related(*beside)
         if self.sort == "longest":
             rows = rows.filter(ended_at=None)
@@ -96,7 +103,7 @@ class JobsPage(Page):
         rows = rows.none() if none else rows
 
         def made() -> Listed:
-            return listed(self.request, rows, JOB_FILTERS, order=order, also=("sort",), within=LOOKED_THROUGH)
+            return listed(self.request, rows, JOB_FILTERS, order=order, also=("sort",), within=queries.LOOKED_THROUGH)
 
         if none or self.sort != "longest":
             return made()

@@ -5,6 +5,7 @@ observe_new_rows_per_s      jobs seen for the first time; same reference
 observe_tick_rows_per_s     rows of a snapshot of which 2 % have changed; same reference
 launch_overhead_ms, …       what tests.scale.launching says of launches and looks; references there
 campaign_list_p95_ms, …     what tests.scale.campaigns says of the pages of many campaigns; reference: of few
+tick_500k_s, page_p95_ms_…  what tests.scale.observing says of many live jobs and of pages; in full size with --full
 split_1e6_s, …_calls        what tests.scale.splits says of freezing and cutting a dataset; references there
 editor_open_p95_ms, …       what tests.scale.editor says of the editor of 500 stages; reference: of six
 """
@@ -39,6 +40,8 @@ def main() -> None:
     given = options.parse_args()
     full = given.full
     pages(brief=given.brief)
+    if full:
+        subprocess.run([sys.executable, "-m", "tests.scale.observing"], check=True)
     home = Path(tempfile.mkdtemp(prefix="poms-bench-"))
     os.environ.update(
         DJANGO_SETTINGS_MODULE="poms_site.settings",
@@ -72,7 +75,8 @@ def main() -> None:
 def pages(*, brief: bool) -> None:
     """Ask sites of their own, on databases of their own, for the pages of many campaigns and for a large editor."""
     few = ["--campaigns", "100", "--submissions", "4000", "--times", "8"] if brief else []
-    for module, options in (("campaigns", few),) if brief else (("campaigns", []), ("editor", [])):
+    small = (("campaigns", few), ("observing", ["--brief"]))
+    for module, options in small if brief else (("campaigns", []), ("editor", [])):
         subprocess.run([sys.executable, "-m", f"tests.scale.{module}", *options], check=True)
 
 
