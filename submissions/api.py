@@ -257,8 +257,8 @@ class JobView(ScopedViewSet):
     def list(self, request: Request) -> Response:
         """Return a page of those that fit.
 
-        One page looks through at most queries.LOOKED_THROUGH jobs, so that what is rare costs no walk through years; it may be
-        short, and `next` goes on below.
+        One page looks through at most queries.LOOKED_THROUGH jobs, so that what is rare costs no walk through years; it
+        may be short, and `next` goes on below.
         """
         floor = self._floor(request)
         response = self.page(self.rows() if floor is None else self.rows().filter(pk__gt=floor))
@@ -267,7 +267,7 @@ class JobView(ScopedViewSet):
         return response
 
     def _floor(self, request: Request) -> int | None:
-        """Return the key down to which a page looks; None where all is looked through, or an index finds what is asked."""
+        """Return the key down to which a page looks; None where it looks at all, or an index finds what is asked."""
         asked = set(request.query_params)
         if asked.isdisjoint(self.SCANNED) or not asked.isdisjoint(("submission", "batch", "campaign")):
             return None

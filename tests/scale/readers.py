@@ -62,7 +62,7 @@ class Site:
         self.process = subprocess.Popen(
             command, env=environment, stdout=self.log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while b"Ctrl-C stops it" not in self.log.read_bytes():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
