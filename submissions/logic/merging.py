@@ -45,10 +45,14 @@ WITH known AS MATERIALIZED (
     ORDER BY s.external_id, s.starts, s.event_at, s.state_code, s.source
 ), before AS MATERIALIZED (
     SELECT j.id, j.external_id, j.state_code, j.starts, j.event_at, (j.state_code IN ({_ENDED}))::int AS ended,
-           j.ended_at, j.site, j.wall_s, j.cpu_s, j.cpus
+           j.ended_at, j.site, j.wall_s, j.cpu_s, j.cpus, j.started_at, j.memory_mb
     FROM submissions_job j
     WHERE j.system_id = %(system)s AND j.external_id IN (SELECT external_id FROM known)
     ORDER BY j.id FOR NO KEY UPDATE
+), extremes AS MATERIALIZED (
+    SELECT external_id, min(event_at) FILTER (WHERE state_code IN ({_STARTED})) AS first_start,
+           max(memory_mb) AS most_memory
+    FROM known GROUP BY external_id
 ), news AS (
     SELECT k.*, b.id AS job_id, b.state_code AS old_state
     FROM known k LEFT JOIN before b USING (external_id)
@@ -59,14 +63,18 @@ WITH known AS MATERIALIZED (
     SELECT n.*,
            lag(state_code, 1, old_state) OVER forth AS source_state,
            row_number() OVER (PARTITION BY external_id
-                              ORDER BY starts DESC, ended DESC, event_at DESC, state_code DESC) AS place,
-           min(event_at) FILTER (WHERE state_code IN ({_STARTED})) OVER whole AS first_start,
-           max(memory_mb) OVER whole AS most_memory
+                              ORDER BY starts DESC, ended DESC, event_at DESC, state_code DESC) AS place
     FROM news n
-    WINDOW forth AS (PARTITION BY external_id ORDER BY starts, ended, event_at, state_code),
-           whole AS (PARTITION BY external_id)
+    WINDOW forth AS (PARTITION BY external_id ORDER BY starts, ended, event_at, state_code)
 ), winner AS MATERIALIZED (
-    SELECT *, CASE WHEN state_code IN ({_ENDED}, {_LOST}) THEN event_at END AS end_at FROM ordered WHERE place = 1
+    SELECT *, CASE WHEN state_code IN ({_ENDED}, {_LOST}) THEN event_at END AS end_at
+    FROM ordered JOIN extremes USING (external_id) WHERE place = 1
+), belated AS (
+    UPDATE submissions_job j SET
+        started_at = least(j.started_at, e.first_start), memory_mb = greatest(j.memory_mb, e.most_memory)
+    FROM extremes e JOIN before b USING (external_id)
+    WHERE j.id = b.id AND NOT EXISTS (SELECT 1 FROM winner w WHERE w.job_id = b.id)
+      AND (e.first_start < coalesce(b.started_at, 'infinity') OR e.most_memory > coalesce(b.memory_mb, 0))
 ), fresh AS (
     INSERT INTO submissions_job AS j (
         experiment_id, submission_id, system_id, external_id, index, state_code, starts, event_at, state_since,

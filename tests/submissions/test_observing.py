@@ -47,7 +47,7 @@ def life(dice: random.Random, uuid: str, name: str) -> list[JobSeen]:
         last = ["succeeded", "failed", "removed", "processing"] if dice.random() < 0.9 else ["idle", "held"]
         for state in ("idle", "staging_in", "processing", *dice.choice(([], ["held", "idle"], ["suspended"])),
                       "staging_out", dice.choice(last)):  # fmt: skip
-            at += dice.choice((0.0, 1.0, dice.random() * 100))
+            at += dice.choice((0.001, 1.0, dice.random() * 100))
             told.append(JobSeen(id=name, uuid=uuid, state=state, starts=start, at=at, node=f"n{start}"))
             if state in JOB_ENDED:
                 break
@@ -94,8 +94,13 @@ def test_any_history_permuted_doubled_cut_off_and_completed_means_the_same(syste
     assert sum(counted.values()) == HISTORIES
     for code, number in counted.items():
         assert Job.objects.filter(state_code=code).count() == number
-    started = {name for name, told in lives.items() if any(report.state in JOB_STARTED for report in told)}
-    assert set(Job.objects.exclude(started_at=None).values_list("external_id", flat=True)) == started
+    begun = {
+        name: min((report.at for report in told if report.state in JOB_STARTED), default=None)
+        for name, told in lives.items()
+    }
+    assert {name: at and at.timestamp() for name, at in Job.objects.values_list("external_id", "started_at")} == {
+        name: at and datetime.fromtimestamp(at, UTC).timestamp() for name, at in begun.items()
+    }
 
 
 def near(fact: tuple[str, int, float]) -> tuple[str, int, float]:

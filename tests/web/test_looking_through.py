@@ -27,7 +27,7 @@ def submission(cast: Cast) -> Submission:
     planning.plan_some()
     found = Submission.objects.first()
     seen = [
-        JobSeen(id=f"{n}@x", uuid=str(found.uuid), state="processing", starts=1, at=1_700_000_000.0 + n,
+        JobSeen(id=f"{n:02}@x", uuid=str(found.uuid), state="processing", starts=1, at=1_700_000_000.0 + n,
                 node="rare" if n % 13 == 0 else "common")
         for n in range(40)
     ]  # fmt: skip
@@ -55,14 +55,14 @@ def walk(client: Client, query: str) -> list[tuple[list[str], int]]:
 def test_a_page_says_how_far_it_looked_and_goes_on(submission, cast):
     client = Client()
     client.force_login(cast.operator)
-    assert walk(client, "?node=rare") == [(["39@x"], 10), (["26@x"], 10), (["13@x"], 10), (["0@x"], 0)]
+    assert walk(client, "?node=rare") == [(["39@x"], 10), (["26@x"], 10), (["13@x"], 10), (["00@x"], 0)]
     assert walk(client, "?node=none") == [([], 10), ([], 10), ([], 10), ([], 0)]
 
 
 def test_what_an_index_finds_is_found_at_once(submission, cast):
     client = Client()
     client.force_login(cast.operator)
-    assert walk(client, f"?node=rare&submission=s{submission.pk}") == [(["39@x", "26@x", "13@x", "0@x"], 0)]
+    assert walk(client, f"?node=rare&submission=s{submission.pk}") == [(["39@x", "26@x", "13@x", "00@x"], 0)]
 
 
 def test_the_api_goes_on_in_the_same_way(submission, cast):
@@ -73,5 +73,5 @@ def test_the_api_goes_on_in_the_same_way(submission, cast):
         page = api.get(f"/api/v1/jobs/?node=rare&experiment=demo{f'&cursor={cursor}' if cursor else ''}").json()
         found.append([row["external_id"] for row in page["results"]])
         cursor = page["next"]
-    assert found == [["39@x"], ["26@x"], ["13@x"], ["0@x"]]
+    assert found == [["39@x"], ["26@x"], ["13@x"], ["00@x"]]
     assert len(api.get("/api/v1/jobs/?experiment=demo").json()["results"]) == 40
