@@ -58,7 +58,7 @@ _HIDE, _SHOW = str.maketrans("0123456789", _HIDDEN), str.maketrans(_HIDDEN, "012
 
 def normalised(line: str, names: Collection[str] = ()) -> str:
     """Return a line without what differs from job to job: times, hosts, users, numbers, and where files lie."""
-    text = COLOURS.sub("", line)
+    text = "".join(sign if sign.isprintable() else " " for sign in COLOURS.sub("", line))
     for name in sorted({name for name in names if len(name) > 2}, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<name>", text)
     text = _URL.sub(lambda match: f"<{match['scheme'].lower()} address>", text)

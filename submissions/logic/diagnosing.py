@@ -86,7 +86,9 @@ def _read_on(reader: str, again: timedelta) -> int:
     """
     begin = now() - again
     place, _ = Reading.objects.get_or_create(reader=reader, defaults={"ended_at": begin})
-    asked: dict[str, Any] = {"at": place.ended_at, "key": place.job_id, "most": A_PASS, "bad": _BAD, "succeeded": _SUCCEEDED}
+    asked: dict[str, Any] = {
+        "at": place.ended_at, "key": place.job_id, "most": A_PASS, "bad": _BAD, "succeeded": _SUCCEEDED,
+    }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_ENDED, asked)
         rows = cursor.fetchall()
@@ -102,7 +104,8 @@ def _read_on(reader: str, again: timedelta) -> int:
 
 
 def _held() -> int:
-    asked: dict[str, Any] = {"held": _HELD, "most": A_PASS, "not_failed": [f"{code}%" for code in signatures.NO_FAILURE]}
+    not_failed = [f"{code}%" for code in signatures.NO_FAILURE]
+    asked: dict[str, Any] = {"held": _HELD, "most": A_PASS, "not_failed": not_failed}
     with connection.cursor() as cursor:
         cursor.execute(_HELD_NOW, asked)
         keys = [pk for (pk,) in cursor.fetchall()]

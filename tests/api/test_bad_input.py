@@ -336,6 +336,10 @@ ACTS_ON = {
     "services-downtime": ("outside", "operator"), "services-no_downtime": ("outside", "operator"),
     "limits-list": ("", "operator"), "limits-remove": ("limit", "operator"),
     "shift-read": ("", "operator"), "shift-log": ("", "operator"), "shifts-list": ("", "operator"), "shifts-remove": ("shift", "operator"),
+    "failures-fix": ("failure", "operator"), "failures-route": ("failure", "operator"),
+    "failures-ticket": ("failure", "operator"), "failures-link": ("failure", "operator"),
+    "failures-logbook": ("failure", "operator"), "routes-list": ("", "administrator"),
+    "routes-remove": ("route", "administrator"),
     "stops-list": ("", "operator"), "stops-go_on": ("", "operator"),
     "stops-all": ("", "administrator"), "stops-all-go_on": ("", "administrator"),
     **{f"select-{noun}-{verb}": ("", "operator") for noun, verbs in selecting.VERBS.items() for verb in verbs},
@@ -351,7 +355,7 @@ NO_REASON = {
     "requests-clone", "requests-comment", "requests-attach", "campaigns-definition", "campaigns-release", "holds-release", "requests-detail",
     "campaigns-clone", "campaigns-tag", "campaigns-untag", "campaigns-archive", "campaigns-unarchive",
     "campaigns-template", "jobtypes-restore", "setups-restore", "templates-restore", "templates-use",
-    "stages-register", "shifts-remove",
+    "stages-register", "shifts-remove", "failures-fix", "failures-link",
 }  # fmt: skip
 # Their bodies name no experiment.
 OF_ALL = {"stops-all", "stops-all-go_on", "batch-systems-list"}

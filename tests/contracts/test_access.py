@@ -125,6 +125,18 @@ limits-list GET           view            list            200
 limits-list POST          operate         made            201
 limits-detail GET         view            limit           200
 limits-remove POST        operate         limit           200
+failures-list GET         view            list            200
+failures-detail GET       view            failure         200
+failures-history GET      view            failure         200
+failures-fix POST         watch           failure         200
+failures-route POST       operate         failure         200
+failures-ticket POST      watch           failure         422
+failures-link POST        watch           failure         200
+failures-logbook POST     watch           failure         422
+routes-list GET           view            list            200
+routes-list POST          administer      made            201
+routes-detail GET         view            route           200
+routes-remove POST        administer      route           200
 requests-why GET          view            draft           200
 campaigns-why GET         view            campaign        200
 stages-why GET            view            stage           200
@@ -332,6 +344,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "services-override": {"state": "down", "reason": "to see who may"},
     "services-downtime": {"until": "2999-01-01T00:00:00Z", "reason": "to see who may"},
     "limits-list": {"kind": "jobs", "most": 5, "reason": "to see who may"},
+    "failures-fix": {"fix": "ask for the new geometry"},
+    "failures-route": {"owner": "sam", "reason": "to see who may"},
+    "failures-link": {"link": "https://desk.example.org/1"},
+    "routes-list": {"cause": "node", "service": "sam", "reason": "to see who may"},
     "jobtypes-list": {"name": "new", "launch_script": "/bin/true"},
     "jobtypes-detail": {"launch_script": "/bin/false", "reason": "it is meant to fail"},
     "jobtypes-restore": {"version": 7, "reason": "as it was"},

@@ -314,6 +314,23 @@ service-no_downtime POST watch           outside          422
 holds GET                view            place            200
 limit-remove GET         operate         limit            200
 limit-remove POST        operate         limit            303
+failures GET             view            place            200
+failure GET              view            failure          200
+failure-fix GET          watch           failure          200
+failure-fix POST         watch           failure          303
+failure-route GET        operate         failure          200
+failure-route POST       operate         failure          303
+failure-ticket GET       watch           failure          200
+failure-ticket POST      watch           failure          422
+failure-link GET         watch           failure          200
+failure-link POST        watch           failure          303
+failure-logbook GET      watch           failure          200
+failure-logbook POST     watch           failure          422
+routes GET               view            place            200
+routes POST              administer      place            303
+route-remove GET         administer      route            200
+route-remove POST        administer      route            303
+provided GET             signed_in       me               200
 credentials GET          view            place            200
 credential GET           view            credential       200
 credential POST          operate         credential       303
@@ -349,13 +366,15 @@ DOCS = {
     "docs-folder-page": {"folder": "decisions", "name": "0001-postgresql-only"}, "docs-source": {"file": "README.md"},
 }  # fmt: skip
 SENT = {
+    "failure-route": {"owner": "sam", "reason": "to see who may"},
+    "routes": {"cause": "node", "service": "sam", "place": "7", "reason": "to see who may"},
     "uploads": {"do": "remove", "name": "a.txt"},
     "shifts": {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"},
 }
 # What is ticked on a list of each kind.
 TICKED = {"campaign": "campaign", "stage": "stage", "batch": "broken", "submission": "running", "job": "job"}
 LETTERS = {"command": "x", "shift": "w", "request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
-           "hold": "h", "service": "v", "limit": "l"}  # fmt: skip
+           "hold": "h", "service": "v", "limit": "l", "failure": "f", "route": "o"}  # fmt: skip
 
 
 def body_of(line: Expected, world: World, url: str) -> dict[str, str]:

@@ -11,13 +11,26 @@ from django.utils import timezone
 from approvals.logic import deciding, discussing, filing
 from approvals.models import Confirmation, Package, Policy, Request, Template
 from campaigns.logic import drafting, editing, shelving
-from campaigns.models import Campaign, Defaults, JobType, Schedule
+from campaigns.models import Campaign, Defaults, JobType, Schedule, Stage
 from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, Shift, User
 from integrations.models import BatchSystem, CatalogueLink, Credential, Dataset, File, Service
 from submissions.logic import holding, limiting, planning
-from submissions.models import Batch, Command, Completion, Job, JobCount, Share, Submission, Tick
+from submissions.models import (
+    Batch,
+    Command,
+    Completion,
+    Failure,
+    Job,
+    JobCount,
+    Route,
+    Share,
+    Sighting,
+    Signature,
+    Submission,
+    Tick,
+)
 from submissions.states import JOB_RANK
 from tests import builders
 from tests.cast import Cast, assemble
@@ -139,6 +152,10 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     File.objects.create(experiment=cast.experiment, name=f"file-of-{cast.experiment.name}", path="/nowhere")
     things["outside"] = Service.objects.create(**own, name="sam", kind="none", gates="nothing")
     things["limit"] = limiting.limit("scripts", 9, **own, actor=actor, reason=reason)
+    things["failure"] = _failure(things["outside"], stage)
+    things["route"] = Route.objects.create(
+        **own, cause="input", pattern="raw", service="sam", actor=actor, reason=reason
+    )
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
     things["shift"] = _shift(cast)
@@ -155,6 +172,19 @@ def _shift(cast: Cast) -> Shift:
     return Shift.objects.create(
         experiment=cast.experiment, user=cast.experimenter, begins_at=at, ends_at=at + DAY, entered_by="user:operator"
     )
+
+
+def _failure(service: Service, stage: Stage) -> Failure:
+    """Let jobs of a stage have failed by what both experiments know."""
+    at = timezone.now()
+    signature, _ = Signature.objects.get_or_create(
+        digest="0" * 20, defaults={"title": "KeyError: 'geometry'", "cause": "software", "exit_code": 1}
+    )
+    made = Failure.objects.create(
+        experiment=service.experiment, signature=signature, first_at=at - DAY, last_at=at, jobs=3, core_s=7200
+    )
+    Sighting.objects.create(failure=made, stage=stage, day=at.date(), site="local", release="v1", jobs=3, core_s=7200)
+    return made
 
 
 def _schedule(request: Request) -> Schedule:

@@ -37,7 +37,16 @@ DAILY = {
     "home-experimenter", "home-approver", "overview", "requests", "request-pending", "request-new", "campaigns", "campaign",
     "campaign-stage", "editor", "queue", "batch", "submission", "jobs", "job-failed",
 }  # fmt: skip
-FORMS = {"campaign-new", "sign-in", "request-new", "request-edit", "notice-choices", "outbox", "campaign-editor"}
+FORMS = {
+    "campaign-new",
+    "sign-in",
+    "request-new",
+    "request-edit",
+    "notice-choices",
+    "outbox",
+    "campaign-editor",
+    "routes",
+}
 
 
 def _verb(noun: str, verb: str, role: str, thing: str) -> Look:
@@ -133,6 +142,11 @@ PAGES = (
     Look("sites", "sites", f"{E}/sites/", "operator"),
     Look("services", "services", f"{E}/services/", "operator"),
     Look("services-empty", "services", "/e/other/services/", "stranger"),
+    Look("failures", "failures", f"{E}/failures/", "operator"),
+    Look("failures-empty", "failures", "/e/other/failures/", "stranger"),
+    Look("failure", "failure", f"{E}/failures/{{failure}}/", "operator"),
+    Look("routes", "routes", f"{E}/routes/", "administrator"),
+    Look("provided", "provided", "/provided/", "operator"),
     Look("service", "service", f"{E}/services/{{service}}/", "operator"),
     Look("holds", "holds", f"{E}/holds/", "shifter"),
     Look("credentials", "credentials", f"{E}/credentials/", "operator"),
@@ -217,6 +231,8 @@ PAGES = (
     _verb("hold", "release", "operator", "hold"),
     *(_verb("service", verb, "operator", "service") for verb in ("check", "override", "downtime", "no_downtime")),
     _verb("limit", "remove", "operator", "limit"),
+    *(_verb("failure", verb, "operator", "failure") for verb in ("fix", "route", "ticket", "link", "logbook")),
+    _verb("route", "remove", "administrator", "route"),
     *(
         Look(f"bulk-{verb}", f"bulk-{verb}", f"{E}/campaigns/bulk/{verb}/?ref={{held}}&ref={{campaign}}", "operator",
              brief=verb != "hold")

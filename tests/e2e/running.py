@@ -31,12 +31,13 @@ class Site:
         self.url: str = told["url"]
         self.users: dict[str, dict[str, str]] = told["users"]
 
-    def api(self, role: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Ask the API as a role: GET, or POST where there is a body."""
+    def api(self, role: str, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """Ask the API as a role: GET, or POST where there is a body, if no method is named."""
         headers = {"Authorization": f"Bearer {self.users[role]['token']}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers)) as answer:
+            asked = urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers, method=method)
+            with urllib.request.urlopen(asked) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{path} as {role}: {error.code} {error.read().decode()}") from error

@@ -36,6 +36,7 @@ def produce(poms: Site) -> World:
             "administrator", "services/", {"name": "sam", "title": "SAM", "kind": "none", "gates": "catalogue", **said}
         )
         poms.api("operator", "limits/", {"kind": "launches", "most": 500, **said})
+    failure = _failing(poms)
     _outside(poms)
     command = _command(poms, held["campaign"])
     thought = _thought_of(poms)
@@ -51,6 +52,7 @@ def produce(poms: Site) -> World:
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
         "service": _key(poms.rows("services/")[0]["ref"]), "limit": _key(poms.rows("limits/")[0]["ref"]),
+        "failure": _key(failure), "route": _key(poms.rows("routes/")[0]["ref"]),
         "credential": "token", "command": _key(command), "shift": _key(poms.rows("shifts/")[0]["ref"]),
         "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",
         "schedule": _key(schedule), "setup": "local", "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
@@ -86,6 +88,28 @@ def _campaign_held(poms: Site) -> dict[str, Any]:
     campaign = poms.api("supervisor", f"requests/{ref}/")["campaign"]
     hold = next(row for row in poms.rows("holds/") if row["released"] is None)
     return {"campaign": campaign, "hold": hold["ref"]}
+
+
+def _failing(poms: Site) -> str:
+    """The jobs of the example that were made to fail are recognised; somebody says what helps, and sets a rule."""
+    deadline = time.monotonic() + PATIENCE
+    while not (rows := poms.rows("failures/")):
+        assert time.monotonic() < deadline, "nobody recognised why jobs failed"
+        time.sleep(0.5)
+    ref = str(rows[-1]["ref"])
+    if not rows[-1]["fix"]:
+        poms.api(
+            "operator",
+            f"failures/{ref}/fix/",
+            {"fix": "Launch it again with the next release, which has the constants."},
+        )
+        provides = {"providers": ["operator"], "reason": "who keeps it running"}
+        poms.api("administrator", f"services/{poms.rows('services/')[0]['ref']}/", provides, method="PATCH")
+        poms.api("operator", f"failures/{ref}/route/", {"owner": "sam", "reason": "its constants come from there"})
+    if not poms.rows("routes/"):
+        rule = {"experiment": "demo", "pattern": "constants", "service": "sam", "reason": "they come from there"}
+        poms.api("administrator", "routes/", rule)
+    return ref
 
 
 def _outside(poms: Site) -> None:
