@@ -44,11 +44,11 @@ def test_every_verb_has_its_page_and_no_other():
 
 # --- ?format=json -----------------------------------------------------------------------------------------------
 
-# page -> the filters that page and API both know, as the world's objects have them.
 # Their rows are read in words, not by a reference in each row.
 NOT_ROWS = (
     "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes",
 )  # fmt: skip
+# page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
     "requests": [{}, {"state": "draft"}, {"production_stage": "mc"}, {"requester": "experimenter"}, {"title_has": "iny"}],
     "campaigns": [{}, {"state": "running"}, {"name_has": "ird"}, {"owner": "experimenter"}, {"tag": "nosuch"}],
