@@ -112,7 +112,7 @@ def listed(
     for entry in on:
         rows = entry.apply(rows, asked.get(entry.name, ""))
     rows = rows.filter(pk__gt=floor) if floor is not None else rows
-    # With a keyed filter a sum, so that the rows are found by its index, and not by walking down all keys until some fit.
+    # With a keyed filter a sum, so that its index finds the rows: no walk down all keys until some fit.
     newest: Any = (F("pk") + 0).desc() if any(entry.keyed for entry in on) else "-pk"
     ordered = rows.order_by(newest) if order == "-pk" else rows.order_by(order, "-pk" if order[:1] == "-" else "pk")
     page = list(ordered[: SIZE + 1])
