@@ -74,6 +74,7 @@ long: $(READY)
 		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py
 	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py
 	@POMS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/submissions/test_histories.py
+	@POMS_HISTORIES=100000 POMS_LOST_JOBS=300000 $(BIN)/python -m pytest -q tests/submissions/test_observing.py
 	@POMS_LAUNCHES=1000 $(BIN)/python -m pytest -q tests/credentials/test_launching.py
 	@POMS_CHAIN=100 $(BIN)/python -m pytest -q tests/submissions/test_chain.py
 	@$(BIN)/python -m tests.scale.readers

@@ -27,6 +27,7 @@ from submissions.states import IN_BATCH_SYSTEM, JOB_RANK, JOB_STARTED
 FEWEST = 3  # ended jobs, below which nothing is known
 OF_A_STAGE = 200
 OF_JOB_TYPES = 20_000
+LOOKED_AT = 1_000  # jobs of a stage, of its latest submissions, for those that succeeded
 SOME = 25  # submissions of a stage whose running jobs are looked at
 MANY = 150  # campaigns, above which fewer plays do
 SOURCES = {
@@ -338,11 +339,13 @@ _OF_STAGES = """
 SELECT st.id, count(*), avg(j.seconds), coalesce(stddev_samp(j.seconds), 0)
 FROM unnest(%(stages)s::bigint[]) AS st(id) CROSS JOIN LATERAL (
     SELECT extract(epoch FROM j.ended_at - j.started_at)::float8 AS seconds
-    FROM (SELECT s.id, b.id AS batch_id FROM submissions_batch b JOIN submissions_submission s ON s.batch_id = b.id
-          JOIN submissions_jobcount c ON c.submission_id = s.id AND c.state_code = %(succeeded)s AND c.n > 0
-          WHERE b.stage_id = st.id ORDER BY b.id DESC LIMIT %(of_a_stage)s) s
+    FROM (SELECT *, sum(n_jobs) OVER (ORDER BY batch_id DESC, id DESC) - n_jobs AS before FROM (
+              SELECT s.id, s.n_jobs, b.id AS batch_id
+              FROM submissions_batch b JOIN submissions_submission s ON s.batch_id = b.id
+              JOIN submissions_jobcount c ON c.submission_id = s.id AND c.state_code = %(succeeded)s AND c.n > 0
+              WHERE b.stage_id = st.id ORDER BY b.id DESC LIMIT %(of_a_stage)s) latest) s
     JOIN submissions_job j ON j.submission_id = s.id
-    WHERE j.state_code = %(succeeded)s AND j.started_at IS NOT NULL
+    WHERE s.before < %(looked_at)s AND j.state_code = %(succeeded)s AND j.started_at IS NOT NULL
     ORDER BY s.batch_id DESC LIMIT %(of_a_stage)s) j
 GROUP BY 1
 """
@@ -376,7 +379,7 @@ class _Facts:
             "campaigns": [campaign.pk for campaign in campaigns], "stages": [stage.pk for stage in stages],
             "idle": JOB_RANK["idle"], "succeeded": JOB_RANK["succeeded"],
             "started": [JOB_RANK[state] for state in JOB_STARTED], "of_a_stage": OF_A_STAGE, "of_types": OF_JOB_TYPES,
-            "some": SOME,
+            "some": SOME, "looked_at": LOOKED_AT,
         }  # fmt: skip
         self.waiting = {stage: (jobs, hours) for stage, jobs, hours in _ask(_WAITING, asked)}
         self.idle = dict(_ask(_IDLE, asked))
