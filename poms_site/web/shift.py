@@ -22,7 +22,6 @@ from poms_site.overview.shift_log import write_entry
 from poms_site.web import live
 from poms_site.web.page import Page
 
-
 FRESH_SECONDS = 20.0
 
 

@@ -39,7 +39,7 @@ def test_one_line_says_whether_somebody_must_act_and_offers_the_verb(cast, clien
     assert "Nobody needs to act" in client.get("/shift/").content.decode()
     row = break_things(cast)
     text = client.get("/shift/").content.decode()
-    assert "tiny: 12 jobs over its memory limit" in text and "12 core-hours" in text
+    assert "tiny: 12 jobs over its memory limit" in text and "12.0 core-hours" in text
     assert f"/e/demo/jobs/?campaign=c{row.campaign_id}&amp;state=failed" in text
     assert text.index("Demo</b>") < text.index("Other</b>"), "what needs somebody stands first"
     own = client.get("/e/demo/shift/").content.decode()
