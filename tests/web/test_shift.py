@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import transaction
 
 from core.clock import now
 from core.models import Transition
@@ -28,7 +29,8 @@ def break_things(cast) -> Submission:
     system, _ = BatchSystem.objects.get_or_create(name="local", backend="local")
     at = now().timestamp()
     seen = [JobSeen(f"{n}.0@x", str(row.uuid), "failed", 1, at, code="memory", wall_s=3600.0) for n in range(12)]
-    merging.merge(system.pk, seen, source="test")
+    with transaction.atomic():
+        merging.merge(system.pk, seen, source="test")
     live.forget()
     return row
 
