@@ -131,5 +131,5 @@ def _answered(asked: _Asked) -> Measurement:
 
 
 def _periods() -> Measurement:
-    values = [((loop.name,), float(loop.period)) for loop in loops.all_loops()]
+    values: list[tuple[tuple[str, ...], float]] = [((row.name,), float(row.period)) for row in loops.all_loops()]
     return Measurement("poms_loop_period_seconds", "How often a loop passes at least.", ("loop",), values)
