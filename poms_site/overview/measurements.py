@@ -69,9 +69,13 @@ _ASKED = (
     _Asked("poms_inbox_oldest_seconds", "Age of the oldest report of a job that is not merged yet; 0 if there is none.",
            (), """SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at))::float8, 0)
                   FROM submissions_report"""),
-    _Asked("poms_observed_seconds_ago", "How long ago a batch system said last how large it is.", ("system",),
-           """SELECT s.name, extract(epoch FROM clock_timestamp() - p.seen_at)::float8 FROM submissions_pool p
-               JOIN integrations_batchsystem s ON s.id = p.system_id"""),
+    _Asked("poms_observed_seconds_ago", "How long ago a batch system was asked last what has changed.", ("system",),
+           """SELECT name, extract(epoch FROM clock_timestamp() - looked_at)::float8 FROM integrations_batchsystem
+              WHERE looked_at IS NOT NULL"""),
+    _Asked("poms_batch_system_answers", "Whether a batch system answered when it was asked last (1) or not (0).",
+           ("system",),
+           """SELECT name, CASE error WHEN '' THEN 1 ELSE 0 END FROM integrations_batchsystem
+              WHERE looked_at IS NOT NULL"""),
     _Asked("poms_slots", "Slots of a batch system, as it said last.", ("system",),
            """SELECT s.name, p.slots::float8 FROM submissions_pool p
               JOIN integrations_batchsystem s ON s.id = p.system_id"""),
@@ -127,5 +131,5 @@ def _answered(asked: _Asked) -> Measurement:
 
 
 def _periods() -> Measurement:
-    values = [((loop.name,), float(loop.period)) for loop in loops.all_loops()]
+    values: list[tuple[tuple[str, ...], float]] = [((row.name,), float(row.period)) for row in loops.all_loops()]
     return Measurement("poms_loop_period_seconds", "How often a loop passes at least.", ("loop",), values)

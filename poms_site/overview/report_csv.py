@@ -23,7 +23,7 @@ def csv_of(found: Report) -> str:
         writer.writerow([*of_period, experiment, stage, *told])
     for row in found.failures:
         words = f"Failed: {row.title}".replace("\n", " ")
-        writer.writerow([*of_period, "", "", f"failure {row.code}".strip(), row.jobs, "", "", words])
+        writer.writerow([*of_period, "", "", f"failure {row.cause}", row.jobs, "", "", words])
     return text.getvalue()
 
 

@@ -16,12 +16,13 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from poms_site.overview import words
-from poms_site.overview.report_figures import BY_KEY, FIGURES, Figure
+from poms_site.overview.report_figures import BY_KEY, FIGURES
 from poms_site.overview.report_words import change, told
 from poms_site.overview.reports import Line, Report
 
 # The library brings this font with it; unlike the standard ones of PDF it has more than Latin letters.
 FONT, BOLD = "Vera", "VeraBd"
+MOST_STAGES = 20
 _LINE, _DIM = colors.HexColor("#d5dce4"), colors.HexColor("#4a5665")
 
 
@@ -53,12 +54,16 @@ def _story(found: Report) -> list[Flowable]:
         _figures(found.total),
     ]
     if len(found.experiments) > 1:
-        for row in found.experiments:
-            story += [Paragraph(_safe(row.title), part), _figures(row, FIGURES)]
+        chosen = [BY_KEY[key] for key in ("filed", "submitted", "succeeded", "failed", "success", "used", "wasted")]
+        rows = [[r.title, *(told(f, r.now[f.key]) for f in chosen)] for r in found.experiments]
+        heads = ["Experiment", *(figure.word for figure in chosen)]
+        story += [Paragraph("By experiment", part), _table([heads, *rows], [31, 17, 23, 21, 17, 19, 26, 26])]
     if found.stages:
         chosen = [BY_KEY[key] for key in ("succeeded", "failed", "success", "used", "wasted")]
         heads = ["Stage", *(figure.word for figure in chosen)]
-        rows = [[f"{r.experiment}: {r.title}", *(told(f, r.now[f.key]) for f in chosen)] for r in found.stages]
+        rows = [
+            [f"{r.experiment}: {r.title}", *(told(f, r.now[f.key]) for f in chosen)] for r in found.stages[:MOST_STAGES]
+        ]
         story += [Paragraph("Costliest stages", part), _table([heads, *rows], [62, 22, 22, 22, 26, 26])]
     if found.failures:
         rows = [[f.title, words.number(f.jobs), told(BY_KEY["used"], f.core_hours)] for f in found.failures]
@@ -75,9 +80,9 @@ def _story(found: Report) -> list[Flowable]:
     return [*story, Spacer(1, 3 * mm)]
 
 
-def _figures(row: Line, which: Sequence[Figure] = FIGURES) -> Table:
+def _figures(row: Line) -> Table:
     lines = [[f.word, told(f, row.now[f.key]), told(f, row.before[f.key]), change(f, row.now[f.key], row.before[f.key])]
-             for f in which]  # fmt: skip
+             for f in FIGURES]  # fmt: skip
     return _table([["", "this period", "the one before", "change"], *lines], [75, 35, 35, 35])
 
 

@@ -24,7 +24,7 @@ def told(figure: Figure, value: Value) -> str:
 def change(figure: Figure, value: Value, before: Value) -> str:
     """Return how a value has changed: +12 %, −3.1 points; nothing where there is nothing to compare with."""
     if value is None or before is None or value == before:
-        return "" if value is None or before is None else "the same"
+        return "the same" if value else ""
     if figure.unit == "%":
         return f"{value - before:+.1f} points".replace("-", "−")
     if before == 0:

@@ -23,7 +23,7 @@ from core.clock import now
 from experiments.models import Experiment
 from poms_site.overview.periods import Period
 from poms_site.overview.report_figures import FIGURES, OF_STAGES, Figure, Value, figures
-from poms_site.overview.top_failures import Failure, top_failures
+from poms_site.overview.top_failures import TopFailure, top_failures
 from submissions import latency, line
 from submissions.states import JOB_STATES
 
@@ -129,7 +129,7 @@ class Report:
     total: Line
     experiments: list[Line]
     stages: list[Line]
-    failures: list[Failure]
+    failures: list[TopFailure]
     keep_ups: list[KeepUp]
     backlog: dict[str, Backlog] = field(default_factory=dict)
 
@@ -159,7 +159,7 @@ def report(experiments: Sequence[Experiment], period: Period) -> Report:
     every = tuple(row.pk for row in experiments)
     return Report(
         period, at, Line("", "All together", mine.line(every), past.line(every)), lines,
-        _stages(experiments, period), top_failures(every, period.since, period.until), _keep_ups(experiments, at),
+        _stages(experiments, period), top_failures(every, period), _keep_ups(experiments, at),
         _backlog(experiments),
     )  # fmt: skip
 

@@ -22,11 +22,12 @@ from campaigns.models import Campaign
 from core.clock import now
 from experiments.models import Experiment, LastLook
 from experiments.scoping import held_on
-from integrations.models import Credential, Service, ServiceState
+from integrations.models import BatchSystem, Credential, Service, ServiceState
 from poms_site.overview import incidents, stays, words
 from poms_site.overview.incidents import Help, Item
 from poms_site.overview.waiting import MOST, waiting_for
-from submissions.states import JOB_RANK, JOB_STATES, OPEN_BATCH, UNFINISHED
+from submissions.models import Submission
+from submissions.states import IN_BATCH_SYSTEM, JOB_RANK, JOB_STATES, OPEN_BATCH, UNFINISHED
 
 FIRST_VISIT = timedelta(hours=24)
 WINDOW = timedelta(days=7)
@@ -149,7 +150,11 @@ def gather(sinces: Mapping[Experiment, datetime]) -> dict[int, list[Item]]:
     look = _Look(list(sinces), list(sinces.values()), now())
     found: dict[int, list[Item]] = defaultdict(list)
     if sinces:
-        for part in (look.failures, look.steps, look.services, look.stuck, look.stuck_jobs, look.requests, look.ending):
+        parts = (
+            look.failures, look.steps, look.services, look.systems, look.stuck, look.stuck_jobs, look.requests,
+            look.ending,
+        )  # fmt: skip
+        for part in parts:
             for key, item in part():
                 found[key].append(item)
     return found
@@ -263,6 +268,16 @@ class _Look:
                     incidents.BROKEN, "down" if is_down else "up", f"{row} {'is' if is_down else 'was'} down", text,
                     max(1, len(outages)), row.state_since if is_down else max(outages), is_down, Help("Look", page),
                 )  # fmt: skip
+
+    def systems(self) -> Iterable[tuple[int, Item]]:
+        """Give the batch systems that do not answer, to the experiments that have jobs there."""
+        silent = {row.name: row for row in BatchSystem.objects.exclude(error="") if row.looked_at is not None}
+        there = Submission.objects.filter(state__in=IN_BATCH_SYSTEM, system__in=silent, experiment__in=self.experiments)
+        for key, name in set(there.values_list("experiment", "system")):
+            row = silent[name]
+            page = Help("Look", self._page("submissions", key, state="running"))
+            title = f"batch system {name} does not answer"
+            yield key, Item(incidents.BROKEN, "down", title, _short(row.error), 1, row.looked_at or self.at, True, page)
 
     def stuck(self) -> Iterable[tuple[int, Item]]:
         """Give the batches and submissions that are longer in a state than is usual, by campaign and state."""

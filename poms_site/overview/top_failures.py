@@ -1,57 +1,50 @@
-"""Of what jobs died in a span of time: grouped by how they ended, the most frequent first.
+"""Of what jobs died in a period: the failures of the atlas that took most jobs, from its sightings by day.
 
-Groups are by the batch system's code, signal and exit code. Whoever knows better what a failure is (a signature of its
-log) changes this function, and reports and the shift page follow.
+What has not been recognised yet is not among them: its logs are read within minutes, and a day's report comes later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
+from typing import Any
 
 from django.db import connection
 
-from poms_site.overview.words import ending
-from submissions.states import JOB_RANK, JOB_STATES
+from poms_site.overview.periods import Period
 
 MOST = 10
-# Of the latest ended jobs, so many are looked at: a span of years costs no more than one of days.
-LOOKED_AT = 100_000
 
 _TOP = """
-SELECT state_code, code, signal, exit_code, count(*), count(DISTINCT submission_id), min(ended_at), max(ended_at),
-       sum(coalesce(wall_s, 0) * coalesce(cpus, 1)) / 3600
-FROM (SELECT * FROM submissions_job WHERE ended_at >= %(since)s AND ended_at < %(until)s
-      ORDER BY ended_at DESC LIMIT %(looked_at)s) j
-WHERE experiment_id = ANY(%(experiments)s) AND state_code = ANY(%(failed)s)
-GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT %(most)s
+SELECT g.title, g.cause, sum(s.jobs), sum(s.core_s) / 3600, min(s.day), max(s.day),
+       array_agg(DISTINCT e.name || '/f' || f.id ORDER BY e.name || '/f' || f.id)
+FROM submissions_failure f JOIN submissions_signature g ON g.id = f.signature_id
+JOIN experiments_experiment e ON e.id = f.experiment_id
+JOIN submissions_sighting s ON s.failure_id = f.id AND s.day >= %(begin)s AND s.day < %(end)s AND s.jobs > 0
+WHERE f.experiment_id = ANY(%(experiments)s) AND f.last_at >= %(since)s
+GROUP BY g.id ORDER BY 3 DESC, 1 LIMIT %(most)s
 """
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One way in which jobs failed: what it is called, how often, and what it cost."""
+class TopFailure:
+    """One failure in a period: what it is called, its cause, how often, what it cost, and where its pages are."""
 
     title: str
-    state: str
-    code: str
+    cause: str
     jobs: int
-    submissions: int
-    first: datetime
-    last: datetime
     core_hours: float
+    first: date
+    last: date
+    refs: list[str]  # of each experiment that has it
 
 
-def top_failures(experiments: Sequence[int], since: datetime, until: datetime, most: int = MOST) -> list[Failure]:
-    """Return how jobs of some experiments (their keys) failed in a span, the most frequent way first."""
-    asked = {
-        "experiments": list(experiments), "since": since, "until": until, "looked_at": LOOKED_AT, "most": most,
-        "failed": [JOB_RANK["failed"], JOB_RANK["lost"]],
+def top_failures(experiments: Sequence[int], period: Period, most: int = MOST) -> list[TopFailure]:
+    """Return the failures of some experiments (their keys) that took most jobs in a period, the most frequent first."""
+    asked: dict[str, Any] = {
+        "experiments": list(experiments), "begin": period.begin, "end": period.end, "since": period.since, "most": most,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_TOP, asked)
-        return [
-            Failure(ending(JOB_STATES[state], code, exit_code, signal), JOB_STATES[state], code, *rest)
-            for state, code, signal, exit_code, *rest in cursor.fetchall()
-        ]
+        return [TopFailure(*row) for row in cursor.fetchall()]

@@ -19,7 +19,10 @@ from experiments.scoping import experiments_for
 from integrations.logbooks import book
 from poms_site.overview.shift import Watched, watched
 from poms_site.overview.shift_log import write_entry
+from poms_site.web import live
 from poms_site.web.page import Page
+
+FRESH_SECONDS = 20.0
 
 
 class ShiftPage(Page):
@@ -52,8 +55,17 @@ class ShiftPage(Page):
         return [self.here]
 
     def _facts(self) -> dict[str, Any]:
-        (one,) = watched(self.request.user, [self.here])
+        (one,) = self.watched()
         return {"one": one, "now_on": on_shift(self.here)}
+
+    def watched(self) -> list[Watched]:
+        """Return what the person is told, no older than they can notice: a page that lives asks often."""
+        rows, user = self.experiments(), self.request.user
+        key = ("shift", user.pk, tuple(row.pk for row in rows))
+        found: list[Watched] = live.shared(
+            key, FRESH_SECONDS, lambda: watched(user, rows), after=live.last_act(self.request)
+        )
+        return found
 
     def live_key(self) -> tuple[str, ...]:
         """Since when one is told, and what waits, is everybody's own."""
@@ -80,7 +92,7 @@ class AllShiftPage(ShiftPage):
         return list(experiments_for(self.request.user, "view").order_by("name"))
 
     def _facts(self) -> dict[str, Any]:
-        rows: list[Watched] = watched(self.request.user, self.experiments())
+        rows = self.watched()
         needing = [row for row in rows if row.needs_somebody]
         return {"needing": needing, "fine": [row for row in rows if not row.needs_somebody]}
 

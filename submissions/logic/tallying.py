@@ -6,6 +6,8 @@ still write, so that no step is left out and none is counted twice.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connection, transaction
 
 from core.ledger import oldest_running
@@ -43,7 +45,7 @@ def tally_some() -> int:
     place = LedgerPlace.objects.select_for_update(skip_locked=True).filter(reader=READER).first()
     if place is None:
         return 0
-    asked = {
+    asked: dict[str, Any] = {
         "kinds": KINDS, "horizon": oldest_running(), "txid": place.txid, "last": place.last_id, "most": AT_A_TIME,
     }  # fmt: skip
     with connection.cursor() as cursor:

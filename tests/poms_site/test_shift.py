@@ -210,6 +210,17 @@ def test_a_service_of_all_is_told_to_each_experiment(cast):
         assert [item.title for item in one.items] == ["sam is down"]
 
 
+@pytest.mark.django_db
+def test_a_batch_system_that_is_silent_is_told_to_those_who_have_jobs_there(cast, launched):
+    submissions, system = launched
+    BatchSystem.objects.filter(pk=system.pk).update(error="2026-12-01 03:00:00 no schedd", looked_at=now())
+    assert all(one.items == [] for one in shift.watched(cast.supervisor, [cast.experiment, cast.other]))
+    Submission.objects.filter(pk=submissions[0].pk).update(state="running")
+    first, second = shift.watched(cast.supervisor, [cast.experiment, cast.other])
+    assert [item.title for item in first.items] == ["batch system local does not answer"]
+    assert first.needs_somebody and second.items == []
+
+
 def test_every_long_stay_is_of_a_state_that_there_is():
     tables = {"request": REQUEST, "batch": BATCH, "submission": SUBMISSION, "job": JOB}
     for kind, state in stays.LONGEST:

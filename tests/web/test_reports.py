@@ -16,7 +16,7 @@ from poms_site.overview.notices import may_see
 from poms_site.overview.periods import latest_over
 from poms_site.web import live
 from submissions.logic import merging, planning, tallying
-from submissions.models import Submission
+from submissions.models import Failure, Sighting, Signature, Submission
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +37,10 @@ def lived(cast):
         JobSeen("3.0@x", str(row.uuid), "succeeded", 1, at - 86_400, wall_s=3600.0),
     ]
     merging.merge(system.pk, seen, source="test")
+    signature = Signature.objects.create(digest="d", title="exit code 7", cause="software", exit_code=7)
+    own = {"experiment": cast.experiment, "first_at": now(), "last_at": now(), "jobs": 1}
+    failure = Failure.objects.create(signature=signature, **own)
+    Sighting.objects.create(failure=failure, stage=row.batch.stage, day=now().date(), jobs=1, core_s=1800)
     live.forget()
     return row
 
