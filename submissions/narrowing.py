@@ -1,8 +1,7 @@
 """What lists can be narrowed by beside place and state: of jobs, how much they used, when they ran, how they exited.
 
-Pages, API and selections share it, so that "all that fit the filters" are those that one sees. No index serves these,
-so a list answers within a window: the latest jobs of the submission, batch, campaign or experiment that it is about. A
-page costs the same among ten million jobs as among ten thousand.
+Pages, API and selections share it, so that "all that fit the filters" are those that one sees. No index serves these: a
+page of a list looks through so many rows for those that fit, and goes on below (queries.LOOKED_THROUGH).
 """
 
 from __future__ import annotations
@@ -17,24 +16,7 @@ from django.db.models.functions import Coalesce
 
 from core.errors import Problem, Refused
 
-WINDOW = 10_000
-WITHIN = ("submission", "batch", "campaign")  # what a list may be about, the narrowest first
-
 Narrow = Callable[[Any, str], Any]
-
-
-def is_asked(query: Mapping[str, str]) -> bool:
-    """Tell whether an address narrows by what no index serves."""
-    return any(query.get(name, "").strip() for name in JOBS)
-
-
-def about(query: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return what the address says that a list is about, and its key: the narrowest; None if it is about all."""
-    for what in WITHIN:
-        found = re.fullmatch(r"(?:[a-z][a-z0-9_-]*/)?[a-z]?([0-9]{1,18})", query.get(what, "").strip())
-        if found:
-            return what, int(found[1])
-    return None
 
 
 def numbered(rows: Any, value: str) -> Any:
