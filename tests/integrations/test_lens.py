@@ -257,7 +257,7 @@ def test_an_end_that_was_not_heard_of_is_told_by_the_batch_system_if_it_knows_it
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("given", "said"),
     [
         ({"lens": "ftp://x"}, "only https"), ({"lens": "http://lens.example.org/q"}, "only https"),
         ({"lens": "https://lens.example.org/q", "lens_group": "no group"}, "lens_group"),
@@ -265,10 +265,10 @@ def test_an_end_that_was_not_heard_of_is_told_by_the_batch_system_if_it_knows_it
     ],
 )  # fmt: skip
 @pytest.mark.django_db
-def test_a_monitor_that_cannot_work_is_refused_where_it_is_entered(cast, settings, said):
-    given = {"group": "demo", "schedds": [SCHEDD], **settings}
-    with pytest.raises(ours.PomsError) as refused:
-        hosting._refuse_unusable_system(BatchSystem(name="farm", backend="jobsub", settings=given))
+def test_a_monitor_that_cannot_work_is_refused_where_it_is_entered(cast, given, said):
+    values = {"group": "demo", "schedds": [SCHEDD], **given}
+    with pytest.raises(ours.Refused) as refused:
+        hosting.enter_system("farm", "jobsub", by=cast.administrator, reason="to try", settings=values)
     assert said in str(refused.value.problems[0])
 
 
