@@ -28,6 +28,7 @@ class Filter:
     word: str
     narrow: Callable[[Any, str], Any]
     choices: Sequence[tuple[str, str]] = ()
+    more: bool = False  # whether the form shows it among those that are asked for seldom
     always: bool = False  # whether it narrows, with an empty value, also where nothing is asked
     keyed: bool = False  # whether an index of its own finds the rows, however old they are
 
@@ -65,6 +66,7 @@ class Field:
     word: str
     value: str
     choices: Sequence[tuple[str, str]]
+    more: bool = False
 
 
 @dataclass
@@ -92,6 +94,16 @@ class Listed:
         """Return the address of this list from its beginning with some words of it otherwise; an empty one goes."""
         changed = {**dict(self.query), **words}
         return _address([(name, value) for name, value in changed.items() if value])
+
+    @property
+    def seldom(self) -> list[Field]:
+        """Return the filters that are asked for seldom."""
+        return [field for field in self.fields if field.more]
+
+    @property
+    def is_seldom(self) -> bool:
+        """Tell whether one of those is on."""
+        return any(field.value for field in self.seldom)
 
     @property
     def csv(self) -> str:
@@ -141,7 +153,7 @@ def listed(
     place = _place(page[-1], order) if more else str(floor + 1) if floor is not None else ""
     return Listed(
         page,
-        [Field(f.name, f.word, asked.get(f.name, ""), f.choices) for f in filters],
+        [Field(f.name, f.word, asked.get(f.name, ""), f.choices, f.more) for f in filters],
         chips,
         _address([*keep, ("after", place)]) if place else "",
         _address(keep) if "after" in asked else "",

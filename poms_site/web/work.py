@@ -57,7 +57,7 @@ JOB_FILTERS = (
     Filter("node", "node", by("node")),
     Filter("code", "code", by("code")),
     Filter("archived", "archived month", queries.archived_in),
-    *(Filter(name, word, narrow) for name, (word, narrow) in narrowing.JOBS.items()),
+    *(Filter(name, word, narrow, more=True) for name, (word, narrow) in narrowing.JOBS.items()),
 )  # fmt: skip
 BATCH_FILTERS = (
     Filter("state", "state", by("state"), BATCH.choices()),

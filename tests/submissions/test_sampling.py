@@ -65,7 +65,9 @@ def test_old_samples_are_kept_for_full_hours_and_at_last_not_at_all(world, cast)
             JobSample.objects.create(experiment=cast.experiment, at=when, hourly=minute == 0, idle=days)
     sampling.sample_some()
     kept = list(
-        JobSample.objects.filter(experiment=cast.experiment, idle__gt=0).order_by("idle").values_list("idle", "hourly")
+        JobSample.objects.filter(experiment=cast.experiment, idle__gt=0)
+        .order_by("idle", "hourly")
+        .values_list("idle", "hourly")
     )
     assert kept == [(1, False), (1, True), (3, True), (400, True)]
 
@@ -89,7 +91,7 @@ def test_another_experiment_is_not_in_it(world, cast):
 
 def test_outages_are_shaded_where_they_were(world, cast):
     at = now()
-    row = Service.objects.create(experiment=cast.experiment, name="sam", kind="http", title="SAM")
+    row = Service.objects.create(experiment=cast.experiment, name="samweb", kind="http", title="SAM")
     ServiceState.objects.create(
         service=row,
         source="up",
