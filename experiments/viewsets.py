@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -223,8 +223,13 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
 
     def page(self, rows: models.QuerySet[Any]) -> Response:
         """Return one page of rows, filtered by the query string."""
+        page = self.paginate_queryset(self.narrowed(rows))
+        return self.get_paginated_response(self.documents(page or []))
+
+    def narrowed(self, rows: models.QuerySet[Any], also: Sequence[str] = ("cursor", "limit")) -> models.QuerySet[Any]:
+        """Return the rows that the query string asks for; unknown words of it are refused, but for those of `also`."""
         query = self.request.query_params
-        known = ("experiment", "cursor", "limit", "format", *self.filters, *self.more_filters)
+        known = ("experiment", "format", *also, *self.filters, *self.more_filters)
         if unknown := sorted(set(query) - set(known)):
             hint = f"known are {', '.join(sorted(known))}"
             raise Refused(
@@ -235,8 +240,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
         for name, field in self.filters.items():
             if name in query:
                 rows = rows.filter(**{field: self._wanted(name, field, query[name])})
-        page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.documents(page or []))
+        return rows
 
     def _wanted(self, name: str, field: str, value: str) -> Any:
         """Return what a filter looks for: a key, given as a reference or bare, a state, or a word."""

@@ -28,6 +28,7 @@ from integrations.launcher.base import Launcher, Place
 from integrations.launcher.local import LocalLauncher
 from integrations.launcher.models import LaunchHost
 from integrations.launcher.ssh import Host, SshLauncher, known_hosts_file
+from integrations.monitor.base import monitored
 from integrations.transfers.base import Transfers
 from integrations.transfers.fts import Fts
 
@@ -37,8 +38,8 @@ CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 # What makes each kind of batch system from its row.
 BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
     "local": lambda row: LocalBatch(settings.LOCAL_SPOOL),
-    "jobsub": lambda row: JobsubBatch(row.settings),
-    "htcondor": lambda row: HTCondorBatch(row.settings),
+    "jobsub": lambda row: monitored(JobsubBatch(row.settings), row.settings),
+    "htcondor": lambda row: monitored(HTCondorBatch(row.settings), row.settings),
     "slurm": lambda row: Slurm(row.settings, row.name),
 }
 

@@ -29,7 +29,7 @@ from experiments.viewsets import (
 )
 from integrations import registry
 from integrations.models import File
-from submissions import queries
+from submissions import narrowing, queries
 from submissions.logic import acting, launching, recovering, reporting, showing, varying
 from submissions.models import Batch, Command, EveryJob, Job, Output, Report, Submission, SubmissionUnit, TapeProgress
 from submissions.states import JOB_RANK, JOB_STATES
@@ -90,6 +90,7 @@ class BatchView(ScopedViewSet):
     model = Batch
     letter = "b"
     filters = {"state": "state", "campaign": "stage__campaign_id", "stage": "stage__name"}
+    more_filters = ("numbers",)
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "commands": "view", "do_relaunch": "watch",
         "do_launch_with": "operate",
@@ -98,7 +99,9 @@ class BatchView(ScopedViewSet):
     def rows(self) -> Any:
         """Return batches with stage and submissions."""
         beside = ("experiment", "stage__campaign__experiment", "tape_progress")
-        return self.get_queryset().select_related(*beside).prefetch_related("submissions__experiment")
+        rows = self.get_queryset().select_related(*beside).prefetch_related("submissions__experiment")
+        wanted = self.request.query_params.get("numbers", "").strip()
+        return narrowing.numbered(rows, wanted) if wanted else rows
 
     def document(self, row: Batch) -> Document:
         """Return the batch with its attempts."""
@@ -221,8 +224,9 @@ class JobView(ScopedViewSet):
         "submission": "submission_id", "batch": "submission__batch_id", "campaign": "submission__campaign_id",
         "stage": "submission__batch__stage__name", "node": "node", "site": "site", "code": "code",
     }  # fmt: skip
-    more_filters = ("state", "longer_than", "archived")
-    SCANNED = ("stage", "node", "site", "code", "state", "longer_than")  # filters that no index answers
+    more_filters = ("state", "longer_than", "archived", *narrowing.JOBS)
+    # filters that no index answers
+    SCANNED = ("stage", "node", "site", "code", "state", "longer_than", *narrowing.JOBS)
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "log": "view", "do_kill": "operate", "do_hold": "watch",
         "do_release": "watch",
@@ -244,12 +248,15 @@ class JobView(ScopedViewSet):
             span = min(whole("longer_than", seconds, "a number of seconds"), 10**9)
             since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - span, UTC)
             rows = rows.filter(state_since__lt=since, ended_at=None)
+        for name, (_, narrow) in narrowing.JOBS.items():
+            if value := self.request.query_params.get(name, "").strip():
+                rows = narrow(rows, value)
         return rows
 
     def _unfiltered(self) -> Any:
         """Return one job's rows wherever it is; of a list those that run and ran lately, or a month of the archive."""
         archived = self.request.query_params.get("archived")
-        if self.action == "list" and not archived:
+        if self.action in ("list", "export") and not archived:
             return self.get_queryset()
         rows = EveryJob.objects.visible_to(self.request.user)
         return queries.archived_in(rows, archived) if archived else rows

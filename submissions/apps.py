@@ -26,6 +26,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("credentials", f"{logic}.minding.mind_some", period=10)
         loops.register("launch", f"{logic}.launching.launch_some", period=1)
         loops.register("observe", f"{logic}.observing.observe_some", period=1)
+        loops.register("sample", f"{logic}.sampling.sample_some", period=60)
         loops.register("settle", f"{logic}.settling.settle_some", period=5)
         loops.register("recover", f"{logic}.recovering.recover_some", period=5)
         loops.register("act", f"{logic}.acting.act_some", period=2)

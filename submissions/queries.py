@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, When
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from campaigns import completion, keepup, splitting
@@ -467,6 +468,22 @@ def batch_counts(stage_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     for row in rows:
         found[row["stage_id"]][row["state"]] = row["n"]
     return found
+
+
+# The latest submissions first, and of each its latest jobs, until there are enough: neither a long history nor a large
+# campaign is read further. The fences keep the planner from turning it round.
+_LATEST_JOBS = """
+SELECT j.id FROM (SELECT id FROM submissions_submission WHERE {field} = %s ORDER BY id DESC LIMIT %s OFFSET 0) s
+CROSS JOIN LATERAL (
+    SELECT id FROM submissions_job WHERE submission_id = s.id ORDER BY id DESC LIMIT %s OFFSET 0
+) j LIMIT %s
+"""
+_OF = {"submission": "id", "batch": "batch_id", "campaign": "campaign_id", "experiment": "experiment_id"}
+
+
+def latest_jobs(what: str, key: int, most: int) -> RawSQL:
+    """Return the keys of the latest jobs of a submission, batch, campaign or experiment, for a filter `pk__in`."""
+    return RawSQL(_LATEST_JOBS.format(field=_OF[what]), (key, most, most, most))  # noqa: S611 - a constant field
 
 
 def made_as(experiment_id: int, name: str) -> Output | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import os
 import platform
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +77,25 @@ class Client:
         if "charset" not in response.headers.get("Content-Type", ""):
             response.encoding = "utf-8"
         return response.text
+
+    def save(self, path: str | Sequence[str], target: str, **query: Any) -> int:
+        """Write a file of the service to a path, whole or not at all, and return its bytes; `-` is stdout.
+
+        It is read in pieces, however large it is. What breaks off is begun anew only by you.
+        """
+        response = self._send("GET", path, query=query, accept="*/*", stream=True)
+        partial = f"{target}.part"
+        with contextlib.ExitStack() as stack:
+            file = sys.stdout.buffer if target == "-" else stack.enter_context(open(partial, "wb"))
+            written = 0
+            try:
+                for piece in response.iter_content(64 * 1024):
+                    written += file.write(piece)
+            except requests.exceptions.RequestException as error:
+                raise Unavailable(f"{self.url} broke off the file", detail=_cause(error), repeatable=False) from error
+        if target != "-":
+            os.replace(partial, target)
+        return written
 
     def list(
         self, path: str | Sequence[str], *, limit: int | None = None, page: int = PAGE_SIZE, **query: Any
@@ -185,13 +207,14 @@ class Client:
         accept: str | None = None,
         repeat: bool = True,
         data: bytes | None = None,
+        stream: bool = False,
     ) -> requests.Response:
         headers = {**(headers or {}), **({"Accept": accept} if accept else {})}
         query = {name: value for name, value in (query or {}).items() if value is not None}
         started, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
-                return self._once(method, path, query, body, headers, data)
+                return self._once(method, path, query, body, headers, data, stream)
             except Unavailable as problem:
                 # Spread, so that many clients do not come back in step after an outage.
                 spread = pause * random.uniform(0.8, 1.2)  # noqa: S311 - nothing secret
@@ -214,6 +237,7 @@ class Client:
         body: Any,
         headers: dict[str, str],
         data: bytes | None = None,
+        stream: bool = False,
     ) -> requests.Response:
         try:
             response = self._session.request(
@@ -223,6 +247,7 @@ class Client:
                 json=body,
                 data=data,
                 headers=headers,
+                stream=stream,
                 timeout=(min(5.0, self.timeout), self.timeout),
                 # Followed, a redirect would turn a POST into a GET and might carry the token elsewhere.
                 allow_redirects=False,

@@ -10,6 +10,13 @@ _SLOTS: Mapping[str, Setting] = {
     "slots": Setting("how many slots there are for us, where the system does not say", kind="number"),
     "memory_mb": Setting("the most memory that a job can have there", kind="number"),
 }
+_MONITOR: Mapping[str, Setting] = {
+    "lens": Setting("address of Landscape's GraphQL, which tells of the jobs in the system's stead"),
+    "lens_group": Setting("the group as Landscape has it; without one, that of jobsub"),
+    "lens_follow": Setting(
+        "summary: jobs are asked for where counters have moved; jobs: all, at each look", choices=("summary", "jobs")
+    ),
+}
 SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "local": {},
     "htcondor": {
@@ -20,6 +27,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "onsite_sites": Setting("sites that count as onsite", kind="words"),
         "site_attribute": Setting("the attribute of a job that says its site", "GLIDEIN_Site"),
         **_SLOTS,
+        **_MONITOR,
     },
     "jobsub": {
         "group": Setting("jobsub's name of the experiment", obligatory=True),
@@ -30,6 +38,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "environment": Setting("what else its commands find in their environment, as JSON", kind="object"),
         "onsite_sites": Setting("sites that count as onsite", kind="words"),
         **_SLOTS,
+        **_MONITOR,
     },
     "slurm": {
         "commands": Setting("folder of squeue, sacct and scontrol on the workers"),

@@ -19,9 +19,11 @@ from poms_site.api.credentials import urlpatterns as credentials
 from poms_site.api.data import urlpatterns as data
 from poms_site.api.declaring import urlpatterns as declaring
 from poms_site.api.definitions import urlpatterns as definitions
+from poms_site.api.exports import urlpatterns as exports
 from poms_site.api.failures import urlpatterns as failures
 from poms_site.api.fife_launch import urlpatterns as fife_launch
 from poms_site.api.hosts import urlpatterns as hosts
+from poms_site.api.jobs import urlpatterns as jobs
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
@@ -73,6 +75,8 @@ urlpatterns = [
     *campaigns,
     *selecting,
     *submissions,
+    *jobs,
+    *exports,
     *recovery,
     *reports,
     *set_ups,

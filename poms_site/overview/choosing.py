@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from core.clock import now
 from core.errors import Problem, Refused
 from experiments.models import Experiment
+from submissions import narrowing
 from submissions.logic import selecting
 from submissions.states import JOB_RANK
 
@@ -160,6 +161,7 @@ FILTERS: dict[str, dict[str, Narrow]] = {
         "stage": _by_stage("submission__batch__stage__name", "submission__campaign_id"),
         "batch": _by_key("submission__batch_id", "b"),
         "submission": _by_key("submission_id", "s"), "site": _by("site"), "node": _by("node"), "code": _by("code"),
+        **{name: narrow for name, (_, narrow) in narrowing.JOBS.items()},
     },
     "submission": {
         "state": _state, "longer_than": _longer_than, "campaign": _by_key("campaign_id", "c"),
@@ -167,7 +169,7 @@ FILTERS: dict[str, dict[str, Narrow]] = {
     },
     "batch": {
         "state": _state, "longer_than": _longer_than, "campaign": _by_key("stage__campaign_id", "c"),
-        "stage": _by_stage("stage__name", "stage__campaign_id"),
+        "stage": _by_stage("stage__name", "stage__campaign_id"), "numbers": narrowing.numbered,
     },
     "stage": {"campaign": _by_key("campaign_id", "c"), "stage": _by_stage("name", "campaign_id"), "state": _complete},
     "campaign": {

@@ -11,7 +11,7 @@ from django.db import connection
 
 from campaigns.models import Campaign
 from core.clock import now
-from poms_site.overview import charts
+from poms_site.overview import charts, outages
 from poms_site.overview.charts import Tick, Window
 from poms_site.overview.run_batches import Attempt, BatchFacts
 from poms_site.overview.words import duration, memory, words
@@ -107,6 +107,7 @@ class Timeline:
     step: str
     lanes: list[Lane]
     lanes_total: int
+    shades: Sequence[outages.Stretch] = ()
 
 
 def window_of(campaign: Campaign) -> Window | None:
@@ -128,6 +129,7 @@ def timeline_of(
     return Timeline(
         window, charts.time_ticks(window), charts.day_of(window), bands, charts.count_ticks(top), number,
         duration(step.total_seconds()), _lanes(window, batches), total,
+        outages.shades(outages.services_during(outages.watched(campaign.experiment), window)),
     )  # fmt: skip
 
 

@@ -120,6 +120,11 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def clock(at: datetime) -> str:
+    """Return a moment of these days by its date and minute: 11-22 06:40 UTC."""
+    return f"{at.astimezone(UTC):%m-%d %H:%M} UTC"
+
+
 def slots(asked: Slots) -> str:
     """Show what a job wants of a slot beside memory and time; empty where it is nothing special."""
     told = [

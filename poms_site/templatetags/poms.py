@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ register.filter("number", words.number)
 register.filter("count", words.count)
 register.filter("duration", words.duration)
 register.filter("moment", words.moment)
+register.filter("clock", words.clock)
 register.filter("memory", words.memory)
 register.filter("slots", words.slots)
 register.filter("words", words.words)
@@ -82,12 +83,6 @@ def since(at: datetime | None) -> SafeString | str:
         return ""
     text = words.span(max(0, int((now() - at).total_seconds())))
     return format_html('<time datetime="{}" title="since {}">{}</time>', at.isoformat(), words.moment(at), text)
-
-
-@register.filter
-def clock(at: datetime) -> str:
-    """Show a moment of these days by its date and minute: 11-22 06:40 UTC."""
-    return f"{at.astimezone(UTC):%m-%d %H:%M} UTC"
 
 
 @register.filter

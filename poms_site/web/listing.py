@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import F, Q
+from django.core.exceptions import ValidationError
+from django.db.models import DateTimeField, F, Q
 from django.http import HttpRequest
 
 from core.errors import Problem, Refused
@@ -26,6 +28,7 @@ class Filter:
     word: str
     narrow: Callable[[Any, str], Any]
     choices: Sequence[tuple[str, str]] = ()
+    more: bool = False  # whether the form shows it among those that are asked for seldom
     always: bool = False  # whether it narrows, with an empty value, also where nothing is asked
     keyed: bool = False  # whether an index of its own finds the rows, however old they are
 
@@ -63,6 +66,7 @@ class Field:
     word: str
     value: str
     choices: Sequence[tuple[str, str]]
+    more: bool = False
 
 
 @dataclass
@@ -86,6 +90,31 @@ class Listed:
     looked: int = 0  # through how many rows it looked, where it stopped before their end
     query: list[tuple[str, str]] = field(default_factory=list)
 
+    def address(self, **words: str) -> str:
+        """Return the address of this list from its beginning with some words of it otherwise; an empty one goes."""
+        changed = {**dict(self.query), **words}
+        return _address([(name, value) for name, value in changed.items() if value])
+
+    @property
+    def seldom(self) -> list[Field]:
+        """Return the filters that are asked for seldom."""
+        return [field for field in self.fields if field.more]
+
+    @property
+    def is_seldom(self) -> bool:
+        """Tell whether one of those is on."""
+        return any(field.value for field in self.seldom)
+
+    @property
+    def csv(self) -> str:
+        """Return where this list is a file of comma-separated values."""
+        return self.address(export="csv")
+
+    @property
+    def parquet(self) -> str:
+        """Return where this list is a Parquet file."""
+        return self.address(export="parquet")
+
     @property
     def is_filtered(self) -> bool:
         """Tell whether any filter is on."""
@@ -98,11 +127,11 @@ def listed(
 ) -> Listed:  # fmt: skip
     """Return the page of rows that the address asks for; `also` names further words of the address to keep.
 
-    `order` is `-pk` (newest first) or a time field (longest first, then by key), with a minus the latest first. A page
-    of the newest looks through at most `within` rows for those that fit, unless a keyed filter is on: what is rare
-    would cost a walk through years.
+    `order` is `-pk` (newest first), a field (smallest or oldest first, then by key), or one with a minus (the other way
+    round); it is never null in the rows. A page of the newest looks through at most `within` rows for those that fit,
+    unless a keyed filter is on: what is rare would cost a walk through years.
     """
-    asked = {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
+    asked = _asked(request)
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
     on = [entry for entry in filters if entry.name in asked or entry.always]
     rows = _after(rows, order, asked["after"]) if "after" in asked else rows
@@ -126,7 +155,7 @@ def listed(
     place = _place(page[-1], order) if more else str(floor + 1) if floor is not None else ""
     return Listed(
         page,
-        [Field(f.name, f.word, asked.get(f.name, ""), f.choices) for f in filters],
+        [Field(f.name, f.word, asked.get(f.name, ""), f.choices, f.more) for f in filters],
         chips,
         _address([*keep, ("after", place)]) if place else "",
         _address(keep) if "after" in asked else "",
@@ -135,12 +164,28 @@ def listed(
     )
 
 
+def narrowed(request: HttpRequest, rows: Any, filters: Sequence[Filter]) -> Any:
+    """Return the rows that fit the filters of the address."""
+    asked = _asked(request)
+    for entry in filters:
+        if entry.name in asked or entry.always:
+            rows = entry.apply(rows, asked.get(entry.name, ""))
+    return rows
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    return {name: str(value).strip() for name, value in request.GET.items() if str(value).strip()}
+
+
 def _address(query: Sequence[tuple[str, str]], without: str = "") -> str:
     return "?" + urlencode([(name, value) for name, value in query if name != without])
 
 
 def _place(row: Any, order: str) -> str:
-    return str(row.pk) if order == "-pk" else f"{getattr(row, order.lstrip('-')).isoformat()}~{row.pk}"
+    if order == "-pk":
+        return str(row.pk)
+    value = getattr(row, order.lstrip("-"))
+    return f"{value.isoformat() if isinstance(value, datetime) else value}~{row.pk}"
 
 
 def _after(rows: Any, order: str, place: str) -> Any:
@@ -148,14 +193,27 @@ def _after(rows: Any, order: str, place: str) -> Any:
     try:
         if order == "-pk":
             return rows.filter(pk__lt=_whole(place))
-        if not _MOMENT.fullmatch(at):
-            raise ValueError(at)
-        then = datetime.fromisoformat(at)
-        name, beyond = order.lstrip("-"), "lt" if order[:1] == "-" else "gt"
-        return rows.filter(Q(**{f"{name}__{beyond}": then}) | Q(**{name: then, f"pk__{beyond}": _whole(key)}))
+        name, way = order.lstrip("-"), "lt" if order[0] == "-" else "gt"
+        then = _read(rows.model._meta.get_field(name), at)
+        return rows.filter(Q(**{f"{name}__{way}": then}) | Q(**{name: then, f"pk__{way}": _whole(key)}))
     except ValueError as error:
         wrong = Problem("after", f"no place in this list: {place[:60]}", "begin without it")
         raise Refused("The page cannot be read.", [wrong]) from error
+
+
+def _read(field: Any, text: str) -> Any:
+    """Return the value of a field as `_place` wrote it; raise ValueError for what it never wrote."""
+    if isinstance(field, DateTimeField):
+        if not _MOMENT.fullmatch(text):
+            raise ValueError(text)
+        return datetime.fromisoformat(text)
+    try:
+        value = field.to_python(text)
+    except ValidationError as error:
+        raise ValueError(text) from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _whole(text: str) -> int:

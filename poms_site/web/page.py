@@ -23,7 +23,7 @@ from poms_site.sessions import is_poll, sign_in_address
 from poms_site.web import frame, live
 from poms_site.web.errors import error_page
 
-OF_PAGES_ONLY = ("format", "after", "part", "sort", "week", "as")
+OF_PAGES_ONLY = ("format", "after", "part", "sort", "columns", "span", "export", "week", "as")
 THINGS = ("campaign", "batch", "submission")  # filters by a thing, on lists
 
 

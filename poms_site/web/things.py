@@ -21,7 +21,7 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "b": ("batches", Batch, ("experiment", "stage__campaign__experiment", "version")),
     "s": ("submissions", Submission, ("experiment", "batch__experiment", "batch__stage__campaign__experiment")),
     "j": ("jobs", EveryJob, ("experiment", "system", "submission__experiment", "submission__batch__experiment",
-                        "submission__batch__stage__campaign__experiment")),
+                        "submission__batch__version", "submission__batch__stage__campaign__experiment")),
     "k": ("schedules", Schedule, ("experiment", "stage__campaign__experiment")),
     "w": ("shifts", Shift, ("experiment", "user")),
     "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment",

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import path
 
 from core import ledger
 from core.clock import now
 from core.errors import Problem, Refused
 from core.models import Transition
+from poms_site.overview import job_records
+from poms_site.overview.heat import ORDERS, heat_of
+from poms_site.overview.job_life import life_of, uses_of
+from poms_site.overview.jobs_over_time import SPANS, OverTime, over_time
+from poms_site.overview.outages import watched
 from poms_site.overview.run_batches import attempts_of
 from poms_site.overview.why import why
-from poms_site.web import live, logs, select_verbs, verbs
+from poms_site.web import job_columns, live, logs, select_verbs, verbs
+from poms_site.web.exports import as_file
 from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
-from submissions import queries
+from submissions import narrowing, queries
 from submissions.models import Batch, Command, EveryJob, Job, Output, Submission, SubmissionUnit, TapeProgress, Unit
 from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
+ALSO = ("sort", "columns", "span")  # words of the address of the list of jobs that are no filters
 KINDS = ("first", "recovery", "relaunch", "outside")
 MOST_SHOWN = 200
+HEAT_SECONDS = 5.0  # it reads every batch of a campaign
 LONGEST_SECONDS = 10.0
+RECORDS_SECONDS = 60.0  # what a catalogue says of a submission's inputs is asked for at most so often
+SAMPLE_SECONDS = 20.0  # the picture of jobs over time is made at most so often
 SCRIPT_SECONDS = 10.0  # what a script printed is asked of its host, by a process of its own
 
 
@@ -45,11 +57,13 @@ JOB_FILTERS = (
     Filter("node", "node", by("node")),
     Filter("code", "code", by("code")),
     Filter("archived", "archived month", queries.archived_in),
+    *(Filter(name, word, narrow, more=True) for name, (word, narrow) in narrowing.JOBS.items()),
 )  # fmt: skip
 BATCH_FILTERS = (
     Filter("state", "state", by("state"), BATCH.choices()),
     Filter("campaign", "campaign", by_key("stage__campaign_id", "c")),
     Filter("stage", "stage", by("stage__name")),
+    Filter("numbers", "numbers", narrowing.numbered),
 )
 SUBMISSION_FILTERS = (
     Filter("state", "state", by("state"), SUBMISSION.choices()),
@@ -67,16 +81,21 @@ class JobsPage(Page):
     place = "jobs"
     help = "/docs/guide/pages/#jobs"
     api = "jobs-list"
-    ASKED = ("after", "sort", *(entry.name for entry in JOB_FILTERS))
+    ASKED = ("after", *ALSO, *(entry.name for entry in JOB_FILTERS))
 
-    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         """Show a page of them; it lives."""
-        self.sort = request.GET.get("sort", "newest")
-        if self.sort not in ("newest", "longest"):
-            raise Refused("The list cannot be sorted so.", [Problem("sort", self.sort[:40], "newest or longest")])
+        self.order, self.columns = job_columns.order_of(request), job_columns.chosen(request)
+        if "column" in request.GET:  # the form of the columns says each by itself; one word of the address keeps them
+            return HttpResponseRedirect(self._list(none=True).address(columns=",".join(c.key for c in self.columns)))
+        if form := request.GET.get("export"):
+            return as_file(request, "job", self._rows(), JOB_FILTERS, form)
+        none = self._list(none=True)
         return self.live(
             "web/jobs.html", "web/_jobs.html", self._facts,
-            {"list": self._list(none=True), "kept": self._kept(), "select": self._select()},
+            {"list": none, "kept": [(name, value) for name, value in none.query if name in ALSO],
+             "over_time": self._over_time(), "spans": [(span, none.address(span=span)) for span in SPANS],
+             "select": self._select(), "columns": job_columns.COLUMNS, "chosen": self.columns},
         )  # fmt: skip
 
     def _select(self) -> Any:
@@ -87,25 +106,44 @@ class JobsPage(Page):
     def _of_archive(self) -> bool:
         return bool(self.request.GET.get("archived", "").strip())
 
-    def _kept(self) -> list[tuple[str, str]]:
-        return [("sort", self.sort)] if self.sort != "newest" else []
-
     def _facts(self) -> dict[str, Any]:
-        return {"list": self._list(), "sort": self.sort}
+        found = self._list()
+        lines = [(row, [(column, column.cell(row)) for column in self.columns]) for row in found.rows]
+        heads = job_columns.heads(self.columns, self.order, lambda sort: found.address(sort=sort))
+        return {"list": found, "lines": lines, "heads": heads, "order": self.order, "said": self.said}
+
+    def _over_time(self) -> OverTime:
+        """Return the picture over the span that is asked for; many look at it, and it moves by the minute."""
+        span = self.request.GET.get("span", "") or "day"
+        if span not in SPANS:
+            raise Refused("There is no such picture.", [Problem("span", f"unknown: {span[:40]}", ", ".join(SPANS))])
+        found: OverTime = live.shared(
+            ("over time", self.here.pk, span), SAMPLE_SECONDS, lambda: over_time(self.here, span, watched(self.here))
+        )
+        return found
+
+    def _rows(self) -> Any:
+        model: Any = EveryJob if self._of_archive else Job
+        if self._of_archive and self.order.asked != "newest":
+            raise Refused("The archive is read newest first; take a month along as a file for any other order.")
+        rows = model.objects.visible_to(self.request.user).filter(experiment=self.here)
+        if self.order.asked == "longest":
+            rows = rows.filter(ended_at=None)
+        rows, self.said = job_columns.windowed(self.request, self.here, rows, self.order)
+        return rows
 
     def _list(self, *, none: bool = False) -> Listed:
-        beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment")
-        model: Any = EveryJob if self._of_archive else Job
-        rows = model.objects.visible_to(self.request.user).filter(experiment=self.here).select_related(*beside)
-        if self.sort == "longest":
-            rows = rows.filter(ended_at=None)
-        order = "state_since" if self.sort == "longest" else "-pk"
+        beside = ("experiment", "submission__batch__stage__campaign__experiment", "submission__experiment",
+                  "submission__batch__experiment")  # fmt: skip
+        rows = self._rows().select_related(*beside)
         rows = rows.none() if none else rows
 
         def made() -> Listed:
-            return listed(self.request, rows, JOB_FILTERS, order=order, also=("sort",), within=queries.LOOKED_THROUGH)
+            return listed(
+                self.request, rows, JOB_FILTERS, order=self.order.field, also=ALSO, within=queries.LOOKED_THROUGH
+            )
 
-        if none or self.sort != "longest":
+        if none or self.order.asked != "longest":
             return made()
         # All that lives is put in order for it, so that its first pages are made once for all who ask.
         asked = tuple(sorted((name, value) for name, value in live.asked(self.request) if name in self.ASKED))
@@ -121,9 +159,11 @@ class BatchesPage(Page):
     help = "/docs/guide/pages/#batches"
     api = "batches-list"
 
-    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         """Show a page of them."""
         rows = Batch.objects.visible_to(request.user).filter(experiment=self.here)
+        if form := request.GET.get("export"):
+            return as_file(request, "batch", rows, BATCH_FILTERS, form)
         rows = rows.select_related("experiment", "stage__campaign__experiment")
         select = select_verbs.offered("batch", self.held)
         return self.show("web/batches.html", {"list": listed(request, rows, BATCH_FILTERS), "select": select})
@@ -137,9 +177,11 @@ class SubmissionsPage(Page):
     help = "/docs/guide/pages/#a-submission"
     api = "submissions-list"
 
-    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         """Show a page of them."""
         mine = Submission.objects.visible_to(request.user).filter(experiment=self.here)
+        if form := request.GET.get("export"):
+            return as_file(request, "submission", mine, SUBMISSION_FILTERS, form)
         rows = queries.without_plan(mine).select_related("experiment", "batch__experiment", "batch__stage")
         select = select_verbs.offered("submission", self.held)
         return self.show("web/submissions.html", {"list": listed(request, rows, SUBMISSION_FILTERS), "select": select})
@@ -175,9 +217,9 @@ class BatchPage(Page):
         }  # fmt: skip
 
 
-def failures_of(tape: TapeProgress | None) -> list[dict[str, Any]]:
-    """Return the outputs that have failed on their way to tape, with the time since when as a time."""
-    failures = tape.failures if tape else []
+def failures_of(tape: TapeProgress | None, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return the outputs (of these names, if any) that have failed on their way to tape, with since when as a time."""
+    failures = [entry for entry in (tape.failures if tape else ()) if names is None or entry["name"] in names]
     return [{**entry, "since": datetime.fromisoformat(entry["since"])} for entry in failures]
 
 
@@ -228,6 +270,7 @@ class JobPage(Page):
         beside = entries.select_related("unit__acceptance__result__submission__experiment").order_by("pk")
         units = [entry.unit for entry in beside[:MOST_SHOWN]]
         made = Output.objects.filter(result__submission=row.submission, result__job=row.external_id).order_by("pk")
+        tape = TapeProgress.objects.filter(batch=row.submission.batch_id).first()
         later = SubmissionUnit.objects.filter(unit__in=[unit.pk for unit in units], submission_id__gt=row.submission_id)
         after = Submission.objects.filter(pk__in=later.values("submission_id")).select_related("experiment")
         alike = EveryJob.objects.filter(submission=row.submission)
@@ -237,6 +280,8 @@ class JobPage(Page):
             "outputs": made[:MOST_SHOWN],
             "later": queries.without_plan(after.order_by("pk"))[:5],
             "log": logs.read(row, self.asked), "asked": self.asked,
+            "life": life_of(row, self.request.user), "uses": uses_of(row), "records": self._records(),
+            "transfers": failures_of(tape, [output.name for output in made[:MOST_SHOWN]]),
             "live_job": row.state not in JOB_ENDED, "steps": self._steps(row),
             "same": alike.filter(state_code=row.state_code, code=row.code).count(),
         }  # fmt: skip
@@ -245,6 +290,14 @@ class JobPage(Page):
         if row.archived:
             return [Step(step, self.here.name) for step in row.archived_steps()]
         return steps_of({"job": [row.pk]}, self.here.name)
+
+    def _records(self) -> job_records.Records | None:
+        """Return what the catalogue says of the job's inputs, where it is asked for: it may take its time."""
+        if "records" not in self.request.GET:
+            return None
+        row = self.row
+        told = live.shared(("fates", row.submission_id), RECORDS_SECONDS, lambda: job_records.fates_in(row.submission))
+        return job_records.of_job(row, told)
 
 
 class Step:
@@ -290,6 +343,28 @@ class CampaignHistoryPage(Page):
         return self.show("web/campaign_history.html", {"row": row, "list": found})
 
 
+class CampaignHeatPage(Page):
+    """A campaign's batches at a glance, one cell each, or one for a group."""
+
+    rules = {"get": "view"}
+    place = "campaigns"
+    help = "/docs/guide/pages/#batches-at-a-glance"
+    api = "campaigns-heat"
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show it; it lives."""
+        self.row = find(request.user, self.here, key)
+        self.order, self.stage = request.GET.get("order", "") or "number", request.GET.get("stage", "")
+        if self.order not in ORDERS:
+            raise Refused("The map cannot be ordered so.", [Problem("order", self.order[:40], " or ".join(ORDERS))])
+        return self.live("web/campaign_heat.html", "web/_campaign_heat.html", self._facts, {"row": self.row})
+
+    def _facts(self) -> dict[str, Any]:
+        return {"row": self.row, "order": self.order, "stage": self.stage, "orders": ORDERS,
+                "heats": live.shared(("heat", self.row.pk, self.order, self.stage), HEAT_SECONDS,
+                                     lambda: heat_of(self.row, self.order, self.stage))}  # fmt: skip
+
+
 urlpatterns = [
     path("e/<slug:experiment>/jobs/", JobsPage.as_view(), name="jobs"),
     path("e/<slug:experiment>/batches/", BatchesPage.as_view(), name="batches"),
@@ -297,5 +372,6 @@ urlpatterns = [
     key_path("", BatchPage.as_view(), "batch", "b"),
     key_path("", SubmissionPage.as_view(), "submission", "s"),
     key_path("", JobPage.as_view(), "job", "j"),
+    key_path("heat/", CampaignHeatPage.as_view(), "campaign-heat", "c"),
     key_path("history/", CampaignHistoryPage.as_view(), "campaign-history", "c"),
 ]

@@ -73,6 +73,7 @@ templates-list GET        view            list            200
 campaigns-list GET        view            list            200
 campaigns-detail GET      view            campaign        200
 campaigns-history GET     view            campaign        200
+campaigns-heat GET        view            campaign        200
 campaigns-text GET        view            campaign        200
 campaigns-import POST     file_request    made            200
 campaigns-plan POST       view            made            200
@@ -153,6 +154,7 @@ schedules-run POST        watch           schedule        202
 overview GET              view_overview   overview        200
 events-list GET           view            events          200
 batches-list GET          view            list            200
+batches-export GET          view            file            200
 batches-detail GET        view            live            200
 batches-history GET       view            live            200
 batches-relaunch POST     watch           broken          200
@@ -161,6 +163,7 @@ batches-commands GET      view            live            200
 batches-recovery GET      view            broken          200
 batches-recover POST      operate         broken          200
 submissions-list GET      view            list            200
+submissions-export GET      view            file            200
 submissions-detail GET    view            running         200
 submissions-history GET   view            running         200
 submissions-commands GET  view            running         200
@@ -171,9 +174,14 @@ submissions-release POST  watch           running         202
 submissions-adopt POST    operate         unsure          503
 submissions-give_up POST  operate         unsure          200
 jobs-list GET             view            list            200
+jobs-export GET             view            file            200
+jobs-over-time GET        view            asked           200
 jobs-detail GET           view            job             200
 jobs-history GET          view            job             200
 jobs-log GET              view            job             503
+jobs-life GET             view            job             200
+jobs-records GET          view            job             200
+jobs-compare GET          view            job             404
 jobs-kill POST            operate         job             202
 jobs-hold POST            watch           job             202
 jobs-release POST         watch           job             202
@@ -456,7 +464,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
         if (line.method == "GET") != (kind == "reading"):
             continue
         ways: dict[str, Callable[[Matrix, Expected, str, Any], None]] = {
-            "list": _list, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
+            "list": _list, "file": _file, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
             "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "service": _service, "token": _token, "report": _report,
             "selection": _selection, "administered": _administered,
@@ -543,6 +551,22 @@ def _list(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
             shown = f'"{name}/' in whole or f'"experiment":"{name}"' in whole
             if shown != holds(who, line.rule, what):
                 matrix.wrong.append(f"{line.route} unfiltered: {who} {'sees' if shown else 'does not see'} {name}")
+
+
+def _file(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """A list as a file has what the list has: what somebody may see."""
+    for what, experiment in {"own": "demo", "other": "other", "missing": "nowhere", "all": ""}.items():
+        query = f"?experiment={experiment}" if experiment else ""
+        answer = matrix.ask(line, user, f"{reverse(line.route)}{query}", None)
+        if who == "anonymous":
+            matrix.judge(line, who, what, answer, 401)
+            continue
+        head, *rows = b"".join(answer.streaming_content).decode().splitlines()
+        place = head.split(",").index("experiment")
+        seen = {row.split(",")[place] for row in rows}
+        may = {name for where, name in (("own", "demo"), ("other", "other")) if holds(who, line.rule, where)}
+        if answer.status_code != line.status or seen != (may & {experiment} if experiment else may):
+            matrix.wrong.append(f"{line.route} shows {who} {seen or 'nothing'} of {what}")
 
 
 def _made(matrix: Matrix, line: Expected, who: str, user: Any) -> None:

@@ -121,6 +121,7 @@ setup GET                view            setup            200
 setup POST               define          setup            422
 setup-test POST          define          setup            303
 campaign-history GET     view            campaign         200
+campaign-heat GET        view            campaign         200
 campaign-editor GET      view            campaign         200
 campaign-editor POST     file_request    campaign+mine    303
 editor-look POST         view            place            200
@@ -208,6 +209,7 @@ queue POST               view            place            200
 queue-save POST          view            place+rank       303
 jobs GET                 view            place            200
 job GET                  view            job              200
+job-compare GET          view            job              200
 job-hold GET             watch           job              200
 job-hold POST            watch           job              303
 job-release GET          watch           job              200

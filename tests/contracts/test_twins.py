@@ -54,8 +54,10 @@ FILTERS = {
     "campaigns": [{}, {"state": "running"}, {"name_has": "ird"}, {"owner": "experimenter"}, {"tag": "nosuch"}],
     "jobs": [{}, {"state": "processing"}, {"longer_than": "3600"}, {"campaign": "{c}"}, {"campaign": "demo/{c}"},
              {"batch": "{b}"}, {"submission": "{s}"}, {"stage": "gen"}, {"node": "local-01"}, {"site": "nosuch"},
-             {"code": "memory"}, {"sort": "longest"}],
-    "batches": [{}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
+             {"code": "memory"}, {"sort": "longest"}, {"exit_code": "0"}, {"memory_over": "1"}, {"wall_under": "60"},
+             {"started_after": "2026-01-01T00:00Z"}, {"ended_before": "2026-01-01T00:00Z", "campaign": "{c}"},
+             {"sort": "started.desc", "columns": "node,started"}],
+    "batches": [{}, {"numbers": "1-2"}, {"state": "failed"}, {"campaign": "{c}"}, {"stage": "gen"}, {"stage": "sum"}],
     "submissions": [{}, {"state": "unsure"}, {"campaign": "{c}"}, {"batch": "{b}"}, {"stage": "gen"}],
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
@@ -65,8 +67,9 @@ FILTERS = {
     "failures": [{}, {"cause": "software"}, {"cause": "node"}, {"owner": "experiment"}, {"owner": "sam"}, {"campaign": "{c}"},
                  {"campaign": "demo/{c}"}, {"site": "local"}, {"release": "v1"}, {"text": "geom"}, {"fix": "unknown"}],
     "failure": [{}], "routes": [{}],
-    "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
-    "submission": [{}], "job": [{}, {"stream": "err"}],
+    "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}],
+    "campaign-heat": [{}, {"order": "worst"}], "batch": [{}],
+    "submission": [{}], "job": [{}, {"stream": "err"}], "job-compare": [{"with": "{j}"}],
 }  # fmt: skip
 
 
@@ -99,15 +102,20 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
         size=1,
     )  # fmt: skip
     client.force_login(cast.experimenter)
-    keys = {"c": own["campaign"], "b": own["live"], "s": own["running"]}
-    things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "batch": "live",
-              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside", "failure": "failure"}  # fmt: skip
-    nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns", "batch": "batches",
-             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services", "failure": "failures"}  # fmt: skip
+    keys = {"c": own["campaign"], "b": own["live"], "s": own["running"], "j": own["job"]}
+    things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "campaign-heat": "campaign",
+              "batch": "live",
+              "submission": "running", "job": "job", "job-compare": "job", "schedule": "schedule", "service": "outside",
+              "failure": "failure"}  # fmt: skip
+    nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns",
+             "campaign-heat": "campaigns", "batch": "batches",
+             "submission": "submissions", "job": "jobs", "job-compare": "jobs", "schedule": "schedules", "service": "services",
+             "failure": "failures"}  # fmt: skip
+    tails = {"campaign-history": "history/", "campaign-heat": "heat/", "job-compare": "compare/"}
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}
         if page in things:
-            url = f"/e/demo/{nouns[page]}/{own[things[page]]}/" + ("history/" if page == "campaign-history" else "")
+            url = f"/e/demo/{nouns[page]}/{own[things[page]]}/" + tails.get(page, "")
         else:
             url = {
                 "overview-page": "/e/demo/",
@@ -122,7 +130,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
         assert answer.status_code == 200, (page, query, there["Location"], answer.content)
         if "results" in answer.json() and page not in NOT_ROWS:
             _same_rows(page, query, shown, answer.json()["results"])
-        elif page in things and page != "campaign-history":
+        elif page in things and page not in tails:
             assert answer.json()["ref"] == f"demo/{own[things[page]]}"
 
 

@@ -263,3 +263,81 @@ def test_the_log_of_a_real_job_is_read_and_searched(real_cast, local_system, dri
     assert "line 4321 event 4321 of zÄHLER".lower() in text(client.get(address, {"find": "4321 of zähler"})).lower()
     assert "No line has “nowhere”" in text(client.get(address, {"find": "nowhere"}))
     assert "It has printed nothing" in text(client.get(address, {"stream": "err"}))
+
+
+# --- Lines that are shared, errors, next and previous -----------------------------------------------------------
+
+
+def test_a_line_is_shown_by_its_place_with_what_stands_around_it(printed):
+    content = lines(20_000)
+    printed(content)
+    at = content.index(b"line 12345 of")
+    log = read(Job(), Wanted(at=at))
+    [here] = [line for line in log.lines if line.is_here]
+    assert (here.offset, here.parts) == (at, [("line 12345 of the log", False)])
+    assert len(log.lines) == logs.BEFORE + logs.AFTER
+    assert all(content[line.offset :].startswith(line.parts[0][0].encode()) for line in log.lines)
+
+
+@pytest.mark.parametrize("shift", range(6))
+def test_places_of_lines_hold_behind_letters_of_several_bytes(printed, shift, monkeypatch):
+    content = b"x" * shift + "Zähler für größte Jets 測定\n".encode() * 50 + b"the needle\n"
+    printed(content, piece=64)
+    monkeypatch.setattr(logs, "AHEAD", 40 + shift)
+    at = content.index(b"the needle")
+    log = read(Job(), Wanted(at=at))
+    assert [line.parts for line in log.lines if line.is_here] == [[("the needle", False)]]
+
+
+def test_from_a_hit_one_goes_to_the_next_and_back(printed):
+    content = lines(30)
+    printed(content)
+    hits = read(Job(), Wanted(find="line 2")).hits
+    assert [hit.number for hit in hits] == [2, *range(20, 30)]
+    log = read(Job(), Wanted(find="line 2", at=hits[4].offset))
+    assert (log.place, log.before, log.after) == (5, hits[3], hits[5])
+    [here] = [line for line in log.lines if line.is_here]
+    assert (here.number, here.parts) == (23, [("line 2", True), ("3 of the log", False)])
+    assert read(Job(), Wanted(find="line 2", at=hits[0].offset)).before is None
+    assert read(Job(), Wanted(find="line 2", at=hits[-1].offset)).after is None
+
+
+@pytest.mark.parametrize(
+    ("said", "looks"),
+    [
+        ("std::bad_alloc thrown", True), ("Traceback (most recent call last):", True), ("ValueError: no", True),
+        ("FATAL: cannot open", True), ("Segmentation fault (core dumped)", True), ("all is well", False),
+        ("terrors of the deep", False), ("job was Killed", True),
+    ],
+)  # fmt: skip
+def test_lines_that_look_like_errors_are_marked_and_found(printed, said, looks):
+    printed(f"begin\n{said}\nend\n".encode())
+    assert [line.is_error for line in read(Job(), Wanted()).lines] == [False, looks, False]
+    assert bool(read(Job(), Wanted(lines="errors")).hits) is looks
+
+
+def test_transfers_are_found_by_their_tools(printed):
+    printed(b"begin\nifdh: ifdh cp /a /b started\nxrdcp root://x\nend\n")
+    assert [hit.number for hit in read(Job(), Wanted(lines="transfers")).hits] == [2, 3]
+
+
+def test_a_piece_of_very_many_lines_is_shown_without_links(printed):
+    printed(b"a\n" * 5000)
+    log = read(Job(), Wanted())
+    assert (log.lines, log.text.count("\n")) == ([], 5000)
+
+
+@pytest.mark.parametrize("query", ["at=-1", "at=x", f"at={'9' * 16}", "lines=all"])
+def test_a_place_or_kind_that_no_log_has_is_refused(query):
+    with pytest.raises(Refused, match="The log cannot be read"):
+        wanted(RequestFactory().get(f"/?{query}"))
+
+
+@pytest.mark.django_db
+def test_a_shared_line_is_marked_on_the_page_and_html_in_it_is_text(world, cast, as_, printed):
+    content = lines(500) + b"<b>needle</b>\n" + lines(500)
+    printed(content)
+    at, job = content.index(b"<b>needle"), world.own.ref("job").rpartition("/")[2]
+    shown = as_(cast.experimenter).get(f"/e/demo/jobs/{job}/", {"at": at, "find": "needle"}).content.decode()
+    assert 'id="here"' in shown and "&lt;b&gt;<mark>needle</mark>&lt;/b&gt;" in shown
+    assert 'data-n="501"' in shown and f"at={at}#here" in shown

@@ -99,8 +99,22 @@ def for_each(client: Any, refs: Sequence[str], act: Callable[[str], int | None])
         raise typer.Exit(worst)
 
 
-def add_list(app: typer.Typer, noun: Noun, columns: Sequence[str], empty: str, filters: Sequence[Noun] = ()) -> None:
-    """Add `list`, with an option for each filter that the noun knows."""
+ToFile = Annotated[Optional[str], typer.Option(metavar="FILE", help="Write all of them to this file; - is stdout.")]
+FILES = [
+    inspect.Parameter(form, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ToFile)
+    for form in ("csv", "parquet")
+]
+
+
+def add_list(
+    app: typer.Typer,
+    noun: Noun,
+    columns: Sequence[str],
+    empty: str,
+    filters: Sequence[Noun] = (),
+    files: bool = False,
+) -> None:
+    """Add `list`, with an option for each filter that the noun knows, and with `files` those that write one."""
 
     def list_(
         experiment: Experiment = None,
@@ -116,10 +130,15 @@ def add_list(app: typer.Typer, noun: Noun, columns: Sequence[str], empty: str, f
         for kind in filters:
             given = narrowed[kind.word]
             query[kind.word] = kind.full(given, experiment) if given else None
+        for form in FILES if files else ():
+            if target := narrowed[form.name]:
+                written = connect().save([noun.collection, "export"], target, to=form.name, **query)
+                note(f"poms: {written} bytes written to {target}")
+                return
         found = connect().list(noun.collection, limit=limit, **query)
         output.rows(found, columns, empty, limit)
 
-    app.command("list", help=f"List {noun.collection}.")(_with_options(list_, filters))
+    app.command("list", help=f"List {noun.collection}.")(_with_options(list_, filters, FILES if files else ()))
 
 
 def resolved(function: Callable[..., None]) -> Callable[..., None]:
@@ -131,7 +150,9 @@ def resolved(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _with_options(function: Callable[..., None], filters: Sequence[Noun]) -> Callable[..., None]:
+def _with_options(
+    function: Callable[..., None], filters: Sequence[Noun], more: Sequence[inspect.Parameter] = ()
+) -> Callable[..., None]:
     """Tell typer of the options that `**narrowed` takes."""
     shown = [
         parameter
@@ -147,6 +168,7 @@ def _with_options(function: Callable[..., None], filters: Sequence[Noun]) -> Cal
         )
         for kind in filters
     ]
+    shown += more
     function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # what inspect reads; typeshed leaves it out
     function.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return function

@@ -10,7 +10,7 @@ from poms_client.refs import BATCH, CAMPAIGN, STAGE
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
 app = noun_app("batch", "The slices of a stage: show, commands, launch, launch-with, hold, kill, retry, recover.")
-add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
+add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE), files=True)
 add_show(app, BATCH)
 add_verbs(
     app,

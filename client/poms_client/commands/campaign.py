@@ -60,7 +60,27 @@ add_selections(
     single=("hold", "release"),
 )
 WAYS = ("files", "events", "jobs")
+CELLS = ("stage", "first", "last", "state", "batch", "states")
 COUNTS = ("in", "done", "failed", "recovering", "running", "waiting", "out")
+
+
+@app.command("heat")
+@resolved
+def heat(
+    ref: Ref,
+    stage: Annotated[Optional[str], typer.Option("--stage", metavar="STAGE", help="Only this one.")] = None,
+    worst: Annotated[bool, typer.Option("--worst", help="The worst first instead of by number.")] = False,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a campaign's batches at a glance: a line each, or one for several in a row."""
+    path = [CAMPAIGN.collection, *CAMPAIGN.full(ref, experiment).split("/"), "heat"]
+    found = connect().get(path, order="worst" if worst else "number", stage=stage)
+    cells = [{"stage": one["stage"], **cell} for one in found["stages"] for cell in one["cells"]]
+    if not as_json:
+        cells = [{**cell, "ref": cell["batch"], "states": formatting.tally(cell["states"])} for cell in cells]
+    Output(as_json=as_json, quiet=quiet).rows(cells, CELLS, "No batch yet.", len(cells) or None)
 
 
 @app.command("show")

@@ -25,7 +25,7 @@ from poms_client.commands._common import (
 )
 from poms_client.commands._selecting import add_selections
 from poms_client.errors import UsedWrongly
-from poms_client.output import Output
+from poms_client.output import Output, note
 from poms_client.refs import BATCH, CAMPAIGN, COMMAND, JOB, STAGE, SUBMISSION
 from poms_client.states import JOB_ENDED
 
@@ -46,7 +46,9 @@ COLUMNS = (
 )
 
 app = noun_app("job", "Single processes: show, log, hold, release, kill.")
-add_list(app, JOB, COLUMNS, "No jobs here. A running campaign makes them.", (CAMPAIGN, STAGE, BATCH, SUBMISSION))
+add_list(
+    app, JOB, COLUMNS, "No jobs here. A running campaign makes them.", (CAMPAIGN, STAGE, BATCH, SUBMISSION), files=True
+)
 add_show(app, JOB)
 
 
@@ -97,6 +99,76 @@ add_selections(
     },
     single=("kill", "hold", "release"),
 )
+
+
+@app.command("life")
+@resolved
+def life(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show how long a job was in each state, what it used, and which services were down while it ran."""
+    output = Output(as_json=as_json, quiet=quiet)
+    output.one(connect().get([JOB.collection, *JOB.full(ref, experiment).split("/"), "life"]))
+
+
+@app.command("records")
+@resolved
+def records(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Ask the catalogue what became of each input of a job."""
+    output = Output(as_json=as_json, quiet=quiet)
+    output.one(connect().get([JOB.collection, *JOB.full(ref, experiment).split("/"), "records"]))
+
+
+@app.command("over-time")
+@resolved
+def over_time(
+    experiment: Experiment = None,
+    span: Annotated[str, typer.Option("--span", metavar="SPAN", help="day, week, month or year.")] = "day",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show how many jobs of an experiment were in which state, over a span that ends now."""
+    if not experiment:
+        raise UsedWrongly("no experiment is named", hint="Say --experiment E.")
+    found = connect().get([JOB.collection, "over-time"], experiment=experiment, span=span)
+    columns = ("at", "idle", "staging", "processing", "held")
+    Output(as_json=as_json, quiet=quiet).rows(found["results"], columns, "No job yet.", len(found["results"]))
+
+
+@app.command("compare")
+@resolved
+def compare(
+    ref: Ref,
+    other: Annotated[
+        Optional[str],
+        typer.Option("--with", metavar="REF", help="By default the nearest job of its stage that succeeded."),
+    ] = None,
+    err: Annotated[bool, typer.Option("--err", help="Align what they wrote to stderr instead of stdout.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what does not differ.")] = False,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a job has otherwise than a good one, and where their logs part."""
+    output = Output(as_json=as_json, quiet=quiet)
+    path = [JOB.collection, *JOB.full(ref, experiment).split("/"), "compare"]
+    wanted = JOB.full(other, experiment) if other else None
+    found = connect().get(path, stream="err" if err else "out", **({"with": wanted} if wanted else {}))
+    if as_json or quiet:
+        output.one(found if as_json else {"ref": found["right"]})
+        return
+    facts = [fact for fact in found["facts"] if everything or fact["differs"]]
+    shown = ({"fact": fact["name"], found["left"]: fact["left"], found["right"]: fact["right"]} for fact in facts)
+    output.rows(shown, ("fact", found["left"], found["right"]), "Nothing differs.", len(facts) or None)
+    if found["log_trouble"]:
+        note(f"poms: a log cannot be read now: {found['log_trouble']}")
+    for row in found["log"]:
+        print(formatting.visible(_log_row(row)))
+
+
+def _log_row(row: dict[str, Any]) -> str:
+    if row["how"] == "skipped":
+        return f"  ... {row['skipped']} lines alike"
+    sign = {"left": "-", "right": "+"}.get(row["how"], " ")
+    return f"{sign} {row['right'] if row['how'] == 'right' else row['left']}"
 
 
 @app.command("outcomes")

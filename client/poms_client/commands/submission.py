@@ -10,7 +10,14 @@ from poms_client.refs import BATCH, CAMPAIGN, STAGE, SUBMISSION
 COLUMNS = ("ref", "state", "batch", "round", "kind", "jobs", "memory_mb", "launched", "ended", "why")
 
 app = noun_app("submission", "The attempts at a batch: show, commands, launch, hold, release, kill, retry.")
-add_list(app, SUBMISSION, COLUMNS, "No submissions here. A running campaign makes them.", (CAMPAIGN, STAGE, BATCH))
+add_list(
+    app,
+    SUBMISSION,
+    COLUMNS,
+    "No submissions here. A running campaign makes them.",
+    (CAMPAIGN, STAGE, BATCH),
+    files=True,
+)
 add_show(app, SUBMISSION)
 add_selections(
     app,
