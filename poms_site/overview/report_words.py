@@ -23,7 +23,9 @@ def told(figure: Figure, value: Value) -> str:
 
 def change(figure: Figure, value: Value, before: Value) -> str:
     """Return how a value has changed: +12 %, −3.1 points; nothing where there is nothing to compare with."""
-    if value is None or before is None or value == before:
+    if value is None or before is None:
+        return ""
+    if value == before:
         return "the same" if value else ""
     if figure.unit == "%":
         return f"{value - before:+.1f} points".replace("-", "−")

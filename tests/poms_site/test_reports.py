@@ -237,7 +237,8 @@ def test_changes_are_told_with_their_direction():
     assert (change(failed, 30, 20), verdict(failed, 30, 20)) == ("+50 %", "worse")
     assert (change(success, 90.0, 95.5), verdict(success, 90.0, 95.5)) == ("−5.5 points", "worse")
     assert (change(filed, 3, 0), verdict(filed, 3, 0)) == ("new", "")
-    assert (change(filed, 3, 3), change(filed, None, 3)) == ("the same", "")
+    assert (change(filed, 3, 3), change(filed, 0, 0)) == ("the same", "")
+    assert (change(filed, None, 3), change(success, 3.0, None)) == ("", "")
     assert told(BY_KEY["decision_median"], 7500.0) == "2 h 5 min"
     assert told(success, None) == "–"
 
