@@ -8,18 +8,20 @@ from typing import Any
 from core.redaction import masked_piece
 from integrations import registry
 from poms_site.overview.words import printable
-from submissions.models import JobFacts
+from submissions.models import EveryJob, Job
+
+AnyJob = Job | EveryJob
 
 TAIL = 64 * 1024
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def fetch(job: JobFacts, stream: str, offset: int, length: int) -> dict[str, Any]:
+def fetch(job: AnyJob, stream: str, offset: int, length: int) -> dict[str, Any]:
     """Return {"text", "total"}: a piece of a job's output ("out") or error ("err"), as it is; raise OutsideError."""
     return registry.batch(job.system.name).log(job.external_id, stream, offset, length)
 
 
-def tail(job: JobFacts, stream: str, most: int = TAIL) -> str:
+def tail(job: AnyJob, stream: str, most: int = TAIL) -> str:
     """Return the last whole lines that a job printed, at most so many bytes, masked and clean; raise OutsideError."""
     total = int(fetch(job, stream, 0, 0)["total"])
     begin = max(0, total - most)

@@ -14,9 +14,9 @@ from core.errors import Problem, Refused
 from core.redaction import AROUND, masked, masked_piece
 from integrations import registry
 from integrations.errors import OutsideError
-from poms_site.overview.job_log import clean
+from poms_site.overview.job_log import AnyJob, clean
 from poms_site.overview.job_log import fetch as _fetch
-from submissions.models import JobFacts, Submission
+from submissions.models import Submission
 
 PIECE = 64 * 1024
 SEARCHED = 16 * 1024 * 1024
@@ -126,7 +126,7 @@ def _octet(request: HttpRequest, name: str) -> int | None:
     return int(given) if given else None
 
 
-def read(job: JobFacts, asked: Wanted) -> Log:
+def read(job: AnyJob, asked: Wanted) -> Log:
     """Return the tail, piece or hits of a job's log; trouble is a sentence in it, for the rest of the page stands."""
     try:
         needle = asked.needle
@@ -160,7 +160,7 @@ def of_script(submission: Submission) -> Log:
     return Log(clean(answer["text"]), total, begin, total)
 
 
-def _piece(job: JobFacts, asked: Wanted) -> Log:
+def _piece(job: AnyJob, asked: Wanted) -> Log:
     total = int(_fetch(job, asked.stream, 0, 0)["total"])
     begin = max(0, total - PIECE) if asked.offset is None else min(asked.offset, total)
     if asked.at is not None:
@@ -219,7 +219,7 @@ def _place(shown: Log, found: Log, at: int) -> None:
         shown.lines = [replace(line, number=counted.number + n - first) for n, line in enumerate(shown.lines)]
 
 
-def _search(job: JobFacts, asked: Wanted, needle: re.Pattern[str]) -> Log:
+def _search(job: AnyJob, asked: Wanted, needle: re.Pattern[str]) -> Log:
     """Read the log from its beginning, at most SEARCHED bytes, and keep the lines that have the text."""
     found = Log()
     position, number, rest, before = 0, 0, "", ""
