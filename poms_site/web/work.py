@@ -260,6 +260,7 @@ class Step:
         "hold": "h",
         "outside_service": "v",
         "limit": "l",
+        "exclusion": "e",
         "schedule": "k",
     }
 

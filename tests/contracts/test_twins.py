@@ -46,7 +46,7 @@ def test_every_verb_has_its_page_and_no_other():
 
 # Their rows are read in words, not by a reference in each row.
 NOT_ROWS = (
-    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes",
+    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes", "guard",
 )  # fmt: skip
 # page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
@@ -60,6 +60,8 @@ FILTERS = {
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
     "overview-page": [{}], "sites": [{}], "reports": [{}, {"period": "day", "on": "2026-11-30"}], "reports-all": [{}],
+    "exclusion": [{}], "guard": [{}],
+    "exclusions": [{}, {"state": "excluded"}, {"state": "watched"}, {"level": "node"}, {"system": "local"}, {"name": "bad"}],
     "shift": [{}], "shift-all": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}],
     "shifts": [{}], "credentials": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "failures": [{}, {"cause": "software"}, {"cause": "node"}, {"owner": "experiment"}, {"owner": "sam"}, {"campaign": "{c}"},
@@ -89,7 +91,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     world = populate(cast)
     own = {
         name: world.own.ref(name).rpartition("/")[2]
-        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure")
+        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure", "excluded")
     }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
@@ -101,9 +103,11 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     client.force_login(cast.experimenter)
     keys = {"c": own["campaign"], "b": own["live"], "s": own["running"]}
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "batch": "live",
-              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside", "failure": "failure"}  # fmt: skip
+              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside", "failure": "failure",
+              "exclusion": "excluded"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns", "batch": "batches",
-             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services", "failure": "failures"}  # fmt: skip
+             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services", "failure": "failures",
+             "exclusion": "exclusions"}  # fmt: skip
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}
         if page in things:
