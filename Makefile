@@ -79,6 +79,7 @@ long: $(READY)
 	@POMS_CHAIN=100 $(BIN)/python -m pytest -q tests/submissions/test_chain.py
 	@$(BIN)/python -m tests.scale.readers
 	@$(BIN)/python -m tests.scale.queue_forecast
+	@$(BIN)/python -m tests.scale.blackholes
 
 ## lint         ruff, import contracts, templates, types
 lint: $(READY) types

@@ -74,3 +74,16 @@ COMMAND = table(
     ("wanted asked", "done", "observe"),
     ("wanted asked", "refused", "refuse"),
 )
+
+# A rule that only observes lets things be watched; a person's word, or a rule that acts, excludes at once.
+EXCLUSION = table(
+    "exclusion",
+    "watched",
+    ("watched", "excluded", "exclude", "watch"),
+    ("watched", "released", "forget"),
+    ("excluded", "on_probation", "try"),
+    ("on_probation", "excluded", "exclude"),
+    ("excluded on_probation", "released", "let_in"),
+    ("watched excluded on_probation", "undone", "release", "watch"),
+)
+STANDING = ("watched", "excluded", "on_probation")

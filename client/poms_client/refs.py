@@ -10,7 +10,7 @@ from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
          "h": "hold", "v": "service", "l": "limit", "x": "command", "w": "shift", "f": "failure",
-         "o": "route"}  # fmt: skip
+         "o": "route", "e": "exclusion"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -69,6 +69,7 @@ FAILURE = Noun("failure", "failures")
 ROUTE = Noun("route", "routes")
 SERVICE = Noun("service", "services")
 HOLD = Noun("hold", "holds")
+EXCLUSION = Noun("exclusion", "exclusions")
 LIMIT = Noun("limit", "limits")
 TEMPLATE = Noun("template", "templates")
 JOBTYPE = Noun("jobtype", "jobtypes")

@@ -24,11 +24,11 @@ UNKNOWN = Look("unknown", "", "", "default")
 
 _TABLE = {
     WAITING: "draft new pending idle suspended not_checked unknown",
-    PERSON: "pending_approval returned unsure held warn degraded ending",
-    MOVING: "launching submitted running staging_in processing staging_out project_running",
-    GOOD: "jobs_completed completed succeeded approved pass done applied up live",
+    PERSON: "pending_approval returned unsure held warn degraded ending watched",
+    MOVING: "launching submitted running staging_in processing staging_out project_running on_probation",
+    GOOD: "jobs_completed completed succeeded approved pass done applied up live released",
     FAILED: "failed launch_failed lost rejected fail refused down expired unusable",
-    ENDED: "cancelled removed withdrawn superseded revoked put_away",
+    ENDED: "cancelled removed withdrawn superseded revoked put_away excluded undone",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
 

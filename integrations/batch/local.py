@@ -29,8 +29,11 @@ class LocalBatch:
         self.seconds = seconds
 
     def environment(self, wanted: Wanted) -> dict[str, str]:
-        """Return where the spool and its submit command are, and the place that its jobs take among the idle ones."""
+        """Return where the spool and its submit command are, which place its jobs take among the idle ones, and the
+        nodes that they are kept from as long as there are others."""
+        avoid = wanted.slots.avoid_nodes
         return {
+            **({"POMS_AVOID_NODES": json.dumps(list(avoid))} if avoid else {}),
             "POMS_PRIORITY": str(wanted.priority),
             "POMS_LOCAL_SPOOL": str(self.spool),
             "POMS_LOCAL_SUBMIT": str(DAEMON),

@@ -31,6 +31,7 @@ from experiments.viewsets import (
     transition_document,
     whole,
 )
+from poms_site.overview import waste
 from poms_site.overview.counting import WAYS, Counts, counts_by, together
 from poms_site.overview.forecast import Forecast
 from poms_site.overview.progress import expected_ends, progress_of_campaigns
@@ -38,8 +39,9 @@ from poms_site.overview.ranking import require_ranker
 from poms_site.overview.run_facts import stages_of
 from submissions import queries
 from submissions.api import commands_document
-from submissions.logic import acting, completing, holding, ordering, outside, recovering, reprocessing, showing
+from submissions.logic import acting, completing, curbing, holding, ordering, outside, recovering, reprocessing, showing
 from submissions.models import Batch, Submission
+from submissions.wasting import LEAST
 
 
 class PrioritiseInput(ReasonInput):
@@ -108,6 +110,13 @@ class BoostInput(ReasonInput):
     hours = FiniteField(min_value=0.001, max_value=168)
 
 
+class WasteInput(ReasonInput):
+    """The body of limit_waste."""
+
+    share = serializers.IntegerField(min_value=1, max_value=100)
+    least = serializers.IntegerField(min_value=1, max_value=curbing.MOST_LEAST, default=LEAST)
+
+
 PROGRESS = ("units", "done", "failed", "running", "recovering", "waiting")
 
 
@@ -127,7 +136,7 @@ class CampaignView(ScopedViewSet):
         "do_boost": "operate", "do_unboost": "operate", "do_clone": "file_request", "do_tag": "file_request",
         "do_untag": "file_request", "do_archive": "file_request", "do_unarchive": "file_request",
         "do_delete": "file_request", "do_template": "define", "do_sign_off": "sign_off", "do_accept": "operate",
-        "do_process_again": "operate",
+        "do_process_again": "operate", "do_limit_waste": "operate",
     }  # fmt: skip
 
     def rows(self) -> Any:
@@ -181,6 +190,7 @@ class CampaignView(ScopedViewSet):
                 }
                 for e in edges
             ],
+            "waste": waste.document_of(row, [entry.version for entry in stages]),
             "gates": queries.gates(row), "boosted_until": queries.boosted_until(row),
         }  # fmt: skip
 
@@ -221,6 +231,14 @@ class CampaignView(ScopedViewSet):
     def do_relaunch(self, request: Request, ref: str) -> Response:
         """Launch everything again that its failed batches miss."""
         recovering.relaunch_failed(self.find_permitted(ref), actor=self.actor, reason=self.reason())
+        return Response(self.document(self.find(ref)))
+
+    def do_limit_waste(self, request: Request, ref: str) -> Response:
+        """Say from which share of failures, of how many jobs of an hour at least, it pauses itself."""
+        row, wanted = self.find_permitted(ref), self.body(WasteInput)
+        curbing.set_limit(
+            row.experiment, row, wanted["share"], wanted["least"], actor=self.actor, reason=wanted["reason"]
+        )  # fmt: skip
         return Response(self.document(self.find(ref)))
 
     def do_sign_off(self, request: Request, ref: str) -> Response:
@@ -449,7 +467,7 @@ class EventView(ScopedViewSet):
 urlpatterns = [
     *routes("campaigns", CampaignView, "hold", "release", "relaunch", "cancel", "prioritise", "boost", "unboost",
             "clone", "tag", "untag", "archive", "unarchive", "delete", "template",
-            "sign_off", "accept", "process_again"),
+            "sign_off", "accept", "process_again", "limit_waste"),
     path(ref_path("campaigns", "c", "text/"), CampaignView.as_view({"get": "text"}), name="campaigns-text"),
     path("stages/", StageView.as_view({"get": "list"}), name="stages-list"),
     path(ref_path("stages", "c", "<str:stage>/"), StageView.as_view({"get": "retrieve"}), name="stages-detail"),

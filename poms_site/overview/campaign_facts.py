@@ -18,6 +18,7 @@ from poms_site.overview.run_failures import Failure, failures_of
 from poms_site.overview.run_graph import graph_of
 from poms_site.overview.run_history import Event, history_of
 from poms_site.overview.run_timeline import Timeline, timeline_of
+from poms_site.overview.waste import StageWaste, waste_of
 from poms_site.overview.words import Look, look, words
 from submissions import queries
 from submissions.models import Batch, Output
@@ -105,6 +106,7 @@ class SlowFacts:
     timeline: Timeline | None
     history: list[Event]
     history_total: int
+    waste: list[StageWaste]
 
 
 def gather(campaign: Campaign, way: str, stage: str) -> CampaignFacts:
@@ -133,15 +135,16 @@ def _waits(stage: StageFacts, gates: Sequence[Mapping[str, Any]]) -> list[tuple[
     return [_WAITS[kind] for kind in kinds if kind in _WAITS]
 
 
-def gather_slow(campaign: Campaign, chosen: StageFacts | None) -> SlowFacts:
-    """Return failures, time line and history of a campaign, or of one of its stages."""
+def gather_slow(campaign: Campaign, chosen: StageFacts | None, stages: Sequence[StageFacts]) -> SlowFacts:
+    """Return failures, waste, time line and history of a campaign, or of one of its stages."""
     failures, total = failures_of(campaign)
     if chosen:
         failures = [failure for failure in failures if failure.stage == chosen.name]
         total = len(failures)
     events, events_total = history_of(campaign)
     timeline = timeline_of(campaign, [], 0, stage_id=chosen.version.stage_id if chosen else None)
-    return SlowFacts(failures, total, timeline, events[::-1][:HISTORY], events_total)
+    waste = waste_of([stage.version for stage in ([chosen] if chosen else stages)])
+    return SlowFacts(failures, total, timeline, events[::-1][:HISTORY], events_total, waste)
 
 
 def _strips(stages: Sequence[StageFacts]) -> list[Strip]:

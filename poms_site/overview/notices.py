@@ -29,7 +29,7 @@ from integrations.notices.outbox import Draft
 from integrations.tickets import desk
 from poms_site.overview import failures, report_mails
 from poms_site.overview.words import shortened
-from submissions.models import Failure, Submission
+from submissions.models import Exclusion, Failure, Submission
 
 READER = "notify"
 AT_A_TIME = 1000
@@ -74,6 +74,7 @@ SOURCES = {
         Schedule, ("experiment", "stage__campaign__owner"), "schedules",
         lambda row: f"{row.stage.campaign.name}, stage {row.stage.name}",
     ),
+    "exclusion": Source(Exclusion, ("experiment", "system"), "exclusions", lambda row: f"{row} in {row.system.name}"),
     "credential": Source(Credential, ("experiment",), "credentials", lambda row: row.title),
 }  # fmt: skip
 
@@ -207,6 +208,8 @@ RULES = (
     Rule("credential", "credential", "warn", operators, "ends soon", "credentials end soon"),
     Rule("credential", "credential", "end", operators, "has ended; what needs it waits", "credentials have ended"),
     Rule("credential", "credential", "fail_renewal", operators, "was not renewed", "credentials were not renewed"),
+    Rule("operator", "exclusion", "create", operators, "eats jobs: look at the evidence",
+         "places eat jobs: look at the evidence"),
     Rule("operator", "submission", "ask_person", operators, "may have run: say whether it did",
          "launches may have run: say whether they did"),
     Rule("operator", "submission", "recount", operators, "had wrong counters; they are mended, tell your administrator",

@@ -31,11 +31,11 @@ ENDED = Look("ended", "ended by someone")
 
 _TABLE = {
     WAITING: "draft new pending idle suspended not_checked wanted proposed due coming skipped unknown",
-    PERSON: "pending_approval returned unsure held standing warn return paused at_risk degraded ending",
-    MOVING: "launching submitted running staging_in processing staging_out project_running asked active",
+    PERSON: "pending_approval returned unsure held standing warn return paused at_risk degraded ending watched",
+    MOVING: "launching submitted running staging_in processing staging_out project_running asked active on_probation",
     DONE: "jobs_completed completed succeeded approved approve pass done released ran nothing_new met up live",
     FAILED: "failed launch_failed lost rejected reject fail refused missed down expired unusable",
-    ENDED: "cancelled removed withdrawn superseded merge split ended put_away",
+    ENDED: "cancelled removed withdrawn superseded merge split ended put_away excluded undone",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}
 
@@ -58,6 +58,12 @@ def printable(text: str) -> str:
 def number(value: float) -> str:
     """Return a number with narrow spaces between thousands."""
     return f"{value:,}".replace(",", NARROW_SPACE)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, to two digits at least: 5.1 %, 37 %, 0 %."""
+    value = 100 * share
+    return f"{value:.0f}{NARROW_SPACE}%" if value >= 10 or value == 0 else f"{value:.2g}{NARROW_SPACE}%"
 
 
 def rough(value: float) -> str:

@@ -19,6 +19,7 @@ register = template.Library()
 
 register.filter("number", words.number)
 register.filter("count", words.count)
+register.filter("percent", words.percent)
 register.filter("duration", words.duration)
 register.filter("moment", words.moment)
 register.filter("clock", words.clock)

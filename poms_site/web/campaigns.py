@@ -86,7 +86,8 @@ class CampaignPage(Page):
         seconds = SLOW_SECONDS if facts.jobs > MANY_JOBS else 0.0
         slow = live.shared(
             ("slow", self.row.pk, self.stage), max(seconds, live.FRESH_SECONDS),
-            lambda: campaign_facts.gather_slow(self.row, facts.chosen), after=after if not seconds else 0.0,
+            lambda: campaign_facts.gather_slow(self.row, facts.chosen, facts.stages),
+            after=after if not seconds else 0.0,
         )  # fmt: skip
         asked = Request.objects.filter(campaign=self.row).select_related("experiment").order_by("-pk").first()
         tried = TestRun.objects.filter(campaign=self.row).select_related("request__experiment").first()

@@ -1,4 +1,4 @@
-"""Sites: where an experiment's jobs run, when one ran there last, and how they fared (M4)."""
+"""Sites: where an experiment's jobs run, when one ran there last, how they fared, and what is excluded (M4, D2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from poms_site.overview.sites import RECENT, nodes_of, sites_of
+from poms_site.overview.sites import DAYS, RECENT, exclusions_of, guards_of, nodes_of, sites_of
 from poms_site.web import live
 from poms_site.web.page import Page
 
@@ -28,7 +28,11 @@ class SitesPage(Page):
         return live.shared(("sites", self.here.pk), 10.0, self._ask)
 
     def _ask(self) -> dict[str, Any]:
-        return {"sites": sites_of(self.here), "nodes": nodes_of(self.here), "recent": RECENT}
+        standing = exclusions_of(self.here)
+        return {
+            "sites": sites_of(self.here), "nodes": nodes_of(self.here), "recent": RECENT, "days": DAYS,
+            "standing": standing, "guards": guards_of(self.here, standing),
+        }  # fmt: skip
 
 
 urlpatterns = [path("e/<slug:experiment>/sites/", SitesPage.as_view(), name="sites")]

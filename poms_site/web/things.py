@@ -12,7 +12,7 @@ from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment, Shift
 from integrations.models import Service
-from submissions.models import Batch, Command, EveryJob, Failure, Hold, Limit, Route, Submission
+from submissions.models import Batch, Command, EveryJob, Exclusion, Failure, Hold, Limit, Route, Submission
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -27,6 +27,7 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "h": ("holds", Hold, ("experiment", "campaign__experiment", "stage__campaign__experiment", "batch__experiment",
                         "service__experiment")),
     "v": ("services", Service, ("experiment",)),
+    "e": ("exclusions", Exclusion, ("experiment", "system", "campaign__experiment", "hold", "canary__experiment")),
     "l": ("limits", Limit, ("experiment", "host")),
     "f": ("failures", Failure, ("experiment", "signature", "service__experiment")),
     "o": ("routes", Route, ("experiment",)),

@@ -11,6 +11,7 @@ from core.errors import Problem, Refused
 from experiments.logic import shifts
 from poms_site.overview import ranking
 from poms_site.overview.words import count, words
+from poms_site.web.exclusion_verbs import EXCLUSION_VERBS, LIMIT_WASTE
 from poms_site.web.failure_verbs import FAILURE_VERBS
 from poms_site.web.library_verbs import LIBRARY_VERBS
 from poms_site.web.recovery_verbs import RECOVERY_VERBS
@@ -176,6 +177,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("c", "cancel", "Cancel", "operate", _cancel_says,
          lambda c, user, reason, asked: acting.cancel(c, actor=user.actor, reason=reason),
          in_states("new", "approved", "running", "failed"), danger=True),
+    LIMIT_WASTE,
     *LIBRARY_VERBS,
     # Batches
     Verb("b", "relaunch", "Relaunch", "watch",
@@ -211,6 +213,7 @@ VERBS: tuple[Verb, ...] = (
     *SCHEDULE_VERBS,
     *SERVICE_VERBS,
     *FAILURE_VERBS,
+    *EXCLUSION_VERBS,
     # Shifts
     Verb("w", "remove", "Remove", "operate", lambda w: f"{w} no longer. Notices go to who else is on shift.",
          lambda w, user, reason, asked: shifts.remove(w, by=user, reason=reason), lambda w: True, reason=False),

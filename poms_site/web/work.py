@@ -313,6 +313,7 @@ class Step:
         "hold": "h",
         "outside_service": "v",
         "limit": "l",
+        "exclusion": "e",
         "schedule": "k",
     }
 

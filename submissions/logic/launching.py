@@ -30,7 +30,7 @@ from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import equipment, line
-from submissions.logic import minding, reaching, sandboxing
+from submissions.logic import excluding, minding, reaching, sandboxing
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import environment_of, wanted_of
 from submissions.models import Batch, Submission
@@ -167,6 +167,7 @@ def _as_launches(fences: Mapping[Submission, int]) -> list[Launch]:
     One whose batch system has no slot such as it wants has failed, with why; the others go on.
     """
     systems = {name: registry.batch(name) for name in {submission.system for submission in fences}}
+    excluding.avoid(fences)
     credentials, launches = equipment.environments(fences), []
     for submission, after in fences.items():
         known = credentials.get(submission.pk, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.conf import settings
 
 from core.clock import now
@@ -27,20 +29,28 @@ def environment_of(submission: Submission) -> dict[str, str]:
 
 
 def wanted_of(submission: Submission) -> Wanted:
-    """Return what the jobs of a submission carry and want, as its batch system is told at the launch."""
+    """Return what the jobs of a submission carry and want, as its batch system is told at the launch.
+
+    They avoid what its stage says, the nodes that its recovery keeps them from, and what was excluded at the launch.
+    """
     uuid = str(submission.uuid)
     known = environment_of(submission)
     tags = {name: value for name, value in known.items() if value and (name.startswith("POMS4_") or name in OLDER_TAGS)}
     tags["FIFE_CATEGORIES"] = known["FIFE_CATEGORIES"]
     # What was frozen when it was intended; submissions of before slots could be chosen have none of it.
     said = submission.jobs_file.get("slots", {})
+    out = submission.avoided
     slots = Slots(
         memory_mb=submission.memory_mb, wall_s=submission.wall_s, cpus=said.get("cpus", 1),
         disk_mb=said.get("disk_mb", 0), gpus=said.get("gpus", 0), kinds=tuple(said.get("kinds", ())),
-        sites=tuple(said.get("sites", ())), avoid_sites=tuple(said.get("avoid_sites", ())),
-        avoid_nodes=tuple(submission.jobs_file.get("avoid", ())),
+        sites=tuple(said.get("sites", ())), avoid_sites=_joined(said.get("avoid_sites", ()), out.get("sites", ())),
+        avoid_nodes=_joined(submission.jobs_file.get("avoid", ()), out.get("nodes", ())),
     )  # fmt: skip
     return Wanted(
         uuid, {"POMS_SUBMISSION_ID": uuid, **tags}, slots,
         place_at(int(now().timestamp() // 60), 0, settings.QUEUE_AGEING),
     )  # fmt: skip
+
+
+def _joined(said: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*said, *more)))

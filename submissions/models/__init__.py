@@ -3,6 +3,7 @@
 from submissions.models.batch import OUTSIDE, Batch, Submission, SubmissionUnit
 from submissions.models.completion import Completion
 from submissions.models.control import Command, Hold, Limit
+from submissions.models.exclusion import Exclusion, Guard, Node, WasteLimit
 from submissions.models.failure import Failure, JobFailure, Reading, Route, Sighting, Signature
 from submissions.models.job import EveryJob, Job, JobCount, JobFacts, JobTally, Report
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
@@ -13,8 +14,8 @@ from submissions.models.tape import Prestaging, TapeProgress
 from submissions.models.tick import Tick
 
 __all__ = [
-    "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "EveryJob", "Failure", "Hold", "Job",
-    "JobCount", "JobFacts", "JobFailure", "JobSample", "JobTally", "Limit", "Output", "PlanDue", "Pool", "Prestaging",
-    "Reading", "Report", "Result", "Route", "Share", "Sighting", "Signature", "Slice", "Snapshot", "StageProgress",
-    "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
+    "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "EveryJob", "Exclusion", "Failure", "Guard",
+    "Hold", "Job", "JobCount", "JobFacts", "JobFailure", "JobSample", "JobTally", "Limit", "Node", "Output", "PlanDue",
+    "Pool", "Prestaging", "Reading", "Report", "Result", "Route", "Share", "Sighting", "Signature", "Slice", "Snapshot",
+    "StageProgress", "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit", "WasteLimit",
 ]  # fmt: skip

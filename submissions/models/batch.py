@@ -112,6 +112,7 @@ class Submission(Scoped):
     )  # fmt: skip
     uploads = models.JSONField(default=dict, help_text="what came with its launch: the name of a file and its SHA-256")
     sandbox_since = models.DateTimeField(null=True, help_text="since when those are on the launch host")
+    avoided = models.JSONField(default=dict, help_text="nodes and sites that were excluded when it was launched")
     told = models.JSONField(default=dict, help_text="what a wrapper in the field said of it: command, project, job ids")
     job_ids = ArrayField(models.CharField(max_length=100), default=list)
     exit_code = models.IntegerField(null=True)

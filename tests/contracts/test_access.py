@@ -102,6 +102,7 @@ campaigns-unboost POST    operate         campaign        409
 campaigns-sign_off POST   sign_off        signing         200
 campaigns-accept POST     operate         signing         200
 campaigns-process_again POST operate      campaign        409
+campaigns-limit_waste POST operate        campaign        200
 stages-list GET           view            list            200
 stages-detail GET         view            stage           200
 stages-commands GET       view            stage           200
@@ -261,6 +262,17 @@ data-show GET             view            asked           200
 data-query GET            view            asked           200
 splits-preview POST       view            made            200
 sites-list GET            view            list            200
+exclusions-list GET       view            list            200
+exclusions-list POST      watch           made            201
+exclusions-detail GET     view            excluded        200
+exclusions-history GET    view            excluded        200
+exclusions-release POST   watch           excluded        200
+exclusions-extend POST    watch           excluded        200
+exclusions-exclude POST   watch           excluded        409
+waste-limits-list GET     view            list            200
+waste-limits-list POST    operate         made            201
+guards-list GET           signed_in       service         200
+guards-detail PATCH       administer      service         200
 credentials-list GET      view            list            200
 credentials-list POST     administer      made            201
 credentials-detail GET    view            credential      200
@@ -341,6 +353,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "campaigns-sign_off": {"stage": "gen", "verdict": "passed", "reason": "the plots look right"},
     "campaigns-accept": {"stage": "gen", "reason": "it is good enough"},
     "campaigns-process_again": {"stage": "gen", "reason": "a better calibration"},
+    "campaigns-limit_waste": {"share": 60, "least": 20, "reason": "it fails often"},
+    "exclusions-list": {"system": "local", "name": "worse", "reason": "to see who may"},
+    "waste-limits-list": {"share": 60, "least": 20, "reason": "to see who may"},
+    "guards-detail": {"mode": "act", "reason": "to see who may"},
     "batches-launch_with": {"parameters": [["--tune ", "G18"]], "reason": "a try"},
     "stages-register": {"command": "jobsub_submit", "jobs": ["12@far"]},
     "queue-preview": {},

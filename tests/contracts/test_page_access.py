@@ -143,6 +143,8 @@ campaign-sign_off GET    sign_off        signing          200
 campaign-sign_off POST   sign_off        signing          303
 campaign-accept GET      operate         signing          200
 campaign-accept POST     operate         signing          303
+campaign-limit_waste GET  operate         campaign         200
+campaign-limit_waste POST operate         campaign         303
 campaign-process_again GET operate       campaign         200
 campaign-process_again POST operate      campaign         409
 campaign-clone GET       file_request    unasked          200
@@ -303,6 +305,17 @@ files GET                view            place            200
 file GET                 view            file-name        200
 file-content GET         view            file-name        200
 sites GET                view            place            200
+exclusions GET           view            place            200
+exclusions POST          watch           place            303
+exclusion GET            view            excluded         200
+exclusion-release GET    watch           excluded         200
+exclusion-release POST   watch           excluded         303
+exclusion-extend GET     watch           excluded         200
+exclusion-extend POST    watch           excluded         303
+exclusion-exclude GET    watch           excluded         200
+exclusion-exclude POST   watch           excluded         409
+guard GET                view            place            200
+guard POST               administer      place            303
 services GET             view            place            200
 service GET              view            outside          200
 service-check GET        watch           outside          200
@@ -372,11 +385,13 @@ SENT = {
     "routes": {"cause": "node", "service": "sam", "place": "7", "reason": "to see who may"},
     "uploads": {"do": "remove", "name": "a.txt"},
     "shifts": {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"},
+    "exclusions": {"system": "local", "level": "node", "name": "worse", "hours": "4", "reason": "to see who may"},
+    "guard": {"system": "local", "mode": "act", "cap": "10", "hours": "1", "reason": "to see who may"},
 }
 # What is ticked on a list of each kind.
 TICKED = {"campaign": "campaign", "stage": "stage", "batch": "broken", "submission": "running", "job": "job"}
 LETTERS = {"command": "x", "shift": "w", "request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
-           "hold": "h", "service": "v", "limit": "l", "failure": "f", "route": "o"}  # fmt: skip
+           "hold": "h", "service": "v", "limit": "l", "failure": "f", "route": "o", "exclusion": "e"}  # fmt: skip
 
 
 def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
@@ -408,7 +423,7 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
     if line.route in SENT:
         return SENT[line.route]
     like = corner.ref("like").rpartition("/")[2]
-    return {"reason": "to see who may", "jobs": "leave", "rank": "60", "priority": "60", "size": "1", "first": "1", "with": like,
+    return {"reason": "to see who may", "jobs": "leave", "rank": "60", "share": "60", "least": "20", "priority": "60", "size": "1", "first": "1", "with": like,
             "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed", "state": "down",
             "parameters": '[["--tune ", "G18"]]', "until": "2999-01-01 00:00"}  # fmt: skip
 
@@ -605,7 +620,7 @@ def _cells(matrix: Matrix, line: Expected, who: str) -> None:
 def _reveals_nothing(matrix: Matrix, where: str, unseen: dict[str, str]) -> None:
     """All 404 of a page read the same, whether the thing is missing or hidden, but for the name that was asked for."""
     said = {
-        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkhxwvlfo]\d+", "KEY", text)
+        re.sub(r"(file-of|of)-\w+|nosuch|a\.txt|[rcbsjkhxwvlfoe]\d+", "KEY", text)
         for url, text in unseen.items()
         if "/demo/" in url
     }

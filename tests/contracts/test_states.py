@@ -24,11 +24,22 @@ WORDS = {
     "job": ("idle staging_in processing staging_out held suspended succeeded failed removed lost",
             "succeeded failed removed lost"),
     "command": ("wanted asked done refused", "done refused"),
+    "exclusion": ("watched excluded on_probation released undone", "released undone"),
     "outside_service": ("unknown up degraded down", ""),
 }  # fmt: skip
 TABLES = {
     table.kind: table
-    for table in (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND, SERVICE)
+    for table in (
+        REQUEST,
+        CAMPAIGN,
+        REVISION,
+        states.BATCH,
+        states.SUBMISSION,
+        states.JOB,
+        states.COMMAND,
+        states.EXCLUSION,
+        SERVICE,
+    )
 }
 
 

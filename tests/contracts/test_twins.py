@@ -46,7 +46,7 @@ def test_every_verb_has_its_page_and_no_other():
 
 # Their rows are read in words, not by a reference in each row.
 NOT_ROWS = (
-    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes",
+    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes", "guard",
 )  # fmt: skip
 # page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
@@ -62,6 +62,8 @@ FILTERS = {
     "files": [{}, {"name_has": "of-demo"}, {"campaign": "{c}"}, {"dataset": "nosuch"}],
     "schedules": [{}, {"state": "active"}, {"state": "paused"}, {"stage": "reco"}, {"campaign": "{c}"}], "schedule": [{}],
     "overview-page": [{}], "sites": [{}], "reports": [{}, {"period": "day", "on": "2026-11-30"}], "reports-all": [{}],
+    "exclusion": [{}], "guard": [{}],
+    "exclusions": [{}, {"state": "excluded"}, {"state": "watched"}, {"level": "node"}, {"system": "local"}, {"name": "bad"}],
     "shift": [{}], "shift-all": [{}], "services": [{}], "service": [{}], "holds": [{}, {"scope": "campaign"}],
     "shifts": [{}], "credentials": [{}], "notices": [{}, {"unread": "1"}, {"kind": "decide"}], "queue": [{}],
     "failures": [{}, {"cause": "software"}, {"cause": "node"}, {"owner": "experiment"}, {"owner": "sam"}, {"campaign": "{c}"},
@@ -92,7 +94,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     world = populate(cast)
     own = {
         name: world.own.ref(name).rpartition("/")[2]
-        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure")
+        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure", "excluded")
     }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
@@ -106,11 +108,11 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "campaign-heat": "campaign",
               "batch": "live",
               "submission": "running", "job": "job", "job-compare": "job", "schedule": "schedule", "service": "outside",
-              "failure": "failure"}  # fmt: skip
+              "failure": "failure", "exclusion": "excluded"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns",
              "campaign-heat": "campaigns", "batch": "batches",
              "submission": "submissions", "job": "jobs", "job-compare": "jobs", "schedule": "schedules", "service": "services",
-             "failure": "failures"}  # fmt: skip
+             "failure": "failures", "exclusion": "exclusions"}  # fmt: skip
     tails = {"campaign-history": "history/", "campaign-heat": "heat/", "job-compare": "compare/"}
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}

@@ -16,7 +16,7 @@ from core import transitions
 from experiments.logic import membership, service_accounts
 from experiments.models import Experiment, Shift, User
 from integrations.models import BatchSystem, CatalogueLink, Credential, Dataset, File, Service
-from submissions.logic import holding, limiting, planning
+from submissions.logic import curbing, excluding, holding, limiting, planning
 from submissions.models import (
     Batch,
     Command,
@@ -156,6 +156,10 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     things["route"] = Route.objects.create(
         **own, cause="input", pattern="raw", service="sam", actor=actor, reason=reason
     )
+    things["excluded"] = excluding.exclude(
+        cast.experiment, "local", "node", "bad", hours=24, actor=actor, reason=reason
+    )
+    curbing.set_limit(cast.experiment, None, 70, 20, actor=actor, reason=reason)
     things["jobtype"] = JobType.objects.create(experiment=cast.experiment, name="known", launch_script="/bin/true")
     things["setup"] = builders.login_setup(cast)
     things["shift"] = _shift(cast)

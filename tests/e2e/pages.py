@@ -144,6 +144,10 @@ PAGES = (
     Look("shift-all", "shift-all", "/shift/", "supervisor"),
     Look("shift-empty", "shift", "/e/other/shift/", "stranger"),
     Look("sites", "sites", f"{E}/sites/", "operator"),
+    Look("exclusions", "exclusions", f"{E}/exclusions/", "operator"),
+    Look("exclusions-empty", "exclusions", "/e/other/exclusions/", "stranger"),
+    Look("exclusion", "exclusion", f"{E}/exclusions/{{excluded}}/", "operator"),
+    Look("guard", "guard", f"{E}/guard/", "administrator"),
     Look("services", "services", f"{E}/services/", "operator"),
     Look("services-empty", "services", "/e/other/services/", "stranger"),
     Look("failures", "failures", f"{E}/failures/", "operator"),
@@ -177,6 +181,7 @@ PAGES = (
     _verb("campaign", "prioritise", "operator", "held"),
     _verb("campaign", "boost", "operator", "held"),
     _verb("campaign", "unboost", "operator", "held"),
+    _verb("campaign", "limit_waste", "operator", "held"),
     _verb("campaign", "sign_off", "reviewer", "held"),
     _verb("campaign", "accept", "operator", "held"),
     _verb("campaign", "process_again", "operator", "held"),
@@ -237,6 +242,7 @@ PAGES = (
     _verb("limit", "remove", "operator", "limit"),
     *(_verb("failure", verb, "operator", "failure") for verb in ("fix", "route", "ticket", "link", "logbook")),
     _verb("route", "remove", "administrator", "route"),
+    *(_verb("exclusion", verb, "shifter", "excluded") for verb in ("release", "extend", "exclude")),
     *(
         Look(f"bulk-{verb}", f"bulk-{verb}", f"{E}/campaigns/bulk/{verb}/?ref={{held}}&ref={{campaign}}", "operator",
              brief=verb != "hold")

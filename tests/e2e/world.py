@@ -37,6 +37,9 @@ def produce(poms: Site) -> World:
         )
         poms.api("operator", "limits/", {"kind": "launches", "most": 500, **said})
     failure = _failing(poms)
+    if not poms.rows("exclusions/"):
+        said = {"system": "local", "name": "local-99", "hours": 48, "reason": "Its disk is full; the site was told."}
+        poms.api("operator", "exclusions/", {"experiment": "demo", **said})
     _outside(poms)
     command = _command(poms, held["campaign"])
     thought = _thought_of(poms)
@@ -52,6 +55,7 @@ def produce(poms: Site) -> World:
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
         "service": _key(poms.rows("services/")[0]["ref"]), "limit": _key(poms.rows("limits/")[0]["ref"]),
+        "excluded": _key(poms.rows("exclusions/")[0]["ref"]),
         "failure": _key(failure), "route": _key(poms.rows("routes/")[0]["ref"]),
         "credential": "token", "command": _key(command), "shift": _key(poms.rows("shifts/")[0]["ref"]),
         "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",

@@ -467,6 +467,19 @@ def test_a_job_avoids_nodes_and_is_held_where_it_can_never_run(box: Box) -> None
     box.until(fits, "succeeded")
 
 
+def test_a_cluster_is_kept_from_nodes_as_long_as_there_are_others(box: Box, monkeypatch) -> None:
+    box.up(8)
+    monkeypatch.setenv("POMS_AVOID_NODES", '["local-01"]')
+    kept = box.submit(*[sh("true")] * 3)
+    monkeypatch.setenv("POMS_AVOID_NODES", '["local-01", "local-02"]')
+    (anywhere,) = box.submit(sh("true"))
+    assert {box.until(job, *ENDED)["node"] for job in kept} == {"local-02"}
+    assert box.until(anywhere, *ENDED)["state"] == "succeeded"
+    monkeypatch.setenv("POMS_AVOID_NODES", '"local-01"')
+    with pytest.raises(AssertionError, match="POMS_AVOID_NODES"):
+        box.submit(sh("true"))
+
+
 def test_jobs_wait_for_the_memory_of_the_site(box: Box) -> None:
     box.up(4, "--memory-mb", "1000")
     box.submit(*[sh("sleep 0.1", memory_mb=600)] * 3)

@@ -57,7 +57,7 @@ def test_the_numbers_of_a_campaign_that_ran(real_cast, local_system, drive, as_,
     assert [(feed.upstream, feed.files) for feed in facts.stages[1].feeds] == [("gen", 3)]
     assert [(strip.stage, len(strip.cells), strip.total) for strip in facts.strips] == [("gen", 3, 3), ("sum", 1, 1)]
     assert {cell.look.mark for strip in facts.strips for cell in strip.cells} == {"done"}
-    slow = campaign_facts.gather_slow(campaign, None)
+    slow = campaign_facts.gather_slow(campaign, None, facts.stages)
     assert (slow.failures, slow.failures_total, slow.history_total > 0) == ([], 0, True)
     assert {key: value for key, value in progress_of_campaigns([campaign])[campaign.pk].items() if value} == {
         "units": 6, "done": 6,

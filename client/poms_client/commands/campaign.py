@@ -107,7 +107,7 @@ def show(
 
 def in_numbers(campaign: dict[str, Any], way: str) -> dict[str, Any]:
     """Return a campaign for people: one row of counts a stage, and in words where nobody can say when it ends."""
-    head = {key: value for key, value in campaign.items() if key not in ("stages", "counts", "expected_end")}
+    head = {key: value for key, value in campaign.items() if key not in ("stages", "counts", "expected_end", "waste")}
     stages = [
         {"stage": stage.get("name"), "state": stage.get("state"), **_counts(stage, way), "expected end": _end(stage)}
         for stage in campaign.get("stages") or ()
@@ -115,7 +115,19 @@ def in_numbers(campaign: dict[str, Any], way: str) -> dict[str, Any]:
     total = {"stage": "all stages", "state": "", **_counts(campaign, way), "expected end": ""}
     if len(stages) > 1:
         stages.append(total)
-    return {**head, "expected_end": _end(campaign), f"stages in {way}": stages}
+    return {**head, "expected_end": _end(campaign), f"stages in {way}": stages, **_waste(campaign)}
+
+
+def _waste(campaign: dict[str, Any]) -> dict[str, Any]:
+    """Return when a campaign pauses itself, and what of its stages is wasteful, with what to change."""
+    found = campaign.get("waste") or {}
+    limit = f"it pauses itself above {found['share']} % of {found['least']} jobs" if found else ""
+    flags = [
+        {"stage": flag["stage"], "what": flag["word"].replace("_", " "), "why": flag["text"],
+         "change": flag["parameter"], "from": flag["now"], "to": flag["proposed"]}
+        for flag in found.get("flags", ())
+    ]  # fmt: skip
+    return {**({"waste limit": limit} if limit else {}), **({"waste": flags} if flags else {})}
 
 
 def _counts(item: dict[str, Any], way: str) -> dict[str, Any]:
@@ -127,6 +139,22 @@ def _end(item: dict[str, Any]) -> str:
     if item.get("expected_end"):
         return formatting.expected_end(item["expected_end"])
     return "nobody can say" if item.get("state") == "running" else ""
+
+
+@app.command("limit-waste")
+@resolved
+def limit_waste(
+    refs: Refs,
+    share: Annotated[int, typer.Option("--share", metavar="%", min=1, max=100, help="Of failures; 100: never.")],
+    least: Annotated[int, typer.Option("--least", metavar="N", min=1, help="Of so many jobs of an hour.")] = 20,
+    experiment: Experiment = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say from which share of failures campaigns pause themselves."""
+    output = Output(as_json=as_json, quiet=quiet)
+    say(CAMPAIGN, "limit_waste", Verb(""), refs, reason, experiment, output, share=share, least=least)
 
 
 Tags = Annotated[list[str], typer.Option("--tag", "-t", metavar="TAG", help="A tag; may be repeated.")]

@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[frozenset[str], str | None]] = {
 class Cluster:
     """One submission as the log keeps it; its full document stays there, at `offset`."""
 
-    __slots__ = ("jobs", "number", "offset", "prio", "size", "uuid")
+    __slots__ = ("avoids", "jobs", "number", "offset", "prio", "size", "uuid")
 
     def __init__(self, number: int, uuid: str, offset: int, size: int, prio: int) -> None:
         self.number = number
@@ -43,6 +43,7 @@ class Cluster:
         self.offset = offset
         self.size = size
         self.prio = prio
+        self.avoids: tuple[str, ...] = ()  # nodes that it is kept from as long as there are others
         self.jobs: list[Job] = []
 
 
@@ -226,6 +227,7 @@ class Book:
 
     def _add(self, event: dict[str, Any], offset: int, size: int) -> None:
         cluster = Cluster(event["cluster"], event["uuid"], offset, size, event.get("prio", 0))
+        cluster.avoids = tuple(event.get("avoid_nodes", ()))
         if cluster.number in self.clusters:
             raise ValueError(f"cluster {cluster.number} for the second time")
         n, at = event["n"], event["at"]

@@ -209,8 +209,10 @@ class Daemon:
         return None
 
     def _node_for(self, job: Job, used: Counter[str | None]) -> str | None:
+        wished = job.cluster.avoids
+        others = not wished or any(node not in wished and node not in job.avoids for node in self.nodes)
         for node, slots in self.nodes.items():
-            if used[node] < slots and node not in job.avoids:
+            if used[node] < slots and node not in job.avoids and not (others and node in wished):
                 return node
         return None
 

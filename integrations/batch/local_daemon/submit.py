@@ -71,6 +71,7 @@ def checked(document: Any) -> dict[str, Any]:
         "owner": _is(str, document.get("owner", ""), "owner"),
         "attributes": _is(dict, document.get("attributes", {}), "attributes"),
         **_place(),
+        **_avoided(),
         "jobs": [_job(job, proc) for proc, job in enumerate(jobs)],
     }
 
@@ -84,6 +85,18 @@ def _place() -> dict[str, int]:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 18):
         raise BadDocument("POMS_PRIORITY is not a whole number")
     return {"prio": int(said)}
+
+
+def _avoided() -> dict[str, list[str]]:
+    """Return the nodes that it is kept from as long as there are others, if whoever started the script has said any."""
+    said = os.environ.get("POMS_AVOID_NODES", "")
+    if not said:
+        return {}
+    try:
+        nodes = loads(said)
+    except ValueError as bad:
+        raise BadDocument(f"POMS_AVOID_NODES is not JSON: {bad}") from bad
+    return {"avoid_nodes": _texts(nodes, "POMS_AVOID_NODES")}
 
 
 def _job(job: Any, proc: int) -> dict[str, Any]:
