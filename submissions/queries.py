@@ -30,6 +30,7 @@ from submissions.models import (
     JobCount,
     Output,
     Prestaging,
+    Reproduction,
     Slice,
     StageProgress,
     Submission,
@@ -501,3 +502,13 @@ def archived_in(rows: QuerySet[EveryJob], month: str) -> QuerySet[EveryJob]:
 def seconds_since(then: datetime) -> float:
     """Return how long ago a moment was, in seconds: the time in a state (M3)."""
     return max(0.0, (now() - then).total_seconds())
+
+
+def reproductions_due(limit: int) -> list[Reproduction]:
+    """Return reproductions whose test run has ended and that nobody has compared, the oldest first."""
+    ended = Q(campaign__state__in=("succeeded", "failed", "cancelled"))
+    rows = Reproduction.objects.filter(ended, ended_at=None).extra(  # noqa: S610 - a constant condition
+        where=[untroubled("reproduce", "reproduction").format(id="submissions_reproduction.id")]
+    )
+    beside = ("experiment", "campaign__experiment", "batch__experiment", "batch__stage__campaign__experiment")
+    return list(rows.select_related(*beside, "batch__version__revision").order_by("pk")[:limit])

@@ -1,4 +1,4 @@
-"""States of batches, submissions, jobs and commands (design 4, T6, M10). Pure."""
+"""States of batches, submissions, jobs, commands and reproductions (design 4, T6, M10, J6). Pure."""
 
 from __future__ import annotations
 
@@ -73,4 +73,12 @@ COMMAND = table(
     ("wanted", "asked", "ask"),
     ("wanted asked", "done", "observe"),
     ("wanted asked", "refused", "refuse"),
+)
+
+REPRODUCTION = table(
+    "reproduction",
+    "running",
+    ("running", "equal", "agree"),
+    ("running", "different", "differ"),
+    ("running", "failed", "fail"),
 )
