@@ -75,6 +75,10 @@ class Client:
             response.encoding = "utf-8"
         return response.text
 
+    def file(self, path: str | Sequence[str], **query: Any) -> bytes:
+        """Return the bytes of a file at a path, for example the package of a batch."""
+        return self._send("GET", path, query=query, accept="application/octet-stream, */*;q=0.5").content
+
     def list(
         self, path: str | Sequence[str], *, limit: int | None = None, page: int = PAGE_SIZE, **query: Any
     ) -> Iterator[Record]:

@@ -26,6 +26,8 @@ from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.reports import urlpatterns as reports
+from poms_site.api.reproductions import urlpatterns as reproductions
+from poms_site.api.reviews import urlpatterns as reviews
 from poms_site.api.schedules import urlpatterns as schedules
 from poms_site.api.selecting import urlpatterns as selecting
 from poms_site.api.services import urlpatterns as services
@@ -75,6 +77,8 @@ urlpatterns = [
     *submissions,
     *recovery,
     *reports,
+    *reproductions,
+    *reviews,
     *set_ups,
     *shift,
     *shifts,

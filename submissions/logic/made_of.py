@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from campaigns.definition import PASSES_ON
 from core.errors import Conflict
+from core.redaction import redacted
 from integrations import registry
 from submissions.logic.showing import without_secrets
 from submissions.models import OUTSIDE, Batch, Output, Submission, Unit
@@ -29,9 +30,9 @@ def recipe_of(batch: Batch, *, ask: bool = False) -> Recipe:
         release=batch.version.software_version,
         seeds={unit.key: unit.seed for unit in units if unit.seed is not None},
         inputs=_asked(batch, units) if ask else {unit.key: _frozen(unit) for unit in units if unit.file_name},
-        command=[without(words, word) for word in first.command],
-        setup=without(words, first.setup.strip()),  # a canonical text keeps no blank lines around it
-        environment={name: without(words, str(value)) for name, value in environment.items()},
+        command=[_told(words, word) for word in first.command],
+        setup=_told(words, first.setup.strip()),  # a canonical text keeps no blank lines around it
+        environment={name: _told(words, value) for name, value in environment.items()},
         uploads=dict(first.uploads),
         outputs={
             row.name: Made(row.size, row.checksum, row.events, row.metadata)
@@ -51,6 +52,10 @@ def first_launch(batch: Batch) -> Submission:
     if first is None:
         raise Conflict(f"{batch.ref} was never launched; there is nothing to make again.")
     return first
+
+
+def _told(words: Mapping[str, str], text: str) -> str:
+    return redacted(without(words, text))
 
 
 def _words_of(row: Submission) -> dict[str, str]:

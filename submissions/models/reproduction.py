@@ -45,6 +45,12 @@ class Reproduction(Scoped):
         indexes = [
             models.Index(fields=["experiment", "id"], name="submissions_reproduction_of_ix"),
             models.Index(fields=["id"], name="submissions_reproduction_go_ix", condition=Q(ended_at__isnull=True)),
+            # What waits for a reviewer.
+            models.Index(
+                fields=["experiment", "id"],
+                name="submissions_reproduction_in_ix",
+                condition=Q(signed__isnull=True, state__in=("equal", "different")),
+            ),
         ]
 
     @property
