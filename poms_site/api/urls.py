@@ -14,6 +14,7 @@ from campaigns.api import urlpatterns as set_ups
 from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
+from poms_site.api.audit import urlpatterns as audit
 from poms_site.api.campaigns import urlpatterns as campaigns
 from poms_site.api.credentials import urlpatterns as credentials
 from poms_site.api.data import urlpatterns as data
@@ -91,6 +92,7 @@ urlpatterns = [
     *schedules,
     *services,
     *why,
+    *audit,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

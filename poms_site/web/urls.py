@@ -7,6 +7,7 @@ from django.urls import include, path
 from poms_site.web import (
     account,
     acting,
+    audit,
     campaigns,
     commands,
     credentials,
@@ -40,6 +41,7 @@ urlpatterns = [
     path("", HomePage.as_view(), name="home"),
     *sign_in.urlpatterns,
     *account.urlpatterns,
+    *audit.urlpatterns,
     path("style/", StylePage.as_view(), name="style"),
     path("e/<slug:experiment>/", OverviewPage.as_view(), name="overview-page"),
     *search.urlpatterns,

@@ -24,12 +24,12 @@ WORDS = {
     "job": ("idle staging_in processing staging_out held suspended succeeded failed removed lost",
             "succeeded failed removed lost"),
     "command": ("wanted asked done refused", "done refused"),
+    "reproduction": ("running equal different failed", "equal different failed"),
     "outside_service": ("unknown up degraded down", ""),
 }  # fmt: skip
-TABLES = {
-    table.kind: table
-    for table in (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND, SERVICE)
-}
+JUDGED = (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND, states.REPRODUCTION,
+          SERVICE)  # fmt: skip
+TABLES = {table.kind: table for table in JUDGED}
 
 
 def reached(judged: StateTable, begin: str) -> set[str]:

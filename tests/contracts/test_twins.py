@@ -46,7 +46,7 @@ def test_every_verb_has_its_page_and_no_other():
 
 # Their rows are read in words, not by a reference in each row.
 NOT_ROWS = (
-    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes",
+    "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes", "reviews",
 )  # fmt: skip
 # page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
@@ -66,7 +66,8 @@ FILTERS = {
                  {"campaign": "demo/{c}"}, {"site": "local"}, {"release": "v1"}, {"text": "geom"}, {"fix": "unknown"}],
     "failure": [{}], "routes": [{}],
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}], "batch": [{}],
-    "submission": [{}], "job": [{}, {"stream": "err"}],
+    "submission": [{}], "job": [{}, {"stream": "err"}], "reviews": [{}], "reproduction": [{}],
+    "reproductions": [{}, {"state": "equal"}, {"batch": "{b}"}, {"campaign": "{c}"}],
 }  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     world = populate(cast)
     own = {
         name: world.own.ref(name).rpartition("/")[2]
-        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure")
+        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure", "again")
     }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
@@ -101,9 +102,11 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     client.force_login(cast.experimenter)
     keys = {"c": own["campaign"], "b": own["live"], "s": own["running"]}
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "batch": "live",
-              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside", "failure": "failure"}  # fmt: skip
+              "submission": "running", "job": "job", "schedule": "schedule", "service": "outside", "failure": "failure",
+              "reproduction": "again"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns", "batch": "batches",
-             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services", "failure": "failures"}  # fmt: skip
+             "submission": "submissions", "job": "jobs", "schedule": "schedules", "service": "services",
+             "failure": "failures", "reproduction": "reproductions"}  # fmt: skip
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}
         if page in things:

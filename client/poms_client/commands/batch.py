@@ -28,9 +28,7 @@ from poms_client.refs import BATCH, CAMPAIGN, STAGE
 
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
-app = noun_app(
-    "batch", "The slices of a stage: show, commands, package, launch, launch-with, hold, kill, retry, recover."
-)
+app = noun_app("batch", "The slices of a stage: show, commands, package, launch, hold, kill, retry, recover.")
 add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE))
 add_show(app, BATCH)
 add_verbs(

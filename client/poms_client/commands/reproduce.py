@@ -61,7 +61,7 @@ def reproduce(
     ],
     seed: Annotated[
         Optional[int],
-        typer.Option("--seed", metavar="N", min=0, help="Another seed of the stage, to see what it does."),
+        typer.Option("--seed", metavar="N", min=0, help="Another seed of the stage, to see its effect."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the verdict; 0 when equal, 1 when not.")] = False,
     every: Annotated[float, typer.Option(metavar="S", min=0.05, help="With --wait, look every S seconds.")] = 5.0,
