@@ -50,7 +50,7 @@ def known(seal: Seal, dropped: Collection[str] = ()) -> dict[int, bytes] | None:
 
 def packed(ids: Sequence[int]) -> bytes:
     """Return ids in little room: most follow one upon another."""
-    steps = ids[:1] + [later - before for before, later in pairwise(ids)] if ids else []
+    steps = [*ids[:1], *(later - before for before, later in pairwise(ids))]
     return zlib.compress(json.dumps(steps, separators=(",", ":")).encode())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 CONTENT = "content_checksum"  # what an output says in its metadata of what is in it, whatever bytes hold it
@@ -185,13 +186,11 @@ def _known(
 
 def _words(of: str, was: Sequence[str], now: Sequence[str]) -> list[Difference]:
     """Name the arguments that differ by their place."""
-    longest = max(len(was), len(now))
-    pairs = [(place, *(words[place] if place < len(words) else "" for words in (was, now))) for place in range(longest)]
     return _bounded(
         of,
         (
             Difference(of, "program" if place == 0 else f"argument {place}", old[:LONGEST], new[:LONGEST])
-            for place, old, new in pairs
+            for place, (old, new) in enumerate(zip_longest(was, now, fillvalue=""))
             if old != new
         ),
     )
