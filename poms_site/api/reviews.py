@@ -32,7 +32,7 @@ def verdict_document(row: Verdict) -> Document:
 
 
 class ReviewView(ScopedViewSet):
-    """What waits for a reviewer: of one experiment, or wherever the caller may sign off."""
+    """What waits for a reviewer: of one experiment, or of all that the caller may look into."""
 
     model = Campaign
     rules = {"list": "view"}
@@ -42,11 +42,10 @@ class ReviewView(ScopedViewSet):
         query = request.query_params
         if unknown := sorted(set(query) - {"experiment", "limit", "format"}):
             raise Refused("The list cannot be filtered so.", [Problem(name, "unknown filter") for name in unknown])
+        where = experiments_for(request.user, "view")
         if name := query.get("experiment"):
-            where = list(experiments_for(request.user, "view").filter(name=name))
-        else:
-            where = list(experiments_for(request.user, "sign_off"))
-        found = [review.document() for review in reviews.inbox(where)]
+            where = where.filter(name=name)
+        found = [review.document() for review in reviews.inbox(list(where))]
         return Response({"results": found, "next": None})
 
 
