@@ -452,7 +452,7 @@ class Matrix:
 
     def judge(self, line: Expected, who: str, what: str, answer: Any, status: int, says: tuple[str, ...] = ()) -> None:
         """Note a cell that is not as expected."""
-        text = answer.content.decode()
+        text = answer.content.decode(errors="replace")
         where = f"{line.route} {line.method} by {who} on {what}"
         if answer.status_code != status:
             self.wrong.append(f"{where}: {answer.status_code} instead of {status}: {text[:200]}")

@@ -499,7 +499,7 @@ class Matrix:
 
 def main_of(answer: Any) -> str:
     """Return the words of a page without its frame, or of a dialogue."""
-    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode(errors="replace"))
     found = re.search(r"<main.*?</main>", text, re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", found[0] if found else text).split())
 
@@ -640,7 +640,7 @@ def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
     else:
         matrix.judge(where, got, line.status)
         for name, corner in (("demo", "own"), ("other", "other")):
-            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode()) and not holds(who, "view", corner):
+            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode(errors="replace")) and not holds(who, "view", corner):
                 matrix.wrong.append(f"{where} shows something of {name}")
 
 
