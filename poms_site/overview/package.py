@@ -1,7 +1,8 @@
 """Everything that is needed to make a batch again, in one file: an RO-Crate 1.1 in the Process Run profile (J6).
 
-The same batch gives the same bytes, as long as its jobs and their steps are kept (M11) and its catalogue says the same
-of its inputs: names are in order, times are the batch's own, and nothing is compressed, since compressors differ.
+The same batch gives the same bytes, until its jobs and their steps are moved to the archive (M11), and as long as its
+catalogue says the same of its inputs: names are in order, times are the batch's own, and nothing is compressed, since
+compressors differ.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from core.redaction import redacted, redacted_deep
 from submissions.logic import made_of
 from submissions.logic.showing import without_secrets
 from submissions.logic.wanting import environment_of
-from submissions.models import OUTSIDE, Batch, Job, Output, Snapshot, Submission, Unit
+from submissions.models import OUTSIDE, Batch, EveryJob, Job, Output, Snapshot, Submission, Unit
 
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -127,13 +128,14 @@ def _attempts(batch: Batch) -> list[dict[str, Any]]:
 
 
 def _jobs(submission: Submission) -> list[dict[str, Any]]:
-    rows = Job.objects.filter(submission=submission).select_related("experiment").order_by("index", "pk")
+    rows = EveryJob.objects.filter(submission=submission).select_related("experiment").order_by("index", "pk")
     return [
         {
             "key": row.pk, "ref": row.ref, "external_id": row.external_id, "index": row.index, "state": row.state,
             "exit_code": row.exit_code, "signal": row.signal, "code": row.code, "node": row.node, "site": row.site,
             "slot_type": row.slot_type, "cpus": row.cpus, "memory_mb": row.memory_mb, "cpu_s": row.cpu_s,
             "wall_s": row.wall_s, "starts": row.starts, "started": row.started_at, "ended": row.ended_at,
+            "archived_steps": row.history,
         }
         for row in rows
     ]  # fmt: skip
@@ -160,7 +162,7 @@ def _ledger(batch: Batch, submissions: Sequence[int]) -> dict[str, Any]:
     seals: list[dict[str, Any]] = []
     if steps:
         over = Seal.objects.filter(to_txid__gt=steps[0]["txid"], from_txid__lte=steps[-1]["txid"]).order_by("to_txid")
-        seals = list(over.values("from_txid", "to_txid", "rows", "digest"))
+        seals = [dict(row) for row in over.values("from_txid", "to_txid", "rows", "digest")]
     return {"steps": steps, "seals": seals, "left_out": len(rows) > MOST_STEPS}
 
 

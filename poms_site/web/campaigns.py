@@ -77,7 +77,7 @@ class CampaignPage(Page):
             raise Refused("Progress cannot be counted so.", [Problem("by", f"unknown: {self.way}", ", ".join(WAYS))])
         watched = CampaignWatcher.objects.filter(campaign=self.row)
         about = {
-            "row": self.row, "watchers": watched.count(), "watching": watched.filter(user_id=request.user.pk).exists(),
+            "row": self.row, "watchers": watched.count(), "watching": watched.filter(user_id=request.user.pk or 0).exists(),
         }  # fmt: skip
         return self.live("web/campaign.html", "web/_campaign.html", self._facts, about)
 

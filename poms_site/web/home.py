@@ -42,7 +42,9 @@ class HomePage(Page):
                 open_to.append(experiment)
         rows = Campaign.objects.visible_to(self.request.user).select_related("experiment")
         running = list(rows.filter(state__in=("approved", "running")).order_by("-rank", "-pk")[:RECENT])
-        watched = rows.filter(pk__in=CampaignWatcher.objects.filter(user=self.request.user).values("campaign"))
+        watched = rows.filter(
+            pk__in=CampaignWatcher.objects.filter(user_id=self.request.user.pk or 0).values("campaign")
+        )
         ended = list(rows.filter(ended_at__isnull=False).order_by("-ended_at")[:RECENT])
         return {
             "waiting": waiting, "running": with_progress(running), "ended": ended, "experiments": experiments,

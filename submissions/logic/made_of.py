@@ -8,6 +8,7 @@ from campaigns.definition import PASSES_ON
 from core.errors import Conflict
 from core.redaction import redacted
 from integrations import registry
+from integrations.catalogue.base import FileSeen
 from submissions.logic.showing import without_secrets
 from submissions.models import OUTSIDE, Batch, Output, Submission, Unit
 from submissions.recipe import Made, Recipe, without
@@ -75,7 +76,7 @@ def _asked(batch: Batch, units: Sequence[Unit]) -> dict[str, tuple[int | None, s
         return {}
     catalogue = registry.catalogue(batch.experiment, batch.version.catalogue)
     names = sorted(set(files.values()))
-    known = {}
+    known: dict[str, FileSeen] = {}
     for at in range(0, len(names), A_QUESTION):
         known |= catalogue.told(names[at : at + A_QUESTION])
     found: dict[str, tuple[int | None, str]] = {}

@@ -18,7 +18,7 @@ from django.db import transaction
 from campaigns import definition
 from campaigns.definition import Definition
 from campaigns.logic import editing
-from campaigns.models import Campaign, Stage
+from campaigns.models import Campaign, Stage, StageVersion
 from core import transitions
 from core.clock import now
 from core.crashpoints import crashpoint
@@ -140,9 +140,8 @@ def _begin(row: Reproduction, seeds: Mapping[str, int], was: Recipe) -> None:
     """Give the test run the batch's own inputs, in their order, and let it be launched."""
     batch, campaign = row.batch, row.campaign
     Stage.objects.filter(campaign=campaign).update(pass_number=batch.pass_number)
-    version = campaign.revision.stage_versions.select_related(  # type: ignore[union-attr]  # it was approved above
-        "stage__campaign__experiment", "revision__campaign__experiment"
-    ).get()
+    beside = ("stage__campaign__experiment", "revision__campaign__experiment")
+    version = StageVersion.objects.select_related(*beside).get(revision=campaign.revision)
     units = _units(batch, version.stage, seeds)
     keys = hashlib.sha256("".join(f"{unit.key}\n" for unit in units).encode()).hexdigest()
     own = {"stage": version.stage, "pass_number": batch.pass_number, "units": len(units)}
@@ -156,7 +155,7 @@ def _begin(row: Reproduction, seeds: Mapping[str, int], was: Recipe) -> None:
     planning.note([version.stage_id])
 
 
-def _units(batch: Batch, stage: Stage, seeds: Mapping[str, int]) -> Sequence[Unit]:
+def _units(batch: Batch, stage: Stage, seeds: Mapping[str, int]) -> list[Unit]:
     made = [
         Unit(
             experiment_id=batch.experiment_id, stage=stage, pass_number=batch.pass_number, key=unit.key,

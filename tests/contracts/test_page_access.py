@@ -640,7 +640,9 @@ def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
     else:
         matrix.judge(where, got, line.status)
         for name, corner in (("demo", "own"), ("other", "other")):
-            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode(errors="replace")) and not holds(who, "view", corner):
+            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode(errors="replace")) and not holds(
+                who, "view", corner
+            ):
                 matrix.wrong.append(f"{where} shows something of {name}")
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from core import audit, sealed_rows
+from core import audit, retention, sealed_rows
 from core.models import Seal, SealedRows, Transition
 from tests.core.test_ledger import seal_all, unguarded, write
 
@@ -98,6 +98,26 @@ def test_a_seal_from_before_rows_were_told_apart_is_named_as_a_whole(ledger_of_t
 def test_a_seal_that_was_taken_away_is_missed(ledger_of_three):
     ledger_of_three[1].delete()
     assert "chain" in {finding.what for finding in audit.verify().findings}
+
+
+def test_rows_of_a_partition_that_was_dropped_in_its_time_are_not_missed():
+    write(2)
+    write(3, kind="job")
+    seal_all()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT tableoid::regclass::text, at FROM core_transition WHERE kind = 'job' LIMIT 1")
+            table, at = cursor.fetchone()
+        retention.drop_ledger_partition(at.date().replace(day=1), "all its jobs are in the archive")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", [table])
+            assert cursor.fetchone()[0] is None
+        assert audit.verify().findings == []
+        key = row_of(2)
+        tamper(f"UPDATE core_transition SET reason = 'another' WHERE id = {key}")
+        (finding,) = audit.verify().findings
+        assert (finding.what, finding.row) == ("altered", key), "and none of the dropped ones"
+        transaction.set_rollback(True)
 
 
 def test_the_ids_of_rows_take_little_room_and_come_back():
