@@ -76,9 +76,8 @@ class CampaignPage(Page):
         if self.way not in WAYS:
             raise Refused("Progress cannot be counted so.", [Problem("by", f"unknown: {self.way}", ", ".join(WAYS))])
         watched = CampaignWatcher.objects.filter(campaign=self.row)
-        about = {
-            "row": self.row, "watchers": watched.count(), "watching": watched.filter(user_id=request.user.pk or 0).exists(),
-        }  # fmt: skip
+        mine = watched.filter(user_id=request.user.pk or 0)
+        about = {"row": self.row, "watchers": watched.count(), "watching": mine.exists()}
         return self.live("web/campaign.html", "web/_campaign.html", self._facts, about)
 
     def _facts(self) -> dict[str, Any]:
