@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Q
 
+from core import sealed_rows
 from core.locking import session_lock
 from core.models import Seal, Transition, TransitionQuerySet
 
@@ -57,16 +58,19 @@ def seal(*, limit: int = 50_000) -> int:
         last = Seal.objects.order_by("-to_txid").first()
         begin, chain = (last.to_txid, last.digest) if last else (0, GENESIS)
         end = oldest_running()
-        rows = _rows(begin, end, limit + 1)
+        rows = rows_of(begin, end, limit + 1)
         if not rows:
             return 0
         if len(rows) > limit:
             # Never cut inside a transaction: stop before the one that the limit falls into, or take it whole.
             cut = rows[limit][1]
             end = cut if cut > rows[0][1] else cut + 1
-            rows = _rows(begin, end, None)
+            rows = rows_of(begin, end, None)
         parts = parts_of(rows)
-        Seal.objects.create(from_txid=begin, to_txid=end, rows=len(rows), parts=parts, digest=chained(chain, parts))
+        made = Seal.objects.create(
+            from_txid=begin, to_txid=end, rows=len(rows), parts=parts, digest=chained(chain, parts)
+        )  # fmt: skip
+        sealed_rows.keep(made, rows)
         return len(rows)
 
 
@@ -99,16 +103,17 @@ def verify() -> list[str]:
     wrong, chain, expected = [], GENESIS, 0
     dropped = dropped_partitions()
     for link in Seal.objects.order_by("to_txid"):
-        rows = _rows(link.from_txid, link.to_txid, None)
+        rows = rows_of(link.from_txid, link.to_txid, None)
         if link.from_txid != expected:
             wrong.append(f"seal {link.pk} begins at {link.from_txid}, not at {expected}")
-        if not _holds(link, rows, chain, dropped):
+        if not holds(link, rows, chain, dropped):
             wrong.append(f"seal {link.pk} ({link.rows} rows) does not match the {len(rows)} rows it covers")
         chain, expected = link.digest, link.to_txid
     return wrong
 
 
-def _holds(link: Seal, rows: Sequence[Row], chain: str, dropped: Collection[str]) -> bool:
+def holds(link: Seal, rows: Sequence[Row], chain: str, dropped: Collection[str]) -> bool:
+    """Tell whether a seal matches the rows that it covers and the digest before it, but for dropped partitions."""
     if link.parts is None:  # made when the digest was one over all rows
         return len(rows) == link.rows and digest(chain, [row[1:] for row in rows]) == link.digest
     kept = {part: facts for part, facts in link.parts.items() if part not in dropped}
@@ -122,8 +127,8 @@ def dropped_partitions() -> set[str]:
     return {f"{JOBS}_{month // 100}_{month % 100:02d}" for month in steps}
 
 
-def _rows(begin: int, end: int, limit: int | None) -> list[Row]:
-    """Return the partition and the fields of each row."""
+def rows_of(begin: int, end: int, limit: int | None) -> list[Row]:
+    """Return the transitions of the transactions in [begin, end) as they are sealed: partition, then the fields."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT tableoid::regclass::text, txid, id, kind, thing_id, experiment_id, source, target, verb,"

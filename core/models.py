@@ -61,6 +61,17 @@ class Seal(models.Model):
     at = models.DateTimeField(db_default=Now())
 
 
+class SealedRows(models.Model):
+    """What tells the rows of a seal apart: their ids, and of each the first eight bytes of its SHA-256 (core/audit.py).
+
+    It locates what the seal's digest proves, in one row for up to fifty thousand: eight bytes a transition.
+    """
+
+    seal = models.OneToOneField(Seal, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    ids = models.BinaryField(help_text="each as the difference from the one before, packed")
+    hashes = models.BinaryField(help_text="in the same order")
+
+
 class Heartbeat(models.Model):
     """When a loop last ran, how long, what it did and what went wrong."""
 

@@ -14,6 +14,8 @@ from experiments.models import ApiToken, Approver, Certificate, Experiment, Memb
 from experiments.roles import EVERYWHERE, roles_with
 from experiments.scoping import may, narrowing_of
 
+OVERSEERS = ("supervisor", "administrator")  # who looks over all experiments
+
 
 def is_approver(user: Any, experiment: Experiment, production_stage: str) -> bool:
     """Tell whether the person is registered to decide on this production stage (W1), or stands in for somebody."""
@@ -77,6 +79,15 @@ def is_administrator(user: Any) -> bool:
         return False
     roles = [role for role in roles_with("administer") if role in EVERYWHERE]
     held = Membership.objects.filter(user_id=user.pk, experiment=None, role__in=roles, active=True)
+    return bool(user.is_authenticated and user.is_active and held.exists())
+
+
+def oversees(user: Any) -> bool:
+    """Tell whether the person supervises or administers the whole service, with nothing of it left out by a token."""
+    narrowing = narrowing_of(user)
+    if not narrowing.has("view") or narrowing.experiments is not None:
+        return False
+    held = Membership.objects.filter(user_id=user.pk, experiment=None, role__in=OVERSEERS, active=True)
     return bool(user.is_authenticated and user.is_active and held.exists())
 
 

@@ -38,6 +38,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("check", f"{logic}.checking.check_some", period=5)
         loops.register("guard", f"{logic}.guarding.guard_some", period=60)
         loops.register("curb", f"{logic}.curbing.curb_some", period=300)
+        loops.register("reproduce", f"{logic}.reproducing.reproduce_some", period=10)
         loops.register("sweep", f"{logic}.planning.sweep", period=30)
         loops.register("tally", f"{logic}.tallying.tally_some", period=10)
         loops.register("seal", "core.ledger.seal", period=60)

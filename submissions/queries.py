@@ -31,11 +31,13 @@ from submissions.models import (
     JobCount,
     Output,
     Prestaging,
+    Reproduction,
     Slice,
     StageProgress,
     Submission,
     TapeProgress,
     Unit,
+    Verdict,
 )
 from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH
 
@@ -518,3 +520,31 @@ def archived_in(rows: QuerySet[EveryJob], month: str) -> QuerySet[EveryJob]:
 def seconds_since(then: datetime) -> float:
     """Return how long ago a moment was, in seconds: the time in a state (M3)."""
     return max(0.0, (now() - then).total_seconds())
+
+
+def reproductions_due(limit: int) -> list[Reproduction]:
+    """Return reproductions whose test run has ended and that nobody has compared, the oldest first."""
+    ended = Q(campaign__state__in=("succeeded", "failed", "cancelled"))
+    rows = Reproduction.objects.filter(ended, ended_at=None).extra(  # noqa: S610 - a constant condition
+        where=[untroubled("reproduce", "reproduction").format(id="submissions_reproduction.id")]
+    )
+    beside = ("experiment", "campaign__experiment", "batch__experiment", "batch__stage__campaign__experiment")
+    return list(rows.select_related(*beside, "batch__version__revision").order_by("pk")[:limit])
+
+
+def verdict_on(campaign: Campaign) -> Verdict | None:
+    """Return the verdict that stands on a campaign: the newest, be it a withdrawal."""
+    return Verdict.objects.filter(campaign=campaign).select_related("by").order_by("-pk").first()
+
+
+def unreviewed(campaigns: QuerySet[Campaign], since: datetime) -> QuerySet[Campaign]:
+    """Narrow campaigns to productions that have ended since and on whose results no verdict stands, newest first."""
+    latest = Verdict.objects.filter(campaign=OuterRef("pk")).order_by("-pk").values("verdict")[:1]
+    ended = campaigns.filter(state__in=("succeeded", "failed"), test=False, ended_at__gte=since)
+    said = ended.annotate(said=Subquery(latest))
+    return said.filter(Q(said=None) | Q(said="withdrawn")).order_by("-ended_at", "-pk")
+
+
+def unsigned(reproductions: QuerySet[Reproduction]) -> QuerySet[Reproduction]:
+    """Narrow reproductions to those that have come to a verdict and wait for a signature, newest first."""
+    return reproductions.filter(state__in=("equal", "different"), signed=None).order_by("-pk")

@@ -1,4 +1,4 @@
-"""States of batches, submissions, jobs and commands (design 4, T6, M10). Pure."""
+"""States of batches, submissions, jobs, commands and reproductions (design 4, T6, M10, J6). Pure."""
 
 from __future__ import annotations
 
@@ -87,3 +87,11 @@ EXCLUSION = table(
     ("watched excluded on_probation", "undone", "release", "watch"),
 )
 STANDING = ("watched", "excluded", "on_probation")
+
+REPRODUCTION = table(
+    "reproduction",
+    "running",
+    ("running", "equal", "agree"),
+    ("running", "different", "differ"),
+    ("running", "failed", "fail"),
+)

@@ -17,6 +17,7 @@ from typer.main import get_command, get_group
 
 from poms_client import __version__
 from poms_client.commands._common import help_style, resolved
+from poms_client.commands.reproduce import reproduce
 from poms_client.commands.session import login, whoami
 from poms_client.commands.stop import go_on, stop
 from poms_client.commands.why import why
@@ -37,6 +38,8 @@ NOUNS = {
     "data": ("data", "app"),
     "split": ("split", "app"),
     "recover": ("recover", "app"),
+    "reproduction": ("reproduce", "app"),
+    "review": ("review", "app"),
     "site": ("site", "app"),
     "report": ("report", "app"),
     "template": ("library", "template"),
@@ -99,6 +102,7 @@ def _app() -> typer.Typer:
     app.command("login")(resolved(login))
     app.command("whoami")(resolved(whoami))
     app.command("why")(resolved(why))
+    app.command("reproduce")(resolved(reproduce))
     app.command("stop")(resolved(stop))
     app.command("go-on")(resolved(go_on))
     return app

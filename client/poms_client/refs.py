@@ -10,7 +10,7 @@ from poms_client.errors import UsedWrongly
 
 KINDS = {"r": "request", "c": "campaign", "b": "batch", "s": "submission", "j": "job", "k": "schedule",
          "h": "hold", "v": "service", "l": "limit", "x": "command", "w": "shift", "f": "failure",
-         "o": "route", "e": "exclusion"}  # fmt: skip
+         "o": "route", "e": "exclusion", "p": "reproduction"}  # fmt: skip
 _NUMBERED = re.compile(r"([a-z])[0-9]+")
 
 
@@ -63,6 +63,7 @@ BATCH = Noun("batch", "batches")
 SUBMISSION = Noun("submission", "submissions")
 JOB = Noun("job", "jobs")
 SHIFT = Noun("shift", "shifts")
+REPRODUCTION = Noun("reproduction", "reproductions")
 COMMAND = Noun("command", "commands")
 SCHEDULE = Noun("schedule", "schedules")
 FAILURE = Noun("failure", "failures")

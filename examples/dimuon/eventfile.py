@@ -15,6 +15,7 @@ import uproot
 
 TREE = "events"
 METADATA = "metadata"
+CONTENT = "content_checksum"  # what POMS compares in a reproduction, since ROOT writes the time into its files
 MUON = "muon_"
 MUON_MASS = 0.1056584
 
@@ -55,8 +56,8 @@ def checksum(columns: Columns) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def write_events(path: Path, columns: Columns, metadata: dict[str, Any]) -> None:
-    """Write the columns as the tree `events`, and as a JSON string the metadata with the columns' checksum.
+def write_events(path: Path, columns: Columns, metadata: dict[str, Any]) -> str:
+    """Write the columns as the tree `events`, and as a JSON string the metadata with the columns' checksum; return it.
 
     A column has one value per event or, when named `muon_…`, one list per event; the lists of one event are
     equally long.
@@ -70,7 +71,9 @@ def write_events(path: Path, columns: Columns, metadata: dict[str, Any]) -> None
     with uproot.recreate(path) as file:
         tree = file.mktree(TREE, {name: ak.Array(values).type.content for name, values in branches.items()})
         tree.extend(branches)
-        file[METADATA] = json.dumps({**metadata, "checksum": checksum(columns)}, sort_keys=True)
+        content = checksum(columns)
+        file[METADATA] = json.dumps({**metadata, "checksum": content}, sort_keys=True)
+    return content
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

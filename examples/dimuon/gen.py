@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pythia8mc as pythia8
 from eventfile import (
+    CONTENT,
     campaign_name,
     launch_round,
     safe_name,
@@ -164,7 +165,7 @@ def main() -> int:
         crashes = arguments.crash_once == number and launch_round() == 0
         columns, metadata = generate(first, events, seed, max(events // 2, 1) if crashes else None)
         name = f"{safe_name(arguments.campaign)}_{STAGE}_{first:06d}.root"
-        write_events(Path(name), columns, metadata)
+        metadata[CONTENT] = write_events(Path(name), columns, metadata)
         outputs.append({"name": name, "events": events, "metadata": metadata, "parents": [], "units": [unit["key"]]})
         say(STAGE, f"cross section {metadata['cross_section_pb']:.0f} pb, wrote {name}")
     write_output_list(outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import uproot
 from eventfile import (
+    CONTENT,
     EXIT_DAMAGED_INPUT,
     Columns,
     DamagedFileError,
@@ -113,19 +115,27 @@ def merge(units: list[dict[str, Any]], campaign: str) -> list[dict[str, Any]]:
     part = f"_{sample['first_event']:06d}" if sample["first_event"] else ""
     stem = f"{safe_name(campaign)}_zpeak{part}"
     Path(f"{stem}.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    filled = {
+        f"dimuon_{name}": np.histogram(events[name], bins=bins, range=(low, high), weights=events["weight"])
+        for name, (bins, low, high) in HISTOGRAMS.items()
+    }
     with uproot.recreate(f"{stem}.root") as file:
-        for name, (bins, low, high) in HISTOGRAMS.items():
-            file[f"dimuon_{name}"] = np.histogram(events[name], bins=bins, range=(low, high), weights=events["weight"])
+        for name, histogram in filled.items():
+            file[name] = histogram
         file["fit_expected"] = (fitted.expected(fitted.edges), fitted.edges)
         file["metadata"] = json.dumps(result, sort_keys=True)
     luminosity = rf"{sample['luminosity_inverse_pb']:.1f} pb$^{{-1}}$"
     plot(fitted, Path(f"{stem}.png"), rf"{sample['generator']}, pp $\sqrt{{s}} = 13.6$ TeV, {luminosity}")
+    content = hashlib.sha256(json.dumps(result, sort_keys=True).encode())
+    for heights, edges in filled.values():
+        content.update(heights.tobytes() + edges.tobytes())
     keys, parents = [unit["key"] for unit in units], [file.name for file in files]
     outputs = [
         {
             "name": f"{stem}{ending}",
             "events": sample["n_events"],
-            "metadata": result,
+            # The other two have the same bytes each time; ROOT writes the time into its files.
+            "metadata": {**result, CONTENT: f"sha256:{content.hexdigest()}"} if ending == ".root" else result,
             "parents": parents,
             "units": keys,
         }

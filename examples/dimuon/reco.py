@@ -14,6 +14,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 from eventfile import (
+    CONTENT,
     EXIT_DAMAGED_INPUT,
     MUON_MASS,
     Columns,
@@ -144,7 +145,7 @@ def process(unit: dict[str, Any], arguments: argparse.Namespace) -> dict[str, An
         "pt_min_gev": PT_MIN_GEV,
     }
     name = f"{safe_name(arguments.campaign)}_{STAGE}_{about['first_event']:06d}.root"
-    write_events(Path(name), candidates, metadata)
+    metadata[CONTENT] = write_events(Path(name), candidates, metadata)
     say(STAGE, f"wrote {name}")
     return {
         "name": name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpResponse
 from django.urls import path
 from rest_framework import serializers
@@ -34,6 +33,7 @@ from experiments.viewsets import (
 from poms_site.overview import waste
 from poms_site.overview.counting import WAYS, Counts, counts_by, together
 from poms_site.overview.forecast import Forecast
+from poms_site.overview.glance import glances
 from poms_site.overview.progress import expected_ends, progress_of_campaigns
 from poms_site.overview.ranking import require_ranker
 from poms_site.overview.run_facts import stages_of
@@ -429,17 +429,14 @@ class OverviewView(ScopedViewSet):
 
     def list(self, request: Request) -> Response:
         """Return each experiment's campaigns by state, with the progress of those that run."""
-        visible = experiments_for(request.user, "view_overview")
-        campaigns = Campaign.objects.filter(experiment__in=visible).select_related("experiment", "revision")
-        found: dict[str, Document] = {e.name: {"title": e.title, "states": {}, "running": []} for e in visible}
-        for row in campaigns.filter(~Q(state="cancelled")).order_by("pk"):
-            entry = found[row.experiment.name]
-            entry["states"][row.state] = entry["states"].get(row.state, 0) + 1
-            if row.state == "running":
-                versions, _ = definitions.graph_of(row)
-                progress = queries.progress_of(v.stage for v in versions).values()
-                units, done = (sum(p[name] for p in progress) for name in ("units", "done"))
-                entry["running"].append({"name": row.name, "units": units, "done": done})
+        visible = experiments_for(request.user, "view_overview").order_by("name")
+        found: dict[str, Document] = {
+            glance.experiment.name: {
+                "title": glance.experiment.title, "states": dict(glance.states),
+                "running": [{"name": row.name, **progress} for row, progress in glance.running],
+            }
+            for glance in glances(list(visible))
+        }  # fmt: skip
         return Response({"experiments": found})
 
 

@@ -14,6 +14,7 @@ from campaigns.api import urlpatterns as set_ups
 from core.errors import NotVisible
 from experiments.api import urlpatterns as people
 from experiments.rules import PUBLIC, SIGNED_IN
+from poms_site.api.audit import urlpatterns as audit
 from poms_site.api.campaigns import urlpatterns as campaigns
 from poms_site.api.credentials import urlpatterns as credentials
 from poms_site.api.data import urlpatterns as data
@@ -28,6 +29,8 @@ from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.reports import urlpatterns as reports
+from poms_site.api.reproductions import urlpatterns as reproductions
+from poms_site.api.reviews import urlpatterns as reviews
 from poms_site.api.schedules import urlpatterns as schedules
 from poms_site.api.selecting import urlpatterns as selecting
 from poms_site.api.services import urlpatterns as services
@@ -79,6 +82,8 @@ urlpatterns = [
     *exports,
     *recovery,
     *reports,
+    *reproductions,
+    *reviews,
     *set_ups,
     *shift,
     *shifts,
@@ -91,6 +96,7 @@ urlpatterns = [
     *schedules,
     *services,
     *why,
+    *audit,
     path("schema/", SchemaView.as_view(), name="schema"),
     path("browse/", BrowseView.as_view(url_name="schema"), name="browse"),
     # Only what ends in a slash, so that Django still redirects an address that lacks it.

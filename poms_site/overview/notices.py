@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from approvals.models import Comment, Request, TestRun, Watcher
-from campaigns.models import Campaign, Schedule
+from campaigns.models import Campaign, CampaignWatcher, Schedule
 from core import differences, ledger
 from core.crashpoints import crashpoint
 from core.models import Transition, TransitionQuerySet
@@ -27,9 +27,9 @@ from integrations.models import Credential, LedgerPlace, Notice, Service
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
-from poms_site.overview import failures, report_mails
+from poms_site.overview import failures, report_mails, result
 from poms_site.overview.words import shortened
-from submissions.models import Exclusion, Failure, Submission
+from submissions.models import Exclusion, Failure, Reproduction, Submission
 
 READER = "notify"
 AT_A_TIME = 1000
@@ -75,6 +75,10 @@ SOURCES = {
         lambda row: f"{row.stage.campaign.name}, stage {row.stage.name}",
     ),
     "exclusion": Source(Exclusion, ("experiment", "system"), "exclusions", lambda row: f"{row} in {row.system.name}"),
+    "reproduction": Source(
+        Reproduction, ("experiment", "by", "batch__stage__campaign"), "reproductions",
+        lambda row: f"{row.batch.stage.campaign.name}, batch {row.batch.number} of {row.batch.stage.name}",
+    ),
     "credential": Source(Credential, ("experiment",), "credentials", lambda row: row.title),
 }  # fmt: skip
 
@@ -97,6 +101,7 @@ class Rule:
     many: str
     sources: tuple[str, ...] = ()  # only from these states; none: from any
     whom: Callable[[Any, Transition], Iterable[User]] | None = None  # instead of `who`, where the event says it
+    more: Callable[[Any], list[dict[str, str]]] | None = None  # what else is said of one thing
 
     def told(self, thing: Any, event: Transition) -> Iterable[User]:
         """Return who is told of an event."""
@@ -119,8 +124,35 @@ def requester(request: Request) -> Iterable[User]:
 
 
 def owner(campaign: Campaign) -> Iterable[User]:
-    """Return whose campaign it is; of a test run, the request tells."""
-    return [] if campaign.test else [campaign.owner]
+    """Return whose campaign it is, and who asked for it; of a test run, the request or the reproduction tells."""
+    if campaign.test:
+        return []
+    return {campaign.owner, *User.objects.filter(pk__in=Request.objects.filter(campaign=campaign).values("requester"))}
+
+
+def followers(campaign: Campaign) -> Iterable[User]:
+    """Return who watches a campaign and is not told of it in any case."""
+    told = {user.pk for user in owner(campaign)}
+    rows = User.objects.filter(pk__in=CampaignWatcher.objects.filter(campaign=campaign).values("user"))
+    return rows.exclude(pk__in=told)
+
+
+def followers_all(campaign: Campaign) -> Iterable[User]:
+    """Return who watches a campaign, whoever else they are."""
+    return User.objects.filter(pk__in=CampaignWatcher.objects.filter(campaign=campaign).values("user"))
+
+
+def asker(row: Reproduction) -> Iterable[User]:
+    """Return who had a batch made again."""
+    return [row.by]
+
+
+def came_of_it(campaign: Campaign) -> list[dict[str, str]]:
+    """Return what came of a campaign that has ended, as further lines: in short, and where it is told whole."""
+    request = Request.objects.filter(campaign=campaign).select_related("experiment").order_by("-pk").first()
+    found = result.of_campaign(campaign, request)
+    where = SOURCES["request"].link(request) if request else SOURCES["campaign"].link(campaign)
+    return [{"ref": "", "title": "What came of it", "link": f"{where}#result", "said": found.said(), "by": ""}]
 
 
 def testers(campaign: Campaign) -> Iterable[User]:
@@ -200,8 +232,22 @@ RULES = (
     Rule("keep_up", "request", "lapse", everybody, "has lapsed; its campaign is held", "requests have lapsed"),
     Rule("tested", "campaign", "succeed", testers, "has run through", "test runs have run through"),
     Rule("tested", "campaign", "fail", testers, "has failed", "test runs have failed"),
-    Rule("campaign", "campaign", "succeed", owner, "has succeeded", "of your campaigns have succeeded"),
-    Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed"),
+    Rule("tested", "reproduction", "agree", asker, "came out equal", "reproductions came out equal"),
+    Rule("tested", "reproduction", "differ", asker, "came out different", "reproductions came out different"),
+    Rule("tested", "reproduction", "fail", asker, "has failed", "reproductions have failed"),
+    Rule("campaign", "campaign", "succeed", owner, "has succeeded", "of your campaigns have succeeded",
+         more=came_of_it),
+    Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed", more=came_of_it),
+    Rule("campaign", "campaign", "review", owner, "was judged by a reviewer", "of your campaigns were judged"),
+    *(Rule("watched", "campaign", verb, who, says, many) for verb, who, says, many in (
+        ("start", followers_all, "has begun", "campaigns that you watch have begun"),
+        ("succeed", followers, "has succeeded", "campaigns that you watch have succeeded"),
+        ("fail", followers, "has failed", "campaigns that you watch have failed"),
+        ("cancel", followers, "was cancelled", "campaigns that you watch were cancelled"),
+        ("relaunch", followers_all, "runs again", "campaigns that you watch run again"),
+        ("ask", followers_all, "waits for people to decide", "campaigns that you watch wait for people"),
+        ("review", followers, "was judged by a reviewer", "campaigns that you watch were judged"),
+    )),
     Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
     Rule("latency", "schedule", "warn", minders, "will miss its objective", "schedules will miss their objectives"),
     Rule("latency", "schedule", "miss", minders, "has missed its objective", "schedules have missed their objectives"),
@@ -358,6 +404,7 @@ def _draft(
 ) -> Draft:
     first = things[events[0].thing_id]
     alone = len(events) == 1
+    more = rule.more(first) if rule.more and alone and not first.test else []
     name = first.ref.rpartition("/")[2]
     title = shortened(source.title(first), 120)
     return Draft(
@@ -365,7 +412,7 @@ def _draft(
         of=rule.of, things=[event.thing_id for event in events], ref=first.ref if alone else "",
         link=source.link(first) if alone else f"/e/{first.experiment.name}/{source.place}/",
         subject=f"{name} {rule.says}: {title}" if alone else f"{len(events)} {rule.many}",
-        lines=[_line(source, things[event.thing_id], event) for event in events[:MOST_LISTED]],
+        lines=[_line(source, things[event.thing_id], event) for event in events[:MOST_LISTED]] + more,
         actor=events[0].actor,
     )  # fmt: skip
 

@@ -41,13 +41,19 @@ def write_report(campaign: Campaign, out: Path, *, plot: Path | None = None, fac
     numbers, or instead of those of the same name; `x_gev` with `x_err_gev` is a value with its error. Raises
     ValueError for a picture of another kind, OSError when the picture cannot be read or the file not be written.
     """
+    html = report_of(campaign, plot=plot, facts=facts)
+    unfinished = out.with_name(f"{out.name}.part")
+    unfinished.write_text(html, encoding="utf-8")
+    os.replace(unfinished, out)
+    return out
+
+
+def report_of(campaign: Campaign, *, plot: Path | None = None, facts: Mapping[str, object] = {}) -> str:
+    """Return the report of a campaign's run as HTML, as `write_report` writes it."""
     picture = _picture(plot) if plot else None
     with _one_moment():
         html = render_to_string("overview/run_report.html", _context(campaign.pk, facts) | {"plot": picture})
-    unfinished = out.with_name(f"{out.name}.part")
-    unfinished.write_text(printable(html), encoding="utf-8")
-    os.replace(unfinished, out)
-    return out
+    return printable(html)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from approvals import queries as approvals
 from approvals.models import Request
 from campaigns.models import Campaign
 from experiments.models import Experiment
+from poms_site.overview.reviews import inbox
 from poms_site.overview.words import count
 from submissions.models import Batch, Submission
 from submissions.queries import planned, standing_holds
@@ -42,6 +43,8 @@ def waiting_for(user: Any, experiment: Experiment, held: frozenset[str]) -> list
         found += _unsure(experiment)
     if "watch" in held:
         found += _failed(experiment) + _held(experiment)
+    if "sign_off" in held:
+        found += [Waiting(r.state, r.ref, r.title, r.todo, r.since) for r in inbox([experiment])[:MOST]]
     return found
 
 

@@ -33,8 +33,9 @@ _TABLE = {
     WAITING: "draft new pending idle suspended not_checked wanted proposed due coming skipped unknown",
     PERSON: "pending_approval returned unsure held standing warn return paused at_risk degraded ending watched",
     MOVING: "launching submitted running staging_in processing staging_out project_running asked active on_probation",
-    DONE: "jobs_completed completed succeeded approved approve pass done released ran nothing_new met up live",
-    FAILED: "failed launch_failed lost rejected reject fail refused missed down expired unusable",
+    DONE: "jobs_completed completed succeeded approved approve pass done released ran nothing_new met up live"
+    " equal good remarks",
+    FAILED: "failed launch_failed lost rejected reject fail refused missed down expired unusable different bad",
     ENDED: "cancelled removed withdrawn superseded merge split ended put_away excluded undone",
 }
 LOOKS = {state: look for look, states in _TABLE.items() for state in states.split()}

@@ -10,7 +10,7 @@ from django.urls import path
 
 from approvals.models import Request, TestRun
 from campaigns.logic import drafting
-from campaigns.models import Campaign, Revision
+from campaigns.models import Campaign, CampaignWatcher, Revision
 from campaigns.queries import defaults_of, shelved
 from campaigns.states import CAMPAIGN
 from core.errors import NotVisible, PomsError, Problem, Refused
@@ -23,6 +23,7 @@ from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
 from poms_site.web.things import address, find, key_path
 from submissions import queries
+from submissions.models import Verdict
 
 FILTERS = (
     Filter("state", "state", by("state"), CAMPAIGN.choices()),
@@ -34,6 +35,7 @@ FILTERS = (
 )
 SLOW_SECONDS = 20.0
 MANY_JOBS = 2000
+VERDICTS = 5
 
 
 class CampaignsPage(Page):
@@ -73,7 +75,10 @@ class CampaignPage(Page):
         self.stage = request.GET.get("stage", "")
         if self.way not in WAYS:
             raise Refused("Progress cannot be counted so.", [Problem("by", f"unknown: {self.way}", ", ".join(WAYS))])
-        return self.live("web/campaign.html", "web/_campaign.html", self._facts, {"row": self.row})
+        watched = CampaignWatcher.objects.filter(campaign=self.row)
+        mine = watched.filter(user_id=request.user.pk or 0)
+        about = {"row": self.row, "watchers": watched.count(), "watching": mine.exists()}
+        return self.live("web/campaign.html", "web/_campaign.html", self._facts, about)
 
     def _facts(self) -> dict[str, Any]:
         after = live.last_act(self.request)
@@ -95,6 +100,7 @@ class CampaignPage(Page):
             "row": self.row, "asked": asked, "tried": tried,
             "verbs": verbs.offered("c", self.row, self.held), "way": self.way,
             "ways": WAYS, "stage": self.stage, "facts": facts, "slow": slow,
+            "verdicts": Verdict.objects.filter(campaign=self.row).select_related("by").order_by("-pk")[:VERDICTS],
             "boosted_until": queries.boosted_until(self.row), "outside": queries.launched_outside(self.row),
         }  # fmt: skip
 

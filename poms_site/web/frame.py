@@ -43,6 +43,7 @@ _PLACES = (
     ("sites", "Sites", "sites", "view"),
     ("failures", "Failures", "failures", "view"),
     ("reports", "Reports", "reports", "view"),
+    ("reviews", "Reviews", "reviews", "view"),
     ("services", "Services", "services", "view"),
     ("credentials", "Credentials", "credentials", "view"),
     ("shifts", "Shifts", "shifts", "view"),

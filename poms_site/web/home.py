@@ -7,9 +7,10 @@ from typing import Any
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.models import Campaign
+from campaigns.models import Campaign, CampaignWatcher
 from experiments.rules import PUBLIC, SIGNED_IN
 from experiments.scoping import held_on
+from poms_site.overview.glance import glances
 from poms_site.overview.progress import percent, progress_of_campaigns
 from poms_site.overview.waiting import waiting_for
 from poms_site.overview.words import LOOKS
@@ -17,6 +18,7 @@ from poms_site.web import frame
 from poms_site.web.page import Page
 
 RECENT = 10
+WATCHED = 30
 
 
 class HomePage(Page):
@@ -40,9 +42,14 @@ class HomePage(Page):
                 open_to.append(experiment)
         rows = Campaign.objects.visible_to(self.request.user).select_related("experiment")
         running = list(rows.filter(state__in=("approved", "running")).order_by("-rank", "-pk")[:RECENT])
+        watched = rows.filter(
+            pk__in=CampaignWatcher.objects.filter(user_id=self.request.user.pk or 0).values("campaign")
+        )
         ended = list(rows.filter(ended_at__isnull=False).order_by("-ended_at")[:RECENT])
         return {
             "waiting": waiting, "running": with_progress(running), "ended": ended, "experiments": experiments,
+            "watched": with_progress(list(watched.order_by("-pk")[:WATCHED])),
+            "glances": glances([row for row in experiments if row not in open_to]),
             "open_to": open_to, "here": frame.current_experiment(self.request, self),
         }  # fmt: skip
 

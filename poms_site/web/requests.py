@@ -17,6 +17,7 @@ from integrations.tickets.desk import ticket_of
 from poms_site.markdown import remark
 from poms_site.overview import request_facts
 from poms_site.overview.handing_over import as_file
+from poms_site.overview.result import Result, of_request
 from poms_site.web import live, verbs
 from poms_site.web.listing import Filter, by, listed
 from poms_site.web.page import Page
@@ -74,7 +75,7 @@ class RequestPage(Page):
             "editable": row.state in (*EDITABLE, *AMENDABLE) and self._own(row), "changed": changed,
             "changed_since": since, "history": ledger.history({"request": [row.pk]})[:30],
             "undecided": self._why_not(row), "lines": row.definition.count("\n") + 1,
-            **self._expense(row, trial), "trial": trial, "gates": gates,
+            **self._expense(row, trial), "trial": trial, "result": self._result(row), "gates": gates,
             "partners": self._partners(row), "comments": comments,
             "attachments": attachments,
             "origins": list(row.origins.select_related("source__experiment")),
@@ -94,6 +95,12 @@ class RequestPage(Page):
         key = ("expense", row.pk, row.state_since, row.priority, hash(row.definition), seen)
         found = live.shared(key, COST_SECONDS, lambda: request_facts.expense_of(row))
         return {"cost": found and found.cost, "expected": found.expected if found else []}
+
+    def _result(self, row: Request) -> Result | None:
+        if row.campaign is None:
+            return None
+        key = ("result", row.pk, row.campaign.state, row.campaign.state_since)
+        return live.shared(key, COST_SECONDS, lambda: of_request(row), after=live.last_act(self.request))
 
     def _partners(self, row: Request) -> Any:
         if row.state != "pending_approval" or "decide_request" not in self.held:

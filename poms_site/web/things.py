@@ -12,7 +12,18 @@ from campaigns.models import Campaign, Schedule
 from core.errors import NotVisible
 from experiments.models import Experiment, Shift
 from integrations.models import Service
-from submissions.models import Batch, Command, EveryJob, Exclusion, Failure, Hold, Limit, Route, Submission
+from submissions.models import (
+    Batch,
+    Command,
+    EveryJob,
+    Exclusion,
+    Failure,
+    Hold,
+    Limit,
+    Reproduction,
+    Route,
+    Submission,
+)
 
 # letter: the word in the address, the model, and what its pages need beside it
 NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -31,6 +42,8 @@ NOUNS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "l": ("limits", Limit, ("experiment", "host")),
     "f": ("failures", Failure, ("experiment", "signature", "service__experiment")),
     "o": ("routes", Route, ("experiment",)),
+    "p": ("reproductions", Reproduction, ("experiment", "by", "campaign__experiment", "batch__experiment",
+                                          "batch__stage__campaign__experiment")),
 }  # fmt: skip
 # Things with a page and no verbs.
 SHOWN: dict[str, tuple[str, Any, tuple[str, ...]]] = {

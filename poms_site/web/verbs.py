@@ -16,6 +16,7 @@ from poms_site.web.failure_verbs import FAILURE_VERBS
 from poms_site.web.library_verbs import LIBRARY_VERBS
 from poms_site.web.recovery_verbs import RECOVERY_VERBS
 from poms_site.web.request_verbs import REQUEST_VERBS
+from poms_site.web.review_verbs import REVIEW_VERBS
 from poms_site.web.schedule_verbs import SCHEDULE_VERBS
 from poms_site.web.service_verbs import SERVICE_VERBS
 from poms_site.web.verb import Ask, Verb, in_states
@@ -190,6 +191,7 @@ VERBS: tuple[Verb, ...] = (
                                                             actor=user.actor, reason=reason),
          lambda b: b.state in ("pending", "failed") and not b.is_outside, asks=(PARAMETERS,)),
     *RECOVERY_VERBS,
+    *REVIEW_VERBS,
     # Submissions
     Verb("s", "hold", "Hold its jobs", "watch", lambda s: f"Jobs of {s.ref} that have not ended are held.",
          _command("hold"), in_states(*LIVE)),

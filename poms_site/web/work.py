@@ -27,7 +27,18 @@ from poms_site.web.listing import Filter, Listed, by, by_key, listed
 from poms_site.web.page import Page
 from poms_site.web.things import find, key_path
 from submissions import narrowing, queries
-from submissions.models import Batch, Command, EveryJob, Job, Output, Submission, SubmissionUnit, TapeProgress, Unit
+from submissions.models import (
+    Batch,
+    Command,
+    EveryJob,
+    Job,
+    Output,
+    Reproduction,
+    Submission,
+    SubmissionUnit,
+    TapeProgress,
+    Unit,
+)
 from submissions.states import BATCH, JOB_ENDED, JOB_RANK, JOB_STATES, SUBMISSION
 
 LONGER = (("600", "10 min"), ("3600", "1 h"), ("21600", "6 h"), ("86400", "1 d"), ("259200", "3 d"))
@@ -213,7 +224,9 @@ class BatchPage(Page):
             "units": units[:MOST_SHOWN], "outputs": outputs[:MOST_SHOWN], "outputs_total": outputs.count(),
             "steps": steps_of({"batch": [row.pk], "submission": [a.row.pk for a in attempts]}, self.here.name),
             "progress": {"done": row.done, "running": 0, "failed": 0, "waiting": row.n_units - row.done},
-            "tape": tape, "failures": failures_of(tape),
+            "tape": tape, "failures": failures_of(tape), "packable": any(a.row.launched_at for a in attempts),
+            "reproductions": Reproduction.objects.filter(batch=row).defer("package", "differences")
+            .select_related("experiment", "by").order_by("-pk")[:5],
         }  # fmt: skip
 
 
@@ -315,6 +328,7 @@ class Step:
         "limit": "l",
         "exclusion": "e",
         "schedule": "k",
+        "reproduction": "p",
     }
 
     def __init__(self, row: Any, experiment: str) -> None:

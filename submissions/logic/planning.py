@@ -173,13 +173,13 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
     for part in slices[:most]:
         if units := feeding.take(version, part):
             formed += 1
-            Slice.objects.filter(pk=part.pk).update(batch=_form(version, number + formed, units, part.label))
+            Slice.objects.filter(pk=part.pk).update(batch=form(version, number + formed, units, part.label))
     more, left_out = len(slices) > most, Counter[str]()
     if not more:
         found, cut = _cut_arrived(version, closed)
         for piece in cut.slices[: most - formed]:
             formed += 1
-            _form(version, number + formed, [found[place] for place in piece.members], piece.label)
+            form(version, number + formed, [found[place] for place in piece.members], piece.label)
         more, left_out = formed == most, cut.left_out
     if formed:
         queue.wake("launch")
@@ -239,8 +239,8 @@ def _cut_arrived(version: StageVersion, closed: bool) -> tuple[list[Unit], split
     return found, splitting.cut(split, inputs, closed=closed and whole, now=now().timestamp())
 
 
-def _form(version: StageVersion, number: int, units: list[Unit], label: str) -> Batch:
-    """Make a batch of these units with the intent of its first launch."""
+def form(version: StageVersion, number: int, units: list[Unit], label: str) -> Batch:
+    """Make a batch of these units, which are rows already, with the intent of its first launch."""
     stage, campaign = version.stage, version.revision.campaign
     _start_campaign(campaign)
     batch = Batch.objects.create(

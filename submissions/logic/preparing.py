@@ -13,13 +13,13 @@ from django.conf import settings
 from campaigns import command, splitting
 from campaigns.command import Pair
 from campaigns.definition.values import named
-from campaigns.models import JobType, StageVersion
+from campaigns.models import Campaign, JobType, StageVersion
 from campaigns.queries import is_analysis
 from core import queue, transitions
 from integrations import registry
 from integrations.catalogue.base import OFFERS
 from integrations.catalogue.patterns import several
-from submissions.models import Batch, Submission, SubmissionUnit, Unit
+from submissions.models import Batch, Reproduction, Submission, SubmissionUnit, Unit
 
 # What a stage says of the slots of its jobs; which of it are lists, and what `Slots` calls them.
 SLOTS = ("cpus", "disk_mb", "gpus", "slots", "sites", "avoid_sites")
@@ -173,7 +173,7 @@ def _environment(version: StageVersion, batch: Batch, uuid: str, round_number: i
     campaign = version.revision.campaign
     known = command.environment_of(
         experiment=campaign.experiment.name, campaign=campaign.name_for_jobs, stage=version.stage.name,
-        stage_type=version.type, launcher=campaign.owner.username, test=campaign.test,
+        stage_type=version.type, launcher=campaign.owner.username, test=_is_for_test(campaign),
     )  # fmt: skip
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
     kinds = JobType.objects.filter(experiment=campaign.experiment, name=version.job_type).values_list("pk", flat=True)
@@ -193,3 +193,12 @@ def _environment(version: StageVersion, batch: Batch, uuid: str, round_number: i
         "POMS_PASS": str(batch.pass_number),
         "POMS_ROUND": str(round_number),
     }
+
+
+def _is_for_test(campaign: Campaign) -> bool:
+    """Tell whether jobs are told that they are a test: those of a reproduction are told what the first ones were."""
+    made_again = Reproduction.objects.filter(campaign=campaign) if campaign.test else None
+    if made_again is None:
+        return False
+    first = made_again.values_list("batch__stage__campaign__test", flat=True).first()
+    return True if first is None else bool(first)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,8 +117,13 @@ def _commands(row: Submission, of: str, about: str, inputs: int) -> Commands:
     return Commands(
         of=of, about=about, launcher=row.launcher, host=row.host, account=row.account, system=row.system,
         setup=row.setup, argv=list(row.command), inputs=inputs, jobs=len(row.jobs_file.get("jobs", ())),
-        environment={name: _shown(name, str(value)) for name, value in sorted(found.items())}, unknown=unknown,
+        environment=without_secrets(found), unknown=unknown,
     )  # fmt: skip
+
+
+def without_secrets(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return an environment by name, with those values left out whose names say that they are secret."""
+    return {name: _shown(name, str(value)) for name, value in sorted(environment.items())}
 
 
 def _shown(name: str, value: str) -> str:

@@ -8,6 +8,7 @@ from submissions.models.failure import Failure, JobFailure, Reading, Route, Sigh
 from submissions.models.job import EveryJob, Job, JobCount, JobFacts, JobTally, Report
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
+from submissions.models.reproduction import Reproduction, Verdict
 from submissions.models.sample import JobSample
 from submissions.models.steps import StepTally
 from submissions.models.tape import Prestaging, TapeProgress
@@ -16,6 +17,7 @@ from submissions.models.tick import Tick
 __all__ = [
     "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "EveryJob", "Exclusion", "Failure", "Guard",
     "Hold", "Job", "JobCount", "JobFacts", "JobFailure", "JobSample", "JobTally", "Limit", "Node", "Output", "PlanDue",
-    "Pool", "Prestaging", "Reading", "Report", "Result", "Route", "Share", "Sighting", "Signature", "Slice", "Snapshot",
-    "StageProgress", "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit", "WasteLimit",
+    "Pool", "Prestaging", "Reading", "Report", "Reproduction", "Result", "Route", "Share", "Sighting", "Signature",
+    "Slice", "Snapshot", "StageProgress", "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
+    "Verdict", "WasteLimit",
 ]  # fmt: skip

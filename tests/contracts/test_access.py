@@ -163,6 +163,17 @@ batches-launch_with POST  operate         broken          200
 batches-commands GET      view            live            200
 batches-recovery GET      view            broken          200
 batches-recover POST      operate         broken          200
+batches-package GET       view            live            200
+batches-reproduce POST    operate         live            409
+reproductions-list GET    view            list            200
+reproductions-detail GET  view            again           200
+reproductions-history GET view            again           200
+reproductions-sign_off POST sign_off      again           200
+reviews-list GET          view            list            200
+campaigns-verdicts GET    view            campaign        200
+campaigns-verdict POST    sign_off        campaign        409
+campaigns-watch POST      view            campaign        200
+campaigns-unwatch POST    view            campaign        200
 submissions-list GET      view            list            200
 submissions-export GET      view            file            200
 submissions-detail GET    view            running         200
@@ -304,6 +315,7 @@ old-call GET              signed_in       old             404
 old-call POST             signed_in       old             404
 old-call-page GET         signed_in       old             404
 old-call-page POST        signed_in       old             404
+audit-verify GET          signed_in       overseen        200
 schema GET                public          public          200
 browse GET                public          public          200
 nowhere GET               signed_in       nowhere         404
@@ -352,6 +364,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "campaigns-boost": {"hours": 4, "reason": "it is urgent"},
     "campaigns-sign_off": {"stage": "gen", "verdict": "passed", "reason": "the plots look right"},
     "campaigns-accept": {"stage": "gen", "reason": "it is good enough"},
+    "campaigns-verdict": {"verdict": "good", "reason": "the peak is where it should be"},
+    "campaigns-watch": {},
+    "campaigns-unwatch": {},
+    "reproductions-sign_off": {"passed": True, "reason": "the same came out"},
     "campaigns-process_again": {"stage": "gen", "reason": "a better calibration"},
     "campaigns-limit_waste": {"share": 60, "least": 20, "reason": "it fails often"},
     "exclusions-list": {"system": "local", "name": "worse", "reason": "to see who may"},
@@ -460,7 +476,7 @@ class Matrix:
 
     def judge(self, line: Expected, who: str, what: str, answer: Any, status: int, says: tuple[str, ...] = ()) -> None:
         """Note a cell that is not as expected."""
-        text = answer.content.decode()
+        text = answer.content.decode(errors="replace")
         where = f"{line.route} {line.method} by {who} on {what}"
         if answer.status_code != status:
             self.wrong.append(f"{where}: {answer.status_code} instead of {status}: {text[:200]}")
@@ -483,7 +499,7 @@ def test_every_route_answers_every_role_as_the_table_says(cast, settings, tmp_pa
             "list": _list, "file": _file, "made": _made, "asked": _asked, "experiments": _experiments, "overview": _overview,
             "me": _anybody,
             "events": _anybody, "nowhere": _nowhere, "old": _old, "public": _public, "service": _service, "token": _token, "report": _report,
-            "selection": _selection, "administered": _administered,
+            "selection": _selection, "administered": _administered, "overseen": _overseen,
         }  # fmt: skip
         for who, user in matrix.people():
             ways.get(line.about.partition("+")[0], _object)(matrix, line, who, user)
@@ -701,6 +717,14 @@ def _administered(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     answer = matrix.ask(line, user, reverse(line.route), BODIES[line.route])
     status = 401 if who == "anonymous" else line.status if who == "administrator" else 403
     matrix.judge(line, who, "all", answer, status, ("administrator",) if status == 403 else ())
+
+
+def _overseen(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
+    """What looks over all experiments is for supervisors and administrators."""
+    answer = matrix.ask(line, user, reverse(line.route), None)
+    may = who in ("administrator", "supervisor")
+    status = 401 if who == "anonymous" else line.status if may else 403
+    matrix.judge(line, who, "all", answer, status, ("administrator", "supervisor") if status == 403 else ())
 
 
 def _report(matrix: Matrix, line: Expected, who: str, user: Any) -> None:

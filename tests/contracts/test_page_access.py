@@ -47,6 +47,7 @@ sign-out POST            public          public           303
 kept-form GET            signed_in       me               200
 kept-form POST           signed_in       me               303
 account GET              signed_in       me               200
+audit GET                signed_in       overseen         200
 account-token POST       signed_in       me               201
 account-revoke POST      signed_in       me               404
 account-sign-out POST    signed_in       me               303
@@ -194,6 +195,22 @@ campaign-commands GET    view            campaign         200
 submission-commands GET  view            running          200
 batch-recover GET        operate         broken           200
 batch-recover POST       operate         broken           303
+batch-package GET        view            live             200
+batch-reproduce GET      operate         live             200
+batch-reproduce POST     operate         live             409
+reviews GET              view            place            200
+reviews-all GET          signed_in       me               200
+reproductions GET        view            place            200
+reproduction GET         view            again            200
+reproduction-sign_off GET sign_off       again            200
+reproduction-sign_off POST sign_off      again            303
+campaign-report GET      view            campaign         200
+campaign-verdict GET     sign_off        campaign         200
+campaign-verdict POST    sign_off        campaign         409
+campaign-watch GET       view            campaign         200
+campaign-watch POST      view            campaign         303
+campaign-unwatch GET     view            campaign         200
+campaign-unwatch POST    view            campaign         303
 submissions GET          view            place            200
 submission GET           view            running          200
 submission-hold GET      watch           running          200
@@ -365,7 +382,7 @@ docs-source GET          public          docs             200
 
 # The world's campaign is held, has no tags and runs: these say for it that there is nothing to do (tests/web/test_verbs.py holds others).
 WITHOUT_A_STEP = ("request-check POST", "request-look POST", "request-sketch-drop POST", "request-watch POST",
-                  "request-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
+                  "request-unwatch POST", "campaign-watch POST", "campaign-unwatch POST", "account-token POST", "kept-form POST", "consent POST", "notices POST",
                   "notice-choices POST", "bulk-hold POST", "bulk-untag POST", "bulk-archive POST",
                   "bulk-tag POST by approver", "bulk-tag POST by analyser",  # it is not theirs: said for each by itself
                   "service-check POST", "reports-all POST", "shift-all POST", "shift POST", "bulk-unarchive POST", "bulk-delete POST", "queue POST", "sign-out POST",
@@ -391,7 +408,8 @@ SENT = {
 # What is ticked on a list of each kind.
 TICKED = {"campaign": "campaign", "stage": "stage", "batch": "broken", "submission": "running", "job": "job"}
 LETTERS = {"command": "x", "shift": "w", "request": "r", "campaign": "c", "batch": "b", "submission": "s", "job": "j", "schedule": "k",
-           "hold": "h", "service": "v", "limit": "l", "failure": "f", "route": "o", "exclusion": "e"}  # fmt: skip
+           "hold": "h", "service": "v", "limit": "l", "failure": "f", "route": "o", "exclusion": "e",
+           "reproduction": "p"}  # fmt: skip
 
 
 def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
@@ -425,7 +443,7 @@ def body_of(line: Expected, world: World, url: str) -> dict[str, str]:
     like = corner.ref("like").rpartition("/")[2]
     return {"reason": "to see who may", "jobs": "leave", "rank": "60", "share": "60", "least": "20", "priority": "60", "size": "1", "first": "1", "with": like,
             "text": "what for?", "hours": "4", "stage": "gen", "verdict": "passed", "state": "down",
-            "parameters": '[["--tune ", "G18"]]', "until": "2999-01-01 00:00"}  # fmt: skip
+            "passed": "yes", "parameters": '[["--tune ", "G18"]]', "until": "2999-01-01 00:00"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -499,7 +517,7 @@ class Matrix:
 
 def main_of(answer: Any) -> str:
     """Return the words of a page without its frame, or of a dialogue."""
-    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode(errors="replace"))
     found = re.search(r"<main.*?</main>", text, re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", found[0] if found else text).split())
 
@@ -523,6 +541,7 @@ def test_every_page_answers_every_role_as_the_table_says(cast, settings, tmp_pat
         keeping.keep(corner.experiment, cast.analyser, "a.txt", [b"some bytes"])
     ways: dict[str, Callable[[Matrix, Expected, str], None]] = {
         "me": _anybody, "public": _public, "docs": _docs, "switch": _switch, "administered": _administered,
+        "overseen": _overseen,
     }  # fmt: skip
     verbs = (
         "request-",
@@ -639,7 +658,9 @@ def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
     else:
         matrix.judge(where, got, line.status)
         for name, corner in (("demo", "own"), ("other", "other")):
-            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode()) and not holds(who, "view", corner):
+            if re.search(rf"/e/{name}/\w+/[a-z]\d", got[0].content.decode(errors="replace")) and not holds(
+                who, "view", corner
+            ):
                 matrix.wrong.append(f"{where} shows something of {name}")
 
 
@@ -651,6 +672,16 @@ def _administered(matrix: Matrix, line: Expected, who: str) -> None:
         matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
     else:
         matrix.judge(where, got, line.status if who == "administrator" else 403)
+
+
+def _overseen(matrix: Matrix, line: Expected, who: str) -> None:
+    """What looks over all experiments is for supervisors and administrators."""
+    url = reverse(line.route)
+    where, got = f"{line.route} {line.method} by {who}", matrix.ask(line, who, url)
+    if who == "anonymous":
+        matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
+    else:
+        matrix.judge(where, got, line.status if who in ("administrator", "supervisor") else 403)
 
 
 def _switch(matrix: Matrix, line: Expected, who: str) -> None:

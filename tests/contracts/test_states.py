@@ -25,22 +25,12 @@ WORDS = {
             "succeeded failed removed lost"),
     "command": ("wanted asked done refused", "done refused"),
     "exclusion": ("watched excluded on_probation released undone", "released undone"),
+    "reproduction": ("running equal different failed", "equal different failed"),
     "outside_service": ("unknown up degraded down", ""),
 }  # fmt: skip
-TABLES = {
-    table.kind: table
-    for table in (
-        REQUEST,
-        CAMPAIGN,
-        REVISION,
-        states.BATCH,
-        states.SUBMISSION,
-        states.JOB,
-        states.COMMAND,
-        states.EXCLUSION,
-        SERVICE,
-    )
-}
+JUDGED = (REQUEST, CAMPAIGN, REVISION, states.BATCH, states.SUBMISSION, states.JOB, states.COMMAND, states.EXCLUSION,
+          states.REPRODUCTION, SERVICE)  # fmt: skip
+TABLES = {table.kind: table for table in JUDGED}
 
 
 def reached(judged: StateTable, begin: str) -> set[str]:

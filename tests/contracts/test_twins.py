@@ -47,6 +47,7 @@ def test_every_verb_has_its_page_and_no_other():
 # Their rows are read in words, not by a reference in each row.
 NOT_ROWS = (
     "campaign-history", "notices", "holds", "shifts", "reports", "reports-all", "shift", "shift-all", "routes", "guard",
+    "reviews",
 )  # fmt: skip
 # page -> the filters that page and API both know, as the world's objects have them.
 FILTERS = {
@@ -72,6 +73,8 @@ FILTERS = {
     "request": [{}], "campaign": [{}, {"by": "events"}, {"stage": "gen"}], "campaign-history": [{}],
     "campaign-heat": [{}, {"order": "worst"}], "batch": [{}],
     "submission": [{}], "job": [{}, {"stream": "err"}], "job-compare": [{"with": "{j}"}],
+    "reviews": [{}], "reproduction": [{}],
+    "reproductions": [{}, {"state": "equal"}, {"batch": "{b}"}, {"campaign": "{c}"}],
 }  # fmt: skip
 
 
@@ -94,7 +97,18 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     world = populate(cast)
     own = {
         name: world.own.ref(name).rpartition("/")[2]
-        for name in ("draft", "campaign", "live", "running", "job", "schedule", "outside", "failure", "excluded")
+        for name in (
+            "draft",
+            "campaign",
+            "live",
+            "running",
+            "job",
+            "schedule",
+            "outside",
+            "failure",
+            "excluded",
+            "again",
+        )
     }
     made = Result.objects.create(
         experiment=world.own.experiment, submission=world.own.objects["running"], job="1.0@local"
@@ -108,11 +122,11 @@ def test_every_page_leads_to_the_same_data_of_the_api(cast, client, settings, tm
     things = {"request": "draft", "campaign": "campaign", "campaign-history": "campaign", "campaign-heat": "campaign",
               "batch": "live",
               "submission": "running", "job": "job", "job-compare": "job", "schedule": "schedule", "service": "outside",
-              "failure": "failure", "exclusion": "excluded"}  # fmt: skip
+              "failure": "failure", "exclusion": "excluded", "reproduction": "again"}  # fmt: skip
     nouns = {"request": "requests", "campaign": "campaigns", "campaign-history": "campaigns",
              "campaign-heat": "campaigns", "batch": "batches",
              "submission": "submissions", "job": "jobs", "job-compare": "jobs", "schedule": "schedules", "service": "services",
-             "failure": "failures", "exclusion": "exclusions"}  # fmt: skip
+             "failure": "failures", "exclusion": "exclusions", "reproduction": "reproductions"}  # fmt: skip
     tails = {"campaign-history": "history/", "campaign-heat": "heat/", "job-compare": "compare/"}
     for page, asked in asked_pages():
         query = {name: value.format(**keys) for name, value in asked.items()}

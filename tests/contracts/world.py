@@ -24,6 +24,7 @@ from submissions.models import (
     Failure,
     Job,
     JobCount,
+    Reproduction,
     Route,
     Share,
     Sighting,
@@ -134,9 +135,11 @@ def _corner(cast: Cast, system: BatchSystem) -> Corner:
     _set(broken.submissions.get(), "launch_failed")
     _set(live, "project_running")
     _set(doubtful.submissions.get(), "unsure")
-    running = things["running"] = _set(live.submissions.get(), "running")
-    things["unsure"] = doubtful.submissions.get()
     at = timezone.now()
+    running = things["running"] = _set(live.submissions.get(), "running")
+    Submission.objects.filter(pk=running.pk).update(launched_at=at)
+    things["unsure"] = doubtful.submissions.get()
+    things["again"] = _made_again(cast, live)
     things["job"] = Job.objects.create(
         experiment=cast.experiment, submission=running, system=system, external_id=f"1.{running.pk}@local", index=0,
         state_code=JOB_RANK["processing"], starts=1, event_at=at, state_since=at, started_at=at, node="local-01",
@@ -189,6 +192,15 @@ def _failure(service: Service, stage: Stage) -> Failure:
     )
     Sighting.objects.create(failure=made, stage=stage, day=at.date(), site="local", release="v1", jobs=3, core_s=7200)
     return made
+
+
+def _made_again(cast: Cast, batch: Batch) -> Reproduction:
+    """Let a batch have been made again, with a verdict that nobody has signed."""
+    run = Campaign.objects.create(experiment=cast.experiment, name="again", owner=cast.experimenter, test=True)
+    return Reproduction.objects.create(
+        experiment=cast.experiment, batch=batch, campaign=run, by=cast.experimenter, reason="to have one", state="equal",
+        verdict="equal: 1 output compared", ended_at=timezone.now(),
+    )  # fmt: skip
 
 
 def _schedule(request: Request) -> Schedule:

@@ -144,7 +144,7 @@ def test_a_forged_seal_breaks_the_next_one():
     first, second = Seal.objects.order_by("to_txid")
     with unguarded():
         Transition.objects.filter(reason="0").update(reason="forged")
-    parts = ledger.parts_of(ledger._rows(first.from_txid, first.to_txid, None))
+    parts = ledger.parts_of(ledger.rows_of(first.from_txid, first.to_txid, None))
     Seal.objects.filter(pk=first.pk).update(parts=parts, digest=ledger.chained(ledger.GENESIS, parts))
     assert ledger.verify() == [f"seal {second.pk} (1 rows) does not match the 1 rows it covers"]
 

@@ -51,6 +51,8 @@ def produce(poms: Site) -> World:
     schedule = _keeping_up(poms, [row["name"] for row in files if row["name"].endswith(".root")][:2])
     failed = next(job for job in jobs if job["state"] == "failed")
     batch = next(row for row in poms.rows("batches/") if len(row["submissions"]) > 1 and row["campaign"] == "demo/c1")
+    generated = next(r for r in poms.rows("batches/") if r["stage"] == "gen" and r["campaign"] == "demo/c1")
+    again = _made_again(poms, generated["ref"])
     names = [row["name"] for row in files]
     return {
         "request": "r1", "campaign": "c1", "name": "dimuon", "held": _key(held["campaign"]), "hold": _key(held["hold"]),
@@ -60,7 +62,7 @@ def produce(poms: Site) -> World:
         "credential": "token", "command": _key(command), "shift": _key(poms.rows("shifts/")[0]["ref"]),
         "draft_campaign": _key(thought["draft"]), "archived": _key(thought["archived"]), "jobtype": "plain",
         "schedule": _key(schedule), "setup": "local", "draft": _key(draft), "pending": _key(pending), "returned": _key(returned), "failed": _key(failed["ref"]),
-        "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "recovery": _key(batch["submissions"][-1]["ref"]),
+        "job": _key(jobs[0]["ref"]), "batch": _key(batch["ref"]), "again": _key(again), "recovery": _key(batch["submissions"][-1]["ref"]),
         "first": _key(batch["submissions"][0]["ref"]),
         "picture": next(name for name in names if name.endswith(".png")),
         "text": next(name for name in names if name.endswith(".json")),
@@ -114,6 +116,20 @@ def _failing(poms: Site) -> str:
         rule = {"experiment": "demo", "pattern": "constants", "service": "sam", "reason": "they come from there"}
         poms.api("administrator", "routes/", rule)
     return ref
+
+
+def _made_again(poms: Site, batch: str) -> str:
+    """A batch that was made again with another seed: what differs is named."""
+    if not poms.rows("reproductions/"):
+        poms.api("operator", f"batches/{batch}/reproduce/", {"seed": 7, "reason": "What hangs on the seed?"})
+        poms.api(
+            "reviewer", "campaigns/demo/c1/verdict/", {"verdict": "remarks", "reason": "One file was damaged once."}
+        )
+    deadline = time.monotonic() + PATIENCE
+    while (row := poms.rows("reproductions/")[-1])["state"] == "running":
+        assert time.monotonic() < deadline, "the reproduction did not end"
+        time.sleep(0.5)
+    return str(row["ref"])
 
 
 def _outside(poms: Site) -> None:

@@ -27,18 +27,19 @@ def waits(person, experiment):
 
 @pytest.fixture
 def keys(world):
-    names = ("draft", "pending", "like", "reading", "campaign", "unsure")
+    names = ("draft", "pending", "like", "reading", "campaign", "unsure", "signing", "again")
     return {name: world.own.ref(name).rpartition("/")[2] for name in names}
 
 
 def test_each_role_is_told_what_it_can_do_something_about(world, cast, keys):
+    judged = [("held", keys["signing"]), ("equal", keys["again"])]
     stuck = [("failed", keys["campaign"]), ("held", keys["campaign"])]
     expected = {
         "experimenter": [("draft", keys["draft"])],
-        "approver": [("pending_approval", keys[name]) for name in ("pending", "like", "reading")],
+        "approver": [("pending_approval", keys[name]) for name in ("pending", "like", "reading")] + judged,
         "operator": [("unsure", keys["unsure"]), *stuck],
         "shifter": stuck,
-        "analyser": [], "reviewer": [], "service_provider": [], "supervisor": [], "guest": [], "administrator": [],
+        "analyser": [], "reviewer": judged, "service_provider": [], "supervisor": [], "guest": [], "administrator": [],
         "stranger": [], "nobody": [],
     }  # fmt: skip
     assert {who: waits(person, cast.experiment) for who, person in cast.people.items()} == expected

@@ -10,6 +10,7 @@ import typer
 
 from poms_client import formatting
 from poms_client.commands._common import HISTORY, AsJson, Experiment, Limit, connect, noun_app, resolved
+from poms_client.errors import REFUSED
 from poms_client.output import Output, note
 
 app = noun_app("audit", "The ledger of everything that changed.")
@@ -41,6 +42,34 @@ def events(
             time.sleep(every)
     if after and limit is None:
         note(f"Go on from here: --after {formatting.one_line(after)}")
+
+
+@app.command("verify")
+@resolved
+def verify(
+    after: Annotated[int, typer.Option(metavar="TXID", min=0, help="Go on where an earlier call ended.")] = 0,
+    seals: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="So many seals in one question.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute the ledger's seals and name every row that was altered, deleted or added; 1 where it does not hold."""
+    client = connect()
+    found: list[dict[str, object]] = []
+    rows = checked = 0
+    while True:
+        piece = client.get(["audit", "verify"], after=after, seals=seals)
+        found += piece["findings"]
+        after, rows, checked = piece["after"], rows + piece["rows"], checked + piece["seals"]
+        for finding in () if as_json else piece["findings"]:
+            print(formatting.one_line(f"{finding['what']}: {finding['text']}"))
+        if piece["done"] or not piece["seals"]:
+            break
+        note(f"{checked} seals, {rows} rows; go on from here: --after {after}")
+    if as_json:
+        print(json.dumps({"seals": checked, "rows": rows, "after": after, "findings": found}))
+    elif not found:
+        print(f"The ledger holds: {checked} seals over {rows} rows.")
+    if found:
+        raise typer.Exit(REFUSED)
 
 
 def _print(output: Output, event: dict[str, object]) -> None:

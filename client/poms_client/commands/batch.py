@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from poms_client.commands._common import Verb, add_history, add_list, add_show, add_verbs, noun_app
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from poms_client.commands._common import (
+    AsJson,
+    Experiment,
+    Quiet,
+    Ref,
+    Verb,
+    add_history,
+    add_list,
+    add_show,
+    add_verbs,
+    connect,
+    noun_app,
+    resolved,
+)
 from poms_client.commands._launches import add_commands, add_launch_with
 from poms_client.commands._selecting import add_selections
+from poms_client.output import Output
 from poms_client.refs import BATCH, CAMPAIGN, STAGE
 
 COLUMNS = ("ref", "state", "stage", "number", "done", "units", "submissions", "reason")
 
-app = noun_app("batch", "The slices of a stage: show, commands, launch, launch-with, hold, kill, retry, recover.")
+app = noun_app(
+    "batch", "The slices of a stage: show, commands, package, launch, launch-with, hold, kill, retry, recover."
+)
 add_list(app, BATCH, COLUMNS, "No batches here. A running campaign makes them.", (CAMPAIGN, STAGE), files=True)
 add_show(app, BATCH)
 add_verbs(
@@ -34,3 +55,19 @@ add_selections(
 add_launch_with(app)
 add_commands(app, BATCH)
 add_history(app, BATCH)
+
+
+@app.command("package")
+@resolved
+def package(
+    ref: Ref,
+    to: Annotated[Optional[Path], typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")] = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write everything that is needed to make a batch again into one file, an RO-Crate; poms reproduce reads it."""
+    full = BATCH.full(ref, experiment)
+    path = to or Path(f"{full.replace('/', '-')}.crate.zip")
+    connect().save([BATCH.collection, *full.split("/"), "package"], str(path))
+    Output(as_json=as_json, quiet=quiet).done(str(path), "package", {"ref": full, "file": str(path)})

@@ -157,6 +157,20 @@ def limit_waste(
     say(CAMPAIGN, "limit_waste", Verb(""), refs, reason, experiment, output, share=share, least=least)
 
 
+def _following(verb: str) -> Any:
+    def follow(refs: Refs, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+        say(CAMPAIGN, verb, Verb("", reason=False), refs, None, experiment, Output(as_json=as_json, quiet=quiet))
+
+    return follow
+
+
+# `watch` is to look at one here and now, as it goes.
+app.command("subscribe", help="Hear of what happens to campaigns, and have them on your home page.")(
+    resolved(_following("watch"))
+)
+app.command("unsubscribe", help="Hear of them no more.")(resolved(_following("unwatch")))
+
+
 Tags = Annotated[list[str], typer.Option("--tag", "-t", metavar="TAG", help="A tag; may be repeated.")]
 
 
