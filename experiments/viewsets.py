@@ -69,7 +69,8 @@ class KeysetPage(CursorPagination):
 
     def cursor_at(self, key: int) -> str | None:
         """Return the cursor of the page that begins below a key, for whoever has been asked for a page."""
-        return self._cursor_in(self.encode_cursor(Cursor(offset=0, reverse=False, position=str(key))))
+        below = Cursor(offset=0, reverse=False, position=str(key))  # type: ignore[arg-type]  # its stub says int; it reads a text
+        return self._cursor_in(self.encode_cursor(below))
 
     def _cursor_in(self, link: str | None) -> str | None:
         found = re.search(r"[?&]cursor=([^&]+)", link) if link else None

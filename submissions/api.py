@@ -20,6 +20,7 @@ from experiments.rules import OWN_TOKEN
 from experiments.viewsets import (
     Document,
     FiniteField,
+    KeysetPage,
     ReasonInput,
     ScopedViewSet,
     ref_path,
@@ -270,8 +271,14 @@ class JobView(ScopedViewSet):
         floor = self._floor(request)
         response = self.page(self.rows() if floor is None else self.rows().filter(pk__gt=floor))
         if floor is not None and response.data["next"] is None:
-            response.data["next"] = self.paginator.cursor_at(floor + 1)
+            response.data["next"] = self._pages.cursor_at(floor + 1)
         return response
+
+    @property
+    def _pages(self) -> KeysetPage:
+        pages = self.paginator
+        assert isinstance(pages, KeysetPage), "lists of jobs go by their keys"
+        return pages
 
     def _floor(self, request: Request) -> int | None:
         """Return the key down to which a page looks; None where it looks at all, or an index finds what is asked."""
@@ -281,7 +288,7 @@ class JobView(ScopedViewSet):
         rows = self._unfiltered()
         if experiment := request.query_params.get("experiment"):
             rows = rows.filter(experiment__name=experiment)
-        cursor = self.paginator.decode_cursor(request)
+        cursor = self._pages.decode_cursor(request)
         if cursor is not None and cursor.position:
             rows = rows.filter(pk__lt=int(cursor.position))
         found: int | None = (
