@@ -130,14 +130,14 @@ def owner(campaign: Campaign) -> Iterable[User]:
     return {campaign.owner, *User.objects.filter(pk__in=Request.objects.filter(campaign=campaign).values("requester"))}
 
 
-def followers(campaign: Campaign) -> Iterable[User]:
+def followers_besides(campaign: Campaign) -> Iterable[User]:
     """Return who watches a campaign and is not told of it in any case."""
     told = {user.pk for user in owner(campaign)}
     rows = User.objects.filter(pk__in=CampaignWatcher.objects.filter(campaign=campaign).values("user"))
     return rows.exclude(pk__in=told)
 
 
-def followers_all(campaign: Campaign) -> Iterable[User]:
+def followers(campaign: Campaign) -> Iterable[User]:
     """Return who watches a campaign, whoever else they are."""
     return User.objects.filter(pk__in=CampaignWatcher.objects.filter(campaign=campaign).values("user"))
 
@@ -240,13 +240,13 @@ RULES = (
     Rule("campaign", "campaign", "fail", owner, "has failed", "of your campaigns have failed", more=came_of_it),
     Rule("campaign", "campaign", "review", owner, "was judged by a reviewer", "of your campaigns were judged"),
     *(Rule("watched", "campaign", verb, who, says, many) for verb, who, says, many in (
-        ("start", followers_all, "has begun", "campaigns that you watch have begun"),
-        ("succeed", followers, "has succeeded", "campaigns that you watch have succeeded"),
-        ("fail", followers, "has failed", "campaigns that you watch have failed"),
-        ("cancel", followers, "was cancelled", "campaigns that you watch were cancelled"),
-        ("relaunch", followers_all, "runs again", "campaigns that you watch run again"),
-        ("ask", followers_all, "waits for people to decide", "campaigns that you watch wait for people"),
-        ("review", followers, "was judged by a reviewer", "campaigns that you watch were judged"),
+        ("start", followers, "has begun", "campaigns that you watch have begun"),
+        ("succeed", followers_besides, "has succeeded", "campaigns that you watch have succeeded"),
+        ("fail", followers_besides, "has failed", "campaigns that you watch have failed"),
+        ("cancel", followers_besides, "was cancelled", "campaigns that you watch were cancelled"),
+        ("relaunch", followers, "runs again", "campaigns that you watch run again"),
+        ("ask", followers, "waits for people to decide", "campaigns that you watch wait for people"),
+        ("review", followers_besides, "was judged by a reviewer", "campaigns that you watch were judged"),
     )),
     Rule("campaign", "campaign", "cancel", owner, "was cancelled", "of your campaigns were cancelled", BEGUN),
     Rule("latency", "schedule", "warn", minders, "will miss its objective", "schedules will miss their objectives"),

@@ -44,7 +44,10 @@ def waiting_for(user: Any, experiment: Experiment, held: frozenset[str]) -> list
     if "watch" in held:
         found += _failed(experiment) + _held(experiment)
     if "sign_off" in held:
-        found += [Waiting(r.state, r.ref, r.title, r.todo, r.since) for r in inbox([experiment])[:MOST]]
+        # What work or people wait for; campaigns that nobody has judged yet are on the page of reviews.
+        found += [
+            Waiting(r.state, r.ref, r.title, r.todo, r.since) for r in inbox([experiment]) if r.kind != "campaign"
+        ][:MOST]
     return found
 
 

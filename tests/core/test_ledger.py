@@ -155,7 +155,7 @@ def test_seals_from_before_partitions_had_digests_of_their_own_hold():
         seal_all()
     chain = ledger.GENESIS
     for link in Seal.objects.order_by("to_txid"):
-        rows = [row[1:] for row in ledger._rows(link.from_txid, link.to_txid, None)]
+        rows = [row[1:] for row in ledger.rows_of(link.from_txid, link.to_txid, None)]
         chain = ledger.digest(chain, rows)
         Seal.objects.filter(pk=link.pk).update(parts=None, digest=chain)
     assert ledger.verify() == []
