@@ -11,7 +11,7 @@ from core.models import Transition
 from integrations.models import Downtime, Service, ServiceState
 from poms_site.overview.charts import Window
 from poms_site.overview.job_life import life_of, spans_of
-from poms_site.overview.outages import services_during
+from poms_site.overview.outages import services_during, watched
 from submissions.logic import checking
 from submissions.models import EveryJob, Job
 from submissions.states import JOB_ENDED, JOB_RANK
@@ -54,6 +54,11 @@ def was(row, *changes):
         ServiceState.objects.create(
             service=row, source="unknown", target=target, reason=f"it is {target}", at=at, until=until
         )
+
+
+def seen_by(user, world):
+    """Return the services of the world's own experiment, and those of all, as somebody sees them."""
+    return watched(world.own.experiment, Service.objects.visible_to(user))
 
 
 # --- Its life --------------------------------------------------------------------------------------------------
@@ -152,13 +157,13 @@ def test_what_people_say_and_what_is_planned_are_outages_too(world, cast):
     )  # fmt: skip
     found = {
         during.service.name: during
-        for during in services_during(cast.experimenter, world.own.experiment, Window(at - TEN, now() + MINUTE))
+        for during in services_during(seen_by(cast.experimenter, world), Window(at - TEN, now() + MINUTE))
     }
     assert [(o.how, o.reason, o.end) for o in found["said"].outages] == [("said by shifter", "it smokes", None)]
     assert [o.how for o in found["planned"].outages] == ["planned"]
     assert not found["back"].outages
     checking.override(said, "", by="user:shifter", reason="it was steam")
-    again = services_during(cast.experimenter, world.own.experiment, Window(at - TEN, now() + MINUTE))
+    again = services_during(seen_by(cast.experimenter, world), Window(at - TEN, now() + MINUTE))
     assert next(d for d in again if d.service.name == "said").outages[0].end is not None
 
 
@@ -166,7 +171,7 @@ def test_services_of_another_experiment_are_not_told(world, cast):
     at = now()
     row = Service.objects.create(experiment=world.other.experiment, name="secret", kind="none")
     was(row, ("down", at - TEN))
-    found = services_during(cast.experimenter, world.own.experiment, Window(at - TEN, at))
+    found = services_during(seen_by(cast.experimenter, world), Window(at - TEN, at))
     assert "secret" not in {during.service.name for during in found}
 
 
