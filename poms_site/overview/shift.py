@@ -94,7 +94,8 @@ RULED: dict[str, tuple[str, str]] = {
     "credential warn": ("warning of a credential that ends", "credentials"),
     "command create": ("command given to jobs", "jobs"),
     "exclusion exclude": ("node or site excluded", "sites"),
-    "exclusion release": ("node or site let in again", "sites"),
+    "exclusion try": ("node or site tried again", "sites"),
+    "exclusion let_in": ("node or site let in again", "sites"),
 }
 _FILTER = {"submissions": {"submission fail_launch": "launch_failed", "submission fail": "failed"},
            "batches": {"batch fail": "failed"}, "campaigns": {"campaign fail": "failed"}}  # fmt: skip
