@@ -237,8 +237,8 @@ class _Look:
             word, route = RULED[step]
             number, (_, last, reason) = sum(n for n, *_ in parts), max(parts, key=lambda part: part[1])
             text = f"{by.replace(':', ' ')}: {_short(reason)}"
-            page = Help("Look", self._page(route, key))
-            yield key, Item(incidents.RULES, "asked", words.count_of(number, word), text, number, last, help=page)
+            look = Help("Look", self._page(route, key))
+            yield key, Item(incidents.RULES, "asked", words.count_of(number, word), text, number, last, help=look)
 
     def _looked_at(self, step: str, key: int, campaign: int | None) -> str:
         """Return the list in which those that broke by a step stand."""

@@ -61,7 +61,7 @@ class _Collector:
 
 def _text() -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(measure()))  # type: ignore[arg-type]  # a duck: the library asks only for collect
+    registry.register(_Collector(measure()))
     return generate_latest(registry)
 
 
