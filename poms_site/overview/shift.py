@@ -227,10 +227,8 @@ class _Look:
                 page = self._looked_at(step, key, campaign)
                 title = ": ".join(filter(None, [names.get(campaign), words.count_of(n, BREAKS[step][0])]))
                 urgent = BREAKS[step][2]
-                yield (
-                    key,
-                    Item(incidents.BROKEN, "failed", title, _short(reason), n, last, urgent, Help("Look why", page)),
-                )
+                look = Help("Look why", page)
+                yield key, Item(incidents.BROKEN, "failed", title, _short(reason), n, last, urgent, look)
             elif by:
                 ruled[key, step, by].append((n, last, reason))
         for (key, step, by), parts in ruled.items():
