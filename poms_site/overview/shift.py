@@ -227,18 +227,16 @@ class _Look:
                 page = self._looked_at(step, key, campaign)
                 title = ": ".join(filter(None, [names.get(campaign), words.count_of(n, BREAKS[step][0])]))
                 urgent = BREAKS[step][2]
-                yield (
-                    key,
-                    Item(incidents.BROKEN, "failed", title, _short(reason), n, last, urgent, Help("Look why", page)),
-                )
+                look = Help("Look why", page)
+                yield key, Item(incidents.BROKEN, "failed", title, _short(reason), n, last, urgent, look)
             elif by:
                 ruled[key, step, by].append((n, last, reason))
         for (key, step, by), parts in ruled.items():
             word, route = RULED[step]
             number, (_, last, reason) = sum(n for n, *_ in parts), max(parts, key=lambda part: part[1])
             text = f"{by.replace(':', ' ')}: {_short(reason)}"
-            verb = Help("Look", self._page(route, key))
-            yield key, Item(incidents.RULES, "asked", words.count_of(number, word), text, number, last, help=verb)
+            look = Help("Look", self._page(route, key))
+            yield key, Item(incidents.RULES, "asked", words.count_of(number, word), text, number, last, help=look)
 
     def _looked_at(self, step: str, key: int, campaign: int | None) -> str:
         """Return the list in which those that broke by a step stand."""
