@@ -26,7 +26,9 @@ def test_what_helps_and_whose_it_is_are_said_with_a_reason(service, poms):
 
 def test_a_rule_is_set_and_another_things_reference_is_none(service, poms):
     service.on("POST", "routes/", {"ref": "demo/o1"})
-    assert poms("route", "add", "-e", "demo", "--pattern", "samweb", "--to", "sam", "--reason", "they serve it").code == 0
+    assert (
+        poms("route", "add", "-e", "demo", "--pattern", "samweb", "--to", "sam", "--reason", "they serve it").code == 0
+    )
     assert service.asked[-1].body == {
         "experiment": "demo", "cause": "", "pattern": "samweb", "service": "sam", "place": 100, "reason": "they serve it",
     }  # fmt: skip
