@@ -23,7 +23,7 @@ from submissions.states import STANDING
 
 LONGEST_H = 24 * 30
 PLACES = ("node", "site")
-WHOLE = "How a batch system is guarded concerns all experiments: it needs an administrator of the whole service."
+WHOLE = "How a batch system is guarded concerns all experiments: it needs an administrator in the whole service."
 
 
 # --- What launches ask ----------------------------------------------------------------------------------------------

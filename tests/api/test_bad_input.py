@@ -340,6 +340,12 @@ ACTS_ON = {
     "failures-ticket": ("failure", "operator"), "failures-link": ("failure", "operator"),
     "failures-logbook": ("failure", "operator"), "routes-list": ("", "administrator"),
     "routes-remove": ("route", "administrator"),
+    "batches-reproduce": ("live", "operator"), "reproductions-sign_off": ("again", "reviewer"),
+    "campaigns-limit_waste": ("campaign", "operator"), "campaigns-verdict": ("campaign", "reviewer"),
+    "campaigns-watch": ("campaign", "experimenter"), "campaigns-unwatch": ("campaign", "experimenter"),
+    "exclusions-list": ("", "operator"), "exclusions-release": ("excluded", "operator"),
+    "exclusions-extend": ("excluded", "operator"), "exclusions-exclude": ("excluded", "operator"),
+    "waste-limits-list": ("", "operator"), "guards-detail": ("system", "administrator"),
     "stops-list": ("", "operator"), "stops-go_on": ("", "operator"),
     "stops-all": ("", "administrator"), "stops-all-go_on": ("", "administrator"),
     **{f"select-{noun}-{verb}": ("", "operator") for noun, verbs in selecting.VERBS.items() for verb in verbs},
@@ -347,7 +353,7 @@ ACTS_ON = {
 # These take no body, or may come without a reason. What an upload sends is a file, in which all bytes are good; where it
 # belongs stands in the address.
 NO_BODY = {
-    "notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "tokens-revoke", "setups-test",
+    "notices-read", "notices-test", "requests-check", "requests-watch", "requests-unwatch", "campaigns-watch", "campaigns-unwatch", "tokens-revoke", "setups-test",
     "launch-hosts-try", "batch-systems-try", "credentials-check", "services-check", "uploads-list", "uploads-remove",
 }  # fmt: skip
 NO_REASON = {

@@ -15,11 +15,13 @@ from campaigns.models import Campaign, Stage
 from core.clock import now
 from core.models import Transition
 from experiments.logic import membership
+from experiments.roles import EVERYWHERE
+from integrations.models import Book, Desk
 from poms_site.web import acting
 from poms_site.web.things import NOUNS, address
 from poms_site.web.verbs import VERBS, offered
 from submissions.logic import checking, ordering, pausing
-from submissions.models import Command, Hold, Job
+from submissions.models import Acceptance, Batch, Command, Exclusion, Hold, Job, Output, Result, Unit
 from submissions.states import JOB_RANK
 from tests import builders
 
@@ -55,10 +57,25 @@ SCENES = {
     ("v", "check"): ("shifter", "outside"), ("v", "override"): ("shifter", "outside"),
     ("v", "downtime"): ("shifter", "outside"), ("v", "no_downtime"): ("shifter", "outside"),
     ("l", "remove"): ("operator", "limit"), ("w", "remove"): ("operator", "shift"),
+    ("c", "limit_waste"): ("operator", "campaign"), ("c", "verdict"): ("reviewer", "campaign"),
+    ("c", "watch"): ("shifter", "campaign"), ("c", "unwatch"): ("shifter", "campaign"),
+    ("b", "reproduce"): ("operator", "live"), ("p", "sign_off"): ("reviewer", "again"),
+    ("e", "release"): ("shifter", "excluded"), ("e", "extend"): ("shifter", "excluded"),
+    ("e", "exclude"): ("shifter", "excluded"),
+    ("f", "fix"): ("shifter", "failure"), ("f", "route"): ("operator", "failure"), ("f", "ticket"): ("shifter", "failure"),
+    ("f", "link"): ("shifter", "failure"), ("f", "logbook"): ("shifter", "failure"),
+    ("o", "remove"): ("administrator", "route"),
 }  # fmt: skip
 verbs = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.letter}-{verb.name}")
 REASON = "it <b>must</b> be"
-LEADS_ON = ("test", "clone", "merge", "split", "delete")  # to what was made, or to the list where a thing is gone
+LEADS_ON = (
+    "test",
+    "clone",
+    "merge",
+    "split",
+    "delete",
+    "reproduce",
+)  # to what was made, or to the list where a thing is gone
 QUIET = ("check", "watch", "unwatch")  # these leave no step in the ledger
 
 
@@ -66,7 +83,10 @@ def given(world, verb, **more):
     """Return what somebody types who does this."""
     typed = {"reason": REASON, "rank": "61", "priority": "61", "size": "1", "first": "1", "text": REASON,
              "with": world.own.ref("like"), "hours": "4", "name": "note.txt", "stage": "gen", "verdict": "passed",
-             "state": "down", "until": "2999-01-01 00:00"}  # fmt: skip
+             "state": "down", "until": "2999-01-01 00:00", "share": "61", "least": "1", "passed": "yes", "fix": REASON,
+             "owner": "sam", "link": "https://desk.example.org/INC1"}  # fmt: skip
+    if verb.name == "verdict":
+        typed["verdict"] = "good"
     if verb.name == "launch_with":
         typed["parameters"] = '[["--tune ", "G18"]]'
     if verb.name == "untick":
@@ -106,11 +126,37 @@ def scene(world, cast, as_, settings, tmp_path):
             stages.update(completed_at=now(), succeeded=True)
             Campaign.objects.filter(pk=world.own.objects[what].pk).update(**{"state": "succeeded"})
             world.own.objects[what].refresh_from_db()
+        if verb.name == "verdict":
+            Campaign.objects.filter(pk=world.own.objects[what].pk).update(**{"state": "succeeded"})
+            world.own.objects[what].refresh_from_db()
+        if verb.name == "reproduce":
+            _with_output(world.own.objects[what])
+        if (verb.letter, verb.name) == ("e", "exclude"):
+            Exclusion.objects.filter(pk=world.own.objects[what].pk).update(**{"state": "watched"})
+            world.own.objects[what].refresh_from_db()
+        if verb.name == "ticket":
+            Desk.objects.create(experiment=cast.experiment, url="https://desk.example.org", credential="desk")
+        if verb.name == "logbook":
+            Book.objects.create(
+                experiment=cast.experiment, url="https://ecl.example.org/E", credential="ecl", category="x"
+            )
         if (verb.letter, verb.name) == ("c", "unboost"):
             ordering.boost(world.own.objects[what], 1, actor="user:operator", reason="a conference")
         return as_(cast.people[who]), world.own.objects[what], f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/"
 
     return of
+
+
+def _with_output(batch):
+    """Let a batch have ended with one result."""
+    Batch.objects.filter(pk=batch.pk).update(**{"state": "completed", "done": 1})
+    batch.refresh_from_db()
+    made = Result.objects.create(experiment=batch.experiment, submission=batch.submissions.get(), job="1.0@local")
+    unit = Unit.objects.filter(batch=batch).first()
+    Acceptance.objects.create(unit=unit, result=made)
+    Output.objects.create(
+        experiment=batch.experiment, stage=batch.stage, result=made, name="made.root", path="/made.root", size=1,
+    )  # fmt: skip
 
 
 def steps():
@@ -256,7 +302,8 @@ def test_what_no_database_keeps_breaks_no_verb(scene, verb):
 @verbs
 def test_who_may_in_both_experiments_does_nothing_under_the_wrong_address(world, cast, as_, verb):
     who, what = SCENES[verb.letter, verb.name]
-    membership.join(cast.people[who], who, cast.other)
+    if who not in EVERYWHERE:
+        membership.join(cast.people[who], who, cast.other)
     key = world.other.ref(what).rpartition("/")[2]
     before = steps()
     answer = as_(cast.people[who]).post(f"/e/demo/{NOUNS[verb.letter][0]}/{key}/{verb.name}/", given(world, verb))
@@ -309,6 +356,7 @@ def test_only_verbs_that_can_be_done_now_by_this_person_are_offered(world, cast)
         "prioritise",
         "boost",
         "cancel",
+        "limit_waste",
         "recover",
     ]
     assert [v.name for v in offered("c", campaign, frozenset({"watch"}))] == ["release", "relaunch"]
