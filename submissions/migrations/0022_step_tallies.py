@@ -41,8 +41,9 @@ class Migration(migrations.Migration):
             name='stage',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.stage'),
         ),
-        migrations.AddConstraint(
-            model_name='steptally',
-            constraint=models.UniqueConstraint(fields=('experiment', 'day', 'stage', 'kind', 'verb'), name='submissions_steptally_uq', nulls_distinct=False),
+        migrations.RunSQL(
+            "ALTER TABLE submissions_steptally ADD CONSTRAINT submissions_steptally_uq"
+            " UNIQUE NULLS NOT DISTINCT (experiment_id, day, stage_id, kind, verb)",
+            "ALTER TABLE submissions_steptally DROP CONSTRAINT submissions_steptally_uq",
         ),
     ]

@@ -87,8 +87,10 @@ class Migration(migrations.Migration):
                 ('campaign', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.campaign')),
                 ('experiment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='experiments.experiment')),
             ],
-            options={
-                'constraints': [models.UniqueConstraint(fields=('experiment', 'campaign'), name='submissions_wastelimit_uq', nulls_distinct=False)],
-            },
+        ),
+        migrations.RunSQL(
+            "ALTER TABLE submissions_wastelimit ADD CONSTRAINT submissions_wastelimit_uq"
+            " UNIQUE NULLS NOT DISTINCT (experiment_id, campaign_id)",
+            "ALTER TABLE submissions_wastelimit DROP CONSTRAINT submissions_wastelimit_uq",
         ),
     ]

@@ -122,12 +122,7 @@ class WasteLimit(Scoped):
         default=20, validators=[MinValueValidator(1)], help_text="jobs that must have ended before anything is said"
     )
 
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["experiment", "campaign"], name="submissions_wastelimit_uq", nulls_distinct=False
-            )
-        ]
+    # Unique by experiment and campaign, without one too: the migration says so (see StepTally).
 
     def __str__(self) -> str:
         return f"at most {self.share} % of {self.least} jobs or more"

@@ -25,7 +25,7 @@ from poms_site.overview.calendar import COMING, DUE
 from poms_site.overview.words import LOOKS
 from poms_site.web import shelf
 from poms_site.web.page import Page
-from submissions.states import BATCH, COMMAND, JOB, SUBMISSION
+from submissions.states import BATCH, COMMAND, JOB, REPRODUCTION, SUBMISSION
 
 HOME = Path(settings.BASE_DIR)
 FILES = sorted(path.relative_to(HOME).as_posix() for path in (HOME / "docs").rglob("*.md"))
@@ -326,6 +326,7 @@ def test_every_state_is_in_the_table_of_marks():
     written = {state.strip("` "): meaning for meaning, _, _, states in rows[2:] for state in states.split(",")}
     used = {state for table in (REQUEST, CAMPAIGN, BATCH, SUBMISSION, JOB, COMMAND) for state in table.states}
     used |= {*OUTCOMES, *WORDS, *CONDITIONS, DUE, COMING}  # of schedules
+    used |= {state for state in REPRODUCTION.states if state != "failed"} | {"good", "remarks", "bad"}  # of results
     assert written == {state: LOOKS[state].meaning for state in used}
 
 
