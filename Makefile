@@ -77,6 +77,7 @@ long: $(READY)
 	@POMS_HISTORIES=100000 POMS_LOST_JOBS=300000 $(BIN)/python -m pytest -q tests/submissions/test_observing.py
 	@POMS_LAUNCHES=1000 $(BIN)/python -m pytest -q tests/credentials/test_launching.py
 	@POMS_CHAIN=100 $(BIN)/python -m pytest -q tests/submissions/test_chain.py
+	@$(BIN)/python -m tests.scale.bench --brief
 	@$(BIN)/python -m tests.scale.readers
 	@$(BIN)/python -m tests.scale.queue_forecast
 	@$(BIN)/python -m tests.scale.blackholes
