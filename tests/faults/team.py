@@ -53,7 +53,8 @@ def points() -> list[str]:
     for path in (path for place in places for path in (here / place).rglob("*.py")):
         found |= set(re.findall(r"(?:crashpoint|\.point)\(\"([a-z_]+\.[a-z_]+)\"\)", path.read_text()))
     elsewhere = (
-        "notify.", "schedule.", "offer.", "recall.", "tape.", "pass.", "complete.", "diagnose.", "reproduce.", "retain.", "settle.after_late_declare",
+        "notify.", "schedule.", "offer.", "recall.", "tape.", "pass.", "complete.", "diagnose.", "reproduce.", "retain.",
+        "settle.after_late_declare",
     )  # fmt: skip
     return sorted(name for name in found if not name.startswith(elsewhere))
 
