@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 
-from core import clock, locking
+from core import clock
 from core.crashpoints import crashpoint
 from core.errors import Problem
 from core.errors import Refused as NotDone
 from core.redaction import redacted
 from core.transitions import record
 from experiments.models import Experiment
-from integrations.errors import OutsideError, Refused
+from integrations import telling
 from integrations.logbooks.base import Logbook
 from integrations.logbooks.ecl import ECL
 from integrations.logbooks.models import Book, LogbookEntry
 from integrations.notices.choosing import address_problems
 
-log = structlog.get_logger()
-
-AT_A_TIME = 5
-LEASE = timedelta(seconds=300)
-LONGEST_WAIT = timedelta(hours=1)
-MOST_TRIES = 120
 LONGEST_TEXT = 20_000
 SYSTEMS = {"ecl": ECL}
 
@@ -100,15 +91,9 @@ def try_again(experiment: Experiment) -> int:
 
 def bring_up_to_date() -> int:
     """Claim entries that are to be written, and write them; return how many were claimed."""
-    due = LogbookEntry.objects.filter(due_at__lte=clock.due()).order_by("due_at", "pk")
-    keys = list(due.values_list("pk", flat=True)[: 2 * AT_A_TIME])
-    if not keys:
-        return 0
-    with transaction.atomic():
-        found = [row.pk for row in locking.claim(due.filter(pk__in=keys), AT_A_TIME)]
-        LogbookEntry.objects.filter(pk__in=found).update(due_at=clock.due(LEASE), tries=F("tries") + 1)
+    found = telling.claimed(LogbookEntry)
     books: dict[int, Logbook | None] = {}
-    for entry in LogbookEntry.objects.filter(pk__in=found).order_by("pk"):
+    for entry in found:
         if entry.experiment_id not in books:
             books[entry.experiment_id] = _book(entry.experiment_id)
         _one(entry, books[entry.experiment_id])
@@ -126,16 +111,7 @@ def _one(entry: LogbookEntry, book: Logbook | None) -> None:
     if book is None:
         rows.update(due_at=None, error="the experiment has no logbook any more")
         return
-    try:
+    with telling.tried(rows, entry.tries, "logbook", entry=entry.key):
         seen = book.write(entry.text, mark=entry.mark, since=entry.created_at)
         crashpoint("notify.after_entry")
         rows.update(number=seen.number, link=seen.link, due_at=None, tries=0, error="")
-    except OutsideError as error:
-        wait = min(timedelta(seconds=15 * 2 ** min(entry.tries, 10)), LONGEST_WAIT)
-        wait = max(wait, timedelta(seconds=getattr(error, "retry_after", 0)))
-        final = isinstance(error, Refused) or entry.tries >= MOST_TRIES
-        rows.update(due_at=None if final else clock.due(wait), error=str(error))
-        log.warning("logbook.later", entry=entry.key, why=str(error), final=final)
-    except Exception as error:
-        log.exception("logbook.broken", entry=entry.key)
-        rows.update(due_at=clock.due(LONGEST_WAIT), error=f"{type(error).__name__}: {error}")

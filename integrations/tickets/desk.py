@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
-import structlog
 from django.db import transaction
 from django.db.models import F
 
-from core import clock, locking
+from core import clock
 from core.crashpoints import crashpoint
 from core.errors import Problem
 from core.errors import Refused as NotDone
 from core.transitions import record
 from experiments.models import Experiment
-from integrations.errors import OutsideError, Refused
+from integrations import telling
 from integrations.notices.choosing import address_problems
 from integrations.tickets.base import ServiceDesk, TicketSeen
 from integrations.tickets.models import Desk, Ticket, TicketNote
 from integrations.tickets.servicenow import ServiceNow
 
-log = structlog.get_logger()
-
-AT_A_TIME = 5
-LEASE = timedelta(seconds=300)
-LONGEST_WAIT = timedelta(hours=1)
-MOST_TRIES = 120
 SYSTEMS = {"servicenow": ServiceNow}
 
 
@@ -102,15 +94,9 @@ def try_again(experiment: Experiment) -> int:
 
 def bring_up_to_date() -> int:
     """Claim tickets about which something is to be done, and do it; return how many were claimed."""
-    due = Ticket.objects.filter(due_at__lte=clock.due()).order_by("due_at", "pk")
-    keys = list(due.values_list("pk", flat=True)[: 2 * AT_A_TIME])
-    if not keys:
-        return 0
-    with transaction.atomic():
-        found = [row.pk for row in locking.claim(due.filter(pk__in=keys), AT_A_TIME)]
-        Ticket.objects.filter(pk__in=found).update(due_at=clock.due(LEASE), tries=F("tries") + 1)
+    found = telling.claimed(Ticket)
     desks: dict[int, ServiceDesk | None] = {}
-    for ticket in Ticket.objects.filter(pk__in=found).order_by("pk"):
+    for ticket in found:
         if ticket.experiment_id not in desks:
             desks[ticket.experiment_id] = _desk(ticket.experiment_id)
         _one(ticket, desks[ticket.experiment_id])
@@ -129,18 +115,9 @@ def _one(ticket: Ticket, desk: ServiceDesk | None) -> None:
     if desk is None:
         rows.update(due_at=None, error="the experiment has no service desk any more")
         return
-    try:
+    with telling.tried(rows, ticket.tries, "ticket", ticket=ticket.ref):
         _say_all(ticket, desk)
         rows.update(due_at=None, tries=0, error="")
-    except OutsideError as error:
-        wait = min(timedelta(seconds=15 * 2 ** min(ticket.tries, 10)), LONGEST_WAIT)
-        wait = max(wait, timedelta(seconds=getattr(error, "retry_after", 0)))
-        final = isinstance(error, Refused) or ticket.tries >= MOST_TRIES
-        rows.update(due_at=None if final else clock.due(wait), error=str(error))
-        log.warning("ticket.later", ticket=ticket.ref, why=str(error), final=final)
-    except Exception as error:
-        log.exception("ticket.broken", ticket=ticket.ref)
-        rows.update(due_at=clock.due(LONGEST_WAIT), error=f"{type(error).__name__}: {error}")
 
 
 def _say_all(ticket: Ticket, desk: ServiceDesk) -> None:
