@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis
 
 from integrations.batch.local import DAEMON
@@ -22,13 +23,24 @@ from integrations.models import BatchSystem
 from tests.cast import Cast, assemble
 from tests.contracts.world import World, filled_world
 from tests.snapshot import begin_with
-from tests.tables import make_tables
+from tests.tables import empty_tables, make_tables
 
 # Before it is imported, so that a failed assertion says what it compared.
 pytest.register_assert_rewrite("integrations.conformance.catalogue", "integrations.conformance.batch")
+LONGEST_ID = 60
 # Slowness is shown by benchmarks, never by a timed test.
 hypothesis.register_profile("untimed", deadline=None)
 hypothesis.load_profile("untimed")
+# After a test with real commits, Django would empty each of the tables, also of the rows that migrations made.
+TransactionTestCase._fixture_teardown = lambda case: empty_tables()  # type: ignore[method-assign]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Call a long text by its beginning: ids go to and fro between the workers, and some texts are too long by design."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        text = val if isinstance(val, str) else val[:LONGEST_ID].decode("ascii", "backslashreplace")
+        return f"{text[:LONGEST_ID].encode('ascii', 'backslashreplace').decode()}... ({len(val)})"
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +73,10 @@ def django_db_modify_db_settings(
 @pytest.fixture
 def cast(request: pytest.FixtureRequest, db: None) -> Cast:
     """Everybody in the database of a test that is rolled back; with `world`, the people of its world."""
-    return request.getfixturevalue("filled")[0] if "filled" in request.fixturenames else assemble()
+    if "filled" in request.fixturenames:
+        found: Cast = request.getfixturevalue("filled")[0]
+        return found
+    return begin_with("cast", assemble)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from poms_site import embedded
 
@@ -33,6 +33,22 @@ def make_tables() -> None:
             _write(dump)
             return
     _run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(dump))
+
+
+def empty_tables() -> None:
+    """Empty the tables that have rows, but for what the migrations put into them (types of content, permissions).
+
+    Rows are deleted, in whatever order: to truncate a table makes its files anew, and those of all that refer to it.
+    """
+    kept = ("django_content_type", "auth_permission", "django_migrations")
+    with transaction.atomic(), connection.cursor() as cursor:
+        found = connection.introspection.django_table_names(only_existing=True)
+        names = [connection.ops.quote_name(name) for name in found if name not in kept]
+        cursor.execute(" UNION ALL ".join(f"(SELECT {n} FROM {name} LIMIT 1)" for n, name in enumerate(names)))
+        full = [names[n] for (n,) in cursor.fetchall()]
+        if full:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # neither keys nor the ledger's guard object
+            cursor.execute("; ".join(f"DELETE FROM {name}" for name in full))
 
 
 def _write(dump: Path) -> None:

@@ -141,8 +141,8 @@ class BatchConformance:
         ends = ["succeeded", *["failed"] * len(late)]
         wait_for(lambda: states_of(follower, [early[0], *late]) == ends, "the ends are told")
         wait_for(lambda: _state(follower.look(), early[1]) == "processing", "the lasting one runs")
-        bench.system.act("remove", ids=early[1:], reason="the test is over")
-        wait_for(lambda: _state(follower.look(), early[1]) == "removed", "the removal is told")
+        assert bench.system.act("remove", ids=early[1:], reason="the test is over") == {early[1]: "done"}
+        wait_for(lambda: _state(follower.look(), early[1]) == "removed", "the removal is told", lambda: follower.jobs)
         now = {job.id: job for job in bench.system.jobs([*early, *late])[0]}
         assert {job_id: follower.jobs[job_id].state for job_id in now} == {job.id: job.state for job in now.values()}
         assert {job_id: follower.jobs[job_id].exit_code for job_id in late} == dict.fromkeys(late, 4)

@@ -159,7 +159,7 @@ def test_no_address_of_a_list_ends_in_an_error(world, as_, who):
                  "production_stage", "waiting", "user__password__startswith", "password", "_to_field", "_facets",
                  "_popup", "_changelist_filters"):  # fmt: skip
         for value in WILD:
-            if not its_turn(3, who, name, ascii(value)):
+            if not its_turn(8, who, name, ascii(value)):
                 continue
             answer = client.get(f"/admin/{LISTS[who]}", {name: value})
             assert answer.status_code in (200, 302, 400), (name, value, answer.status_code)

@@ -395,7 +395,7 @@ def test_a_body_that_cannot_be_used_is_refused_on_every_route(cast, world, call_
             continue
         url = address(world, route)
         for name, (data, content_type, status) in BODIES.items():
-            if not its_turn(3, route, name):
+            if not its_turn(6, route, name):
                 continue
             answer = people[ACTS_ON[route][1]].generic(method, url, data, content_type)
             if answer.status_code != status or answer.headers["Content-Type"] != PROBLEM:
@@ -571,7 +571,7 @@ def test_no_filter_value_breaks_a_list(cast, world, call_as):
         beside = needed.get(pattern.name, {})
         for name in {"experiment", "cursor", "limit", *view.filters, *more, *beside}:
             for value in STRANGE:
-                if not its_turn(3, str(pattern.name), name, ascii(value)):
+                if not its_turn(6, str(pattern.name), name, ascii(value)):
                     continue
                 answer = client.get(reverse(pattern.name), {**beside, name: value})
                 tried += 1

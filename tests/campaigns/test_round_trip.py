@@ -27,7 +27,7 @@ from campaigns.definition import (
 )
 from integrations.batch.base import KINDS_OF_SLOTS
 
-EXAMPLES = int(os.environ.get("POMS_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("POMS_EXAMPLES", "60"))
 full = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 
 # What a line of the text can carry: no line ends, no blanks at its ends.

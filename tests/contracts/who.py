@@ -27,18 +27,18 @@ WHO = {
 }
 
 
-# Of each page and route the operator is asked about every object, the stranger about the first and one more, and the
-# experimenter about one: the own or another. So is a sixth of all others, by turns. With POMS_WHOLE=1, which `make long`
+# Of each page and route the operator and the stranger are asked about the first object and one more, and the
+# experimenter about one: the own or another. So is a tenth of all others, by turns. With POMS_WHOLE=1, which `make long`
 # says, everybody is asked about everything.
-OTHERS = 6
+OTHERS = 10
 
 
 def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
     """Return about which objects somebody is asked: all, none, or one of the first three, mostly the first, their own."""
-    if WHOLE or who == "operator":
+    if WHOLE:
         return list(objects)
     turn = number(who, *where)
-    if who == "stranger" and len(objects) > 1:
+    if who in ("operator", "stranger") and len(objects) > 1:
         return [objects[0], objects[1 + turn % (len(objects) - 1)]]
     if turn % OTHERS and who not in ("experimenter", "stranger"):
         return []

@@ -169,7 +169,7 @@ def pair(cast: Cast) -> Pair:
 
 at_random = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    max_examples=int(os.environ.get("POMS_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("POMS_EXAMPLES", "60")),
 )
 
 

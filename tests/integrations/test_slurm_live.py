@@ -77,8 +77,9 @@ def server() -> Iterator[slurm.Slurm]:
 
 
 @pytest.fixture
-def bench(server: slurm.Slurm) -> SlurmBench:
-    return SlurmBench(server)
+def bench(server: slurm.Slurm) -> Iterator[SlurmBench]:
+    yield SlurmBench(server)
+    print(server.logs())  # pytest shows it where the test failed
 
 
 class TestSlurm(BatchConformance):

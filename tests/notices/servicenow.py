@@ -79,7 +79,7 @@ class ServiceNowServer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, daemon=True).start()
+        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def do(self, method: str, path: str, sent: dict[str, Any]) -> tuple[int, Any]:
         """Do one call and return status and answer."""

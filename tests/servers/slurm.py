@@ -207,7 +207,7 @@ class Slurm:
         deadline = time.monotonic() + PATIENCE
         while not (found := is_so()):
             dead = [name for name, child in self.children.items() if child.poll() is not None]
-            assert not dead and time.monotonic() < deadline, f"{what}: {dead} ended\n{self._logs()}"
+            assert not dead and time.monotonic() < deadline, f"{what}: {dead} ended\n{self.logs()}"
             time.sleep(0.1)
         return found
 
@@ -237,9 +237,10 @@ class Slurm:
         found = json.loads(self.run("sacct", "--json", "-j", ",".join(ids)))
         return list(found["jobs"])
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
+        """Return the ends of what its servers wrote, for who looks why a test failed."""
         return "\n".join(
-            f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in self.home.glob("*.log")
+            f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}" for path in self.home.glob("*.log")
         )
 
 

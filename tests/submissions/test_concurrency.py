@@ -42,7 +42,7 @@ PATIENCE = 60
 
 
 # Rounds of two parents; of the fifty launches a fifth of them, since one such round costs five times as much.
-ROUNDS = int(os.environ.get("POMS_ROUNDS") or 50)
+ROUNDS = int(os.environ.get("POMS_ROUNDS") or 15)
 LAUNCH_ROUNDS = max(1, ROUNDS // 5)
 
 

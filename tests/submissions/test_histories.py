@@ -23,7 +23,7 @@ from submissions.models import Acceptance, Batch, Output, PlanDue, Result, Slice
 from tests import builders
 from tests.cast import Cast
 
-OPERATIONS = int(os.environ.get("POMS_OPERATIONS") or 300)
+OPERATIONS = int(os.environ.get("POMS_OPERATIONS") or 150)
 SEED = int(os.environ.get("POMS_SEED") or random.SystemRandom().randrange(10**6))
 MOST_CAMPAIGNS = 20  # that are tried until something came twice, and crashes were at most of the points
 # Files of a campaign, and how many of them go into a batch. Where 10^6 fates are asked for, some campaigns are large.
