@@ -21,3 +21,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 TEST_STATE = Path(os.environ["POMS_STATE"])
 (TEST_STATE / "static").mkdir(exist_ok=True)
+WHITENOISE_AUTOREFRESH = True  # each browser of a test makes the middleware anew, and it would list all files

@@ -17,7 +17,7 @@ import pytest
 from integrations.batch.base import BatchSystem, JobSeen, Slots, Wanted
 from integrations.errors import Refused, Unavailable
 
-SOON_S = 120.0
+SOON_S = 300.0  # a command of the system may wait for a minute, more than once; it only ends a hang
 ENDED = ("succeeded", "failed", "removed")
 # Of two sightings of one job with the same start and time, the later phase is the newer (merging does the same).
 PHASES = (

@@ -351,7 +351,7 @@ def _examples(finding: _Finding, experiment: Experiment) -> list[int]:
         rows = rows.filter(**{verdict.level: verdict.name})
     elif verdict.level == CAMPAIGN:
         rows = rows.filter(submission__campaign_id=int(verdict.name))
-    return list(rows.order_by("-ended_at").values_list("pk", flat=True)[:EXAMPLES])
+    return list(rows.order_by("-ended_at", "pk").values_list("pk", flat=True)[:EXAMPLES])
 
 
 # --- What goes on -----------------------------------------------------------------------------------------------------

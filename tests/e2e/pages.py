@@ -20,7 +20,7 @@ class Look:
     role: str
     status: int = 200
     press: str = ""  # the verb that opens a dialog there
-    brief: bool = False  # one of many alike: each third of them
+    brief: bool = False  # one of many alike: each sixth of them
 
     @property
     def daily(self) -> bool:

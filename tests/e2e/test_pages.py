@@ -128,8 +128,8 @@ def there(produced: World, poms: Site, browser: Browser, state_of: Any) -> World
     return found
 
 
-# Of dialogues and the like, which share a template, each third is looked at.
-CHOSEN = [look for n, look in enumerate(PAGES) if SHOTS or not look.brief or n % 3 == 0]
+# Of dialogues and the like, which share a template, each sixth is looked at.
+CHOSEN = [look for n, look in enumerate(PAGES) if SHOTS or not look.brief or n % 6 == 0]
 VIEWS = [
     (way, look)
     for turn, way in enumerate(WAYS)

@@ -195,8 +195,8 @@ def test_a_stream_that_is_closed_does_no_harm(desk: Desk, closed: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_goes_to_the_command(desk: Desk, number: int) -> None:
-    told = f"import signal; signal.signal({int(number)}, lambda *a: os._exit(42)); print('ready', flush=True); time.sleep(600)"
-    # Whoever runs the tests may have set it to be ignored, as nohup does.
+    told = f"import signal; signal.signal({int(number)}, lambda *a: os._exit(42)); print('ready', flush=True)\nwhile True: time.sleep(.1)"
+    # A signal that comes just before a sleep does not end it. Whoever runs the tests may have set it to be ignored, as nohup does.
     default = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL) and None, "start_new_session": True}
     with desk.popen("jobsub_submit", told=told, **default) as process:
         try:
