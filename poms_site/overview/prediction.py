@@ -39,7 +39,8 @@ class Work:
     waiting: int = 0  # jobs that wait for a place in the batch system
     hours: float = 0.0  # for how long
     idle: int = 0  # jobs that have one
-    running: tuple[float, ...] = ()  # for how long each runs
+    running: tuple[float, ...] = ()  # for how long each runs, or some that stand for all
+    runs: int | None = None  # how many run, where not each is named
     later: int = 0  # jobs that are still to be planned
     done: int = 0
     feeds: tuple[tuple[str, float], ...] = ()  # from which stage, and which share of it opens the gate; 0: each
@@ -48,7 +49,12 @@ class Work:
     @property
     def left(self) -> int:
         """Return how many jobs have not ended."""
-        return self.waiting + self.idle + len(self.running) + self.later
+        return self.waiting + self.idle + self.on + self.later
+
+    @property
+    def on(self) -> int:
+        """Return how many jobs run."""
+        return len(self.running) if self.runs is None else self.runs
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ class _Play:
                     stages[name].below.append(made)
         unfinished = sum(1 for made in stages.values() if made.left)
         self.open_stages[entry.key] = unfinished
-        if any(work.done or work.running for work in entry.stages):
+        if any(work.done or work.on for work in entry.stages):
             self.starts[entry.key] = 0.0
         if not unfinished:
             self.ends[entry.key] = 0.0
@@ -214,11 +220,12 @@ class _Play:
         work, system = stage.work, self.systems[stage.work.system]
         system.use.setdefault(stage.entry.experiment, 0.0)
         ages = sorted(work.running)
-        for first in range(0, len(ages), system.most):
-            group = ages[first : first + system.most]
+        for first in range(0, work.on, system.most):
+            jobs = min(system.most, work.on - first)
+            age = ages[(first + jobs // 2) * len(ages) // work.on]
             # Of a job that runs longer than expected already, some more of its time is to be expected.
-            rest = max(self._time(stage, len(group)) - group[len(group) // 2], 0.1 * work.seconds)
-            self._run(system, stage, len(group), 0.0, max(rest, 0.2))
+            rest = max(self._time(stage, jobs) - age, 0.1 * work.seconds)
+            self._run(system, stage, jobs, 0.0, max(rest, 0.2))
         if work.idle:
             system.idle.append((stage, work.idle))
             system.use[stage.entry.experiment] += work.idle
@@ -338,7 +345,7 @@ def _systems(entries: Iterable[Entry], slots: Mapping[str, int]) -> dict[str, _S
     for entry in entries:
         for work in entry.stages:
             jobs.setdefault(work.system, []).append(work.left)
-            busy[work.system] = busy.get(work.system, 0) + len(work.running)
+            busy[work.system] = busy.get(work.system, 0) + work.on
     found = {}
     everything = max(1, sum(sum(counts) for counts in jobs.values()))
     for name, counts in jobs.items():

@@ -66,7 +66,7 @@ class Queued:
     @property
     def there(self) -> int:
         """Return how many jobs are in a batch system."""
-        return sum(work.idle + len(work.running) for work in self.entry.stages)
+        return sum(work.idle + work.on for work in self.entry.stages)
 
     @property
     def seconds(self) -> int:
@@ -386,11 +386,7 @@ class _Facts:
         ages: dict[int, list[float]] = defaultdict(list)
         for stage_id, age in _ask(_AGES, asked):
             ages[stage_id].append(age)
-        self.running = {
-            stage_id: [ages[stage_id][n * len(ages[stage_id]) // number] for n in range(number)]
-            for stage_id, number in _ask(_RUNNING, asked)
-            if ages[stage_id]
-        }
+        self.running = {stage: (n, tuple(ages[stage])) for stage, n in _ask(_RUNNING, asked) if ages[stage]}
         self.of_stages = {row[0]: row[1:] for row in _ask(_OF_STAGES, asked)}
         self.of_types = {(row[0], row[1]): row[2:] for row in _ask(_OF_TYPES, asked)}
 
@@ -414,16 +410,17 @@ class _Facts:
         at_once = 1 if version.type == "generator" else version.files_per_job
         progress = self.progress[version.stage_id]
         waiting, hours = self.waiting.get(version.stage_id, (0, 0.0))
-        idle, running = self.idle.get(version.stage_id, 0), tuple(self.running.get(version.stage_id, ()))
+        idle, (runs, running) = self.idle.get(version.stage_id, 0), self.running.get(version.stage_id, (0, ()))
         over = progress["done"] + progress["failed"]
         done = -(-over // at_once)
-        later = -(-expected // at_once) - done - waiting - idle - len(running)
+        later = -(-expected // at_once) - done - waiting - idle - runs
         if version.stage.completed_at is not None:
-            waiting = idle = later = 0
+            waiting = idle = later = runs = 0
             running = ()
         work = Work(
             version.stage.name, known.seconds, known.spread, known.doubt, waiting=waiting, hours=hours, idle=idle,
-            running=running, later=max(0, later), done=done, feeds=tuple(feeds.items()), system=version.batch,
+            running=running, runs=runs, later=max(0, later), done=done, feeds=tuple(feeds.items()),
+            system=version.batch,
         )  # fmt: skip
         return work, known.source
 

@@ -27,10 +27,10 @@ WHO = {
 }
 
 
-# Of each page and route the operator and the stranger are asked about the first object and one more, and the
-# experimenter about one: the own or another. So is a tenth of all others, by turns. With POMS_WHOLE=1, which `make long`
-# says, everybody is asked about everything.
-OTHERS = 10
+# Of each page and route the operator is asked about their own object and every other time about another one, the stranger
+# about two, the experimenter every other time about one. So is a sixteenth of all others, by turns. With POMS_WHOLE=1,
+# which `make long` says, everybody is asked about everything.
+OTHERS = 16
 
 
 def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
@@ -39,8 +39,9 @@ def about_which(objects: Sequence[str], who: str, *where: str) -> list[str]:
         return list(objects)
     turn = number(who, *where)
     if who in ("operator", "stranger") and len(objects) > 1:
-        return [objects[0], objects[1 + turn % (len(objects) - 1)]]
-    if turn % OTHERS and who not in ("experimenter", "stranger"):
+        more = who == "stranger" or turn % 2
+        return [objects[0], *([objects[1 + turn // 2 % (len(objects) - 1)]] if more else [])]
+    if turn % (2 if who == "experimenter" else OTHERS):
         return []
     return [objects[0] if turn // OTHERS % 2 else objects[turn // OTHERS // 2 % min(3, len(objects))]]
 

@@ -1,6 +1,6 @@
 """Every page, wide and narrow, light and dark: no sideways scroll, no refusal, nothing that keeps people out.
 
-The pages of daily work are looked at in both ways, the others by turns in one; with POMS_SCREENSHOTS, the folder for
+The pages of daily work are looked at in both ways, of the others two thirds in one; with POMS_SCREENSHOTS, the folder for
 their pictures, every page in both.
 """
 
@@ -134,7 +134,7 @@ VIEWS = [
     (way, look)
     for turn, way in enumerate(WAYS)
     for n, look in enumerate(CHOSEN)
-    if SHOTS or look.daily or n % 2 == turn
+    if SHOTS or look.daily or n % 3 == turn
 ]
 
 

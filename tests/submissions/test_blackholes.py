@@ -124,6 +124,7 @@ def replayed():
     return {scenario.name: pool.summed(scenario, pool.replay(scenario, SEEDS)) for scenario in pool.ROWS}
 
 
+@pytest.mark.xdist_group("black holes")
 def test_bad_nodes_are_found_in_rows_1_3_and_5(replayed):
     for name, each in (("3 black holes", 3), ("both together", 3), ("10 % of nodes black", 40)):
         row = replayed[name]
@@ -132,11 +133,13 @@ def test_bad_nodes_are_found_in_rows_1_3_and_5(replayed):
         assert row["runs_stopped"] == 0, row
 
 
+@pytest.mark.xdist_group("black holes")
 def test_broken_campaigns_are_paused_and_drain_nobody(replayed):
     for name in ("2 of 6 campaigns broken", "both together"):
         assert replayed[name]["campaigns_paused"] == 2 * SEEDS, replayed[name]
 
 
+@pytest.mark.xdist_group("black holes")
 def test_rows_4_and_6_stop_the_pool_instead_of_draining_it(replayed):
     for name in ("central outage", "30 % of nodes black"):
         assert replayed[name]["runs_stopped"] == SEEDS, replayed[name]
@@ -144,6 +147,7 @@ def test_rows_4_and_6_stop_the_pool_instead_of_draining_it(replayed):
     assert replayed["30 % of nodes black"]["found"] <= pool.CAP * pool.NODES * SEEDS
 
 
+@pytest.mark.xdist_group("black holes")
 def test_healthy_nodes_are_drained_in_none(replayed):
     for row in replayed.values():
         print(row)
