@@ -42,7 +42,7 @@ from submissions.models import (
 from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH
 
 SWEEP = timedelta(seconds=30)
-LOOKED_THROUGH = 20_000  # jobs that one page of a list looks through for those that fit: some 20 ms
+LOOKED_THROUGH = 10_000  # jobs that one page of a list looks through for those that fit: some 20 ms
 
 
 def without_plan(submissions: QuerySet[Submission]) -> QuerySet[Submission]:

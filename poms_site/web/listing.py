@@ -134,6 +134,7 @@ def listed(
     asked = _asked(request)
     keep = [(name, asked[name]) for name in [f.name for f in filters] + list(also) if name in asked]
     on = [entry for entry in filters if entry.name in asked or entry.always]
+    everything = rows
     rows = _after(rows, order, asked["after"]) if "after" in asked else rows
     floor = None
     if within and order == "-pk" and on and not any(entry.keyed for entry in on):
@@ -144,15 +145,20 @@ def listed(
     # With a keyed filter a sum, so that its index finds the rows: no walk down all keys until some fit.
     newest: Any = (F("pk") + 0).desc() if any(entry.keyed for entry in on) else "-pk"
     ordered = rows.order_by(newest) if order == "-pk" else rows.order_by(order, "-pk" if order[:1] == "-" else "pk")
-    page = list(ordered[: SIZE + 1])
-    more = len(page) > SIZE
-    page = page[:SIZE]
+    if within:
+        # The keys first: what stands beside a row is fetched for those on the page, not for all that are put in order.
+        keys = list(ordered.values_list("pk", flat=True)[: SIZE + 1])
+        known = everything.in_bulk(keys[:SIZE])
+        page, more = [known[key] for key in keys[:SIZE] if key in known], len(keys) > SIZE
+    else:
+        page = list(ordered[: SIZE + 1])
+        page, more = page[:SIZE], len(page) > SIZE
     chips = [
         Chip(f.word, dict(f.choices).get(asked[f.name], asked[f.name]), _address(keep, without=f.name))
         for f in filters
         if f.name in asked
     ]
-    place = _place(page[-1], order) if more else str(floor + 1) if floor is not None else ""
+    place = _place(page[-1], order) if more and page else str(floor + 1) if floor is not None else ""
     return Listed(
         page,
         [Field(f.name, f.word, asked.get(f.name, ""), f.choices, f.more) for f in filters],
