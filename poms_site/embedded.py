@@ -72,6 +72,8 @@ SETTINGS = {
     "cluster_name": USER,
     "log_line_prefix": "%m [%p] ",
 }
+# Taken only as it is used: what lies there needs no call for each page of a table.
+SETTINGS_DURABLE = {"shared_buffers": "512MB"}
 SETTINGS_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 # Asks and creates in one connection; psql runs what the query returns.
@@ -460,7 +462,7 @@ class _ServedFolder:
         pid_file.unlink()
 
     def _start_postmaster(self, socket: Path) -> None:
-        settings = SETTINGS | ({} if self.durable else SETTINGS_NOT_DURABLE)
+        settings = SETTINGS | (SETTINGS_DURABLE if self.durable else SETTINGS_NOT_DURABLE)
         quoted = str(socket).replace('"', '""')
         settings["unix_socket_directories"] = f'"{quoted}"'
         command = [str(self.programs / "postgres"), "-D", str(self.cluster)]

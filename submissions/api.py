@@ -265,7 +265,7 @@ class JobView(ScopedViewSet):
     def list(self, request: Request) -> Response:
         """Return a page of those that fit.
 
-        One page looks through at most queries.LOOKED_THROUGH jobs, so that what is rare costs no walk through years; it
+        One page looks through about queries.LOOKED_THROUGH jobs, so that what is rare costs no walk through years; it
         may be short, and `next` goes on below.
         """
         floor = self._floor(request)
@@ -289,12 +289,7 @@ class JobView(ScopedViewSet):
         cursor = self._pages.decode_cursor(request)
         if cursor is not None and cursor.position:
             rows = rows.filter(pk__lt=int(cursor.position))
-        found: int | None = (
-            rows.order_by("-pk")
-            .values_list("pk", flat=True)[queries.LOOKED_THROUGH : queries.LOOKED_THROUGH + 1]
-            .first()
-        )
-        return found
+        return queries.looked_down_to(rows, queries.LOOKED_THROUGH)
 
     def document(self, row: Job | EveryJob) -> Document:
         """Return the job with its ids, place and times (M3, M9)."""

@@ -43,6 +43,7 @@ from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH
 
 SWEEP = timedelta(seconds=30)
 LOOKED_THROUGH = 10_000  # jobs that one page of a list looks through for those that fit: some 20 ms
+PROBED = 500  # of these, by which one knows how far down the others reach
 
 
 def without_plan(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
@@ -486,6 +487,19 @@ _OF = {"submission": "id", "batch": "batch_id", "campaign": "campaign_id", "expe
 def latest_jobs(what: str, key: int, most: int) -> RawSQL:
     """Return the keys of the latest jobs of a submission, batch, campaign or experiment, for a filter `pk__in`."""
     return RawSQL(_LATEST_JOBS.format(field=_OF[what]), (key, most, most, most))  # noqa: S611 - a constant field
+
+
+def looked_down_to(rows: Any, within: int) -> int | None:
+    """Return the key above which about so many of the newest rows lie; None where there are hardly any more.
+
+    To count them off would cost as much as to look through them: the first ones say how dense the keys are.
+    """
+    keys = rows.order_by("-pk").values_list("pk", flat=True)
+    probed = min(within, PROBED)
+    newest, reached = keys.first(), keys[probed : probed + 1].first()
+    if newest is None or reached is None:
+        return None
+    return max(0, int(newest - (newest - reached) * within // probed))
 
 
 def made_as(experiment_id: int, name: str) -> Output | None:

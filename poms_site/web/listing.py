@@ -15,6 +15,7 @@ from django.db.models import DateTimeField, F, Q
 from django.http import HttpRequest
 
 from core.errors import Problem, Refused
+from submissions import queries
 
 SIZE = 50
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00")  # as _place writes it
@@ -128,7 +129,7 @@ def listed(
     """Return the page of rows that the address asks for; `also` names further words of the address to keep.
 
     `order` is `-pk` (newest first), a field (smallest or oldest first, then by key), or one with a minus (the other way
-    round); it is never null in the rows. A page of the newest looks through at most `within` rows for those that fit,
+    round); it is never null in the rows. A page of the newest looks through about `within` rows for those that fit,
     unless a keyed filter is on: what is rare would cost a walk through years.
     """
     asked = _asked(request)
@@ -138,7 +139,7 @@ def listed(
     rows = _after(rows, order, asked["after"]) if "after" in asked else rows
     floor = None
     if within and order == "-pk" and on and not any(entry.keyed for entry in on):
-        floor = rows.order_by("-pk").values_list("pk", flat=True)[within : within + 1].first()
+        floor = queries.looked_down_to(rows, within)
     for entry in on:
         rows = entry.apply(rows, asked.get(entry.name, ""))
     rows = rows.filter(pk__gt=floor) if floor is not None else rows
