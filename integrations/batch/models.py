@@ -11,6 +11,7 @@ class BatchSystem(Editable, models.Model):
     """One batch system that is watched; `position` is how far its changes have been read, in its own words.
 
     `swept_to` is up to which submission and job the last sweep over quiet jobs came; empty: it had them all.
+    `doubted_to` is up to which end of a job it has asked whether what failed has really ended.
     """
 
     # Name and backend stay: jobs are known by them, and `position` is in the backend's own words.
@@ -24,6 +25,7 @@ class BatchSystem(Editable, models.Model):
     looked_at = models.DateTimeField(null=True)
     swept_at = models.DateTimeField(null=True)
     swept_to = models.TextField(default="", blank=True)
+    doubted_to = models.TextField(default="", blank=True)
     error = models.TextField(blank=True)
 
     def __str__(self) -> str:

@@ -23,11 +23,14 @@ from integrations.errors import OutsideError
 from integrations.models import BatchSystem
 from submissions.logic import merging
 from submissions.models import OUTSIDE, Job, Pool, Report, Submission
+from submissions.states import JOB_ENDED, JOB_RANK
 
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(seconds=30)
 QUIET = timedelta(seconds=60)
+LATE = timedelta(minutes=2)  # how long a report of an end may be under way, to be asked about too
+DOUBT_AT_FIRST = timedelta(days=1)
 MEASURE_EVERY = timedelta(seconds=30)
 SWEEP_JOBS = 5_000
 INBOX = 20_000
@@ -57,8 +60,8 @@ def observe(system: BatchSystem) -> int:
         snapshot = registry.batch(system.name).snapshot(system.position)
         crashpoint("observe.after_snapshot")
         is_time = system.swept_at is None or now() - system.swept_at > SWEEP_EVERY
-        swept, place = _sweep(system) if is_time else ([], "")
-        at_sweep: dict[str, Any] = {"swept_at": now(), "swept_to": place} if is_time else {}
+        swept, places = _sweep(system) if is_time else ([], {})
+        at_sweep: dict[str, Any] = {"swept_at": now(), **places} if is_time else {}
         inbox = list(Report.objects.filter(system=system).order_by("pk")[:INBOX])
         if not snapshot.jobs and not inbox and not swept:
             fields = at_sweep
@@ -117,20 +120,25 @@ def _empty_inbox(inbox: list[Report]) -> None:
     Report.objects.filter(pk__in=done).delete()
 
 
-def _sweep(system: BatchSystem) -> tuple[list[JobSeen], str]:
+def _sweep(system: BatchSystem) -> tuple[list[JobSeen], dict[str, str]]:
     """Ask by id about jobs of which nothing was heard for a while; what two answers call absent is lost.
 
-    Asked are live jobs that are quiet, and jobs of submissions of which not all have ever been seen. There may be far
-    more than one question has room for: each sweep goes on where the last one ended, and the place is returned too.
+    Asked are live jobs that are quiet, jobs of submissions of which not all have ever been seen, and once those that
+    have failed: of one that was begun anew since, the reports may be lost. There may be far more than one question has
+    room for: each sweep goes on where the last one ended, and the places are returned too.
     """
     batch = registry.batch(system.name)
-    quiet, place = _quiet(system)
+    quiet, swept_to = _quiet(system)
     quiet |= _unseen(system)
-    if not quiet:
-        return [], place
-    found, absent = batch.jobs(list(quiet))
+    doubted, doubted_to = _doubted(system)
+    places = {"swept_to": swept_to, "doubted_to": doubted_to}
+    asked = doubted | quiet
+    if not asked:
+        return [], places
+    found, unknown = batch.jobs(list(asked))
     # Jobs of a launch made outside POMS carry no uuid of ours, or somebody else's: their ids were asked for.
-    present = [replace(job, uuid=str(quiet.get(job.id, job.uuid))) for job in found]
+    present = [replace(job, uuid=str(asked.get(job.id, job.uuid))) for job in found]
+    absent = [job_id for job_id in unknown if job_id in quiet]  # what has ended is forgotten in time
     again = batch.jobs(absent)[1] if absent else []
     starts = dict(Job.objects.filter(system=system, external_id__in=again).values_list("external_id", "starts"))
     gone = [
@@ -140,7 +148,7 @@ def _sweep(system: BatchSystem) -> tuple[list[JobSeen], str]:
         )
         for job_id in again
     ]  # fmt: skip
-    return [*present, *gone], place
+    return [*present, *gone], places
 
 
 # By the submissions that are in the system: of its live jobs there is an index for each of these and none for all.
@@ -161,6 +169,17 @@ LIMIT %(limit)s
 """
 
 
+_FAILED = [JOB_RANK[state] for state in JOB_ENDED if state not in ("succeeded", "lost")]
+_DOUBTED = """
+SELECT j.external_id, s.uuid, j.ended_at, j.id
+FROM submissions_job j JOIN submissions_submission s ON s.id = j.submission_id
+WHERE j.system_id = %(key)s AND j.ended_at IS NOT NULL AND j.ended_at < %(before)s
+  AND j.ended_at >= %(ended)s AND (j.ended_at, j.id) > (%(ended)s, %(job)s)
+  AND j.state_code = ANY(%(failed)s) AND s.state IN ('submitted', 'running')
+ORDER BY j.ended_at, j.id LIMIT %(limit)s
+"""
+
+
 def _quiet(system: BatchSystem) -> tuple[dict[str, UUID], str]:
     """Return live jobs after the place to which the last sweep came, with their submissions, and the place of the last.
 
@@ -173,6 +192,21 @@ def _quiet(system: BatchSystem) -> tuple[dict[str, UUID], str]:
         rows = cursor.fetchall()
     place = f"{rows[-1][2]}:{rows[-1][3]}" if len(rows) == SWEEP_JOBS else ""
     return {name: uuid for name, uuid, *_ in rows}, place
+
+
+def _doubted(system: BatchSystem) -> tuple[dict[str, UUID], str]:
+    """Return jobs that have failed, of submissions that go on, after the end to which the last sweep came, and the end.
+
+    Reports may come late: where all were asked about, the next sweep begins a little before.
+    """
+    ended, _, job = system.doubted_to.partition(" ")
+    bounds = _bounds(system)
+    asked = {"ended": ended or bounds["before"] - DOUBT_AT_FIRST, "job": int(job or 0), "failed": _FAILED}
+    with connection.cursor() as cursor:
+        cursor.execute(_DOUBTED, {**bounds, **asked})
+        rows = cursor.fetchall()
+    place = f"{rows[-1][2].isoformat()} {rows[-1][3]}" if len(rows) == SWEEP_JOBS else ""
+    return {name: uuid for name, uuid, *_ in rows}, place or f"{(bounds['before'] - LATE).isoformat()} 0"
 
 
 def _unseen(system: BatchSystem) -> dict[str, UUID]:

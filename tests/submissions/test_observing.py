@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +26,7 @@ from tests import builders
 HISTORIES = int(os.environ.get("POMS_HISTORIES") or 400)
 LOST_JOBS = int(os.environ.get("POMS_LOST_JOBS") or 3_000)
 SEED = int(os.environ.get("POMS_SEED") or random.SystemRandom().randrange(10**6))
-T0 = 1_700_000_000.0
+T0 = time.time() - 7_200
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +42,10 @@ def system(cast) -> BatchSystem:
 
 
 def life(dice: random.Random, uuid: str, name: str) -> list[JobSeen]:
-    """Return what really happens to one job, in order: starts over now and then, held now and then, mostly ends."""
+    """Return what really happens to one job, in order: starts over now and then, held now and then, mostly ends.
+
+    What has failed or was removed may be begun anew under its id, as Slurm does; what has succeeded is not.
+    """
     at, told = T0 + dice.random(), []
     for start in range(1, dice.choice((1, 1, 1, 2, 3)) + 1):
         last = ["succeeded", "failed", "removed", "processing"] if dice.random() < 0.9 else ["idle", "held"]
@@ -51,6 +55,8 @@ def life(dice: random.Random, uuid: str, name: str) -> list[JobSeen]:
             told.append(JobSeen(id=name, uuid=uuid, state=state, starts=start, at=at, node=f"n{start}"))
             if state in JOB_ENDED:
                 break
+        if told[-1].state == "succeeded":
+            break
     return told
 
 
@@ -184,3 +190,21 @@ def test_a_sweep_goes_on_where_the_last_one_ended(system, monkeypatch):
     assert [len(ids) for ids in asked] == [10, 10, 5, 10]
     assert sorted(name for ids in asked[:3] for name in ids) == sorted(names)
     assert asked[3] == asked[0]
+
+
+def test_what_has_failed_is_asked_about_once_more(system, monkeypatch):
+    submission = Submission.objects.get()
+    failed = JobSeen(id="1@x", uuid=str(submission.uuid), state="failed", starts=1, at=T0, exit_code=1)
+    forgotten = replace(failed, id="2@x")
+    merging.merge(system.pk, [failed, forgotten], source="push")
+    batch, asked = Lossy({"1@x": replace(failed, state="processing", starts=2, exit_code=None)}, {"2@x"}), []
+    ask = batch.jobs
+    batch.truth["2@x"] = forgotten
+    monkeypatch.setattr(batch, "jobs", lambda ids: asked.append(sorted(ids)) or ask(ids), raising=False)
+    monkeypatch.setattr(registry, "batch", lambda name: batch)
+    for minutes in (0, 5, 10):
+        with clock.shifted(timedelta(minutes=minutes)):
+            observing.observe(system)
+    assert states()["1@x"][:2] == ("processing", 2)
+    assert states()["2@x"][:2] == ("failed", 1), "that a batch system has forgotten an end makes nothing lost"
+    assert [ids for ids in asked if "2@x" in ids] == [["1@x", "2@x"]]
