@@ -211,7 +211,7 @@ class _Look:
             page = self._page("jobs", key, campaign=f"c{campaign}", state=state)
             yield key, Item(
                 incidents.BROKEN, state, f"{name}: {words.count(n, 'job')} {how}",
-                f"{100 * share:.0f} % of those that ended, {words.rough(core_hours)} core-hours", n, last,
+                f"{100 * share:.0f} % of those that ended, {core_hours:.1f} core-hours", n, last,
                 n >= MANY and share >= SHARE, Help("Look", page),
             )  # fmt: skip
 

@@ -29,7 +29,7 @@ FAILURE_VERBS: tuple[Verb, ...] = (
     Verb("f", "fix", "Say what helps", "watch", lambda f: "Everybody who meets this failure reads it.",
          lambda f, user, reason, asked: routing.explain(f, asked.get("fix", ""), by=user, reason=reason),
          lambda f: True, main=True, reason=False, asks=(FIX,)),
-    Verb("f", "route", "Give it to", "operate", _route_says,
+    Verb("f", "route", "Route", "operate", _route_says,
          lambda f, user, reason, asked: routing.give(f, asked.get("owner", ""), by=user, reason=reason),
          lambda f: True, asks=(OWNER,)),
     Verb("f", "ticket", "Open a ticket", "watch",
