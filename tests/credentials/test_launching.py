@@ -315,11 +315,12 @@ def test_it_is_warned_once_at_72_24_and_4_hours(real_cast, host):
     issued = int(later(days=-5).timestamp())
     warned = []
     for hours in (100, 71, 70, 25, 23, 22, 5, 3.9, 3):
-        token_file(host.token, later(hours=hours), iat=issued)
+        end = later(hours=hours)  # once: a second later it would be another end, of which is warned anew
+        token_file(host.token, end, iat=issued)
         row = Credential.objects.get()
         if row.ends_at is not None:
             # The same end, seen later.
-            Credential.objects.update(ends_at=later(hours=hours))
+            Credential.objects.update(ends_at=end)
         make_due()
         run("credentials")
         warned.append(len(told("warn")))

@@ -261,8 +261,8 @@ def pages(past: Past, times: int) -> dict[str, list[str]]:
     }
 
 
-def statements(addresses: list[str], user: Any) -> int:
-    """Return how many SQL statements the last of these pages takes, the first of them having warmed the session."""
+def statements(addresses: list[str], user: Any) -> list[str]:
+    """Return the SQL statements that the last of these pages takes, the first of them having warmed the session."""
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
@@ -275,7 +275,7 @@ def statements(addresses: list[str], user: Any) -> int:
     with CaptureQueriesContext(connection) as queries:
         answer = client.get(addresses[-1])
     assert answer.status_code == 200, (addresses[-1], answer.status_code)
-    return len(queries)
+    return [query["sql"] for query in queries]
 
 
 def sealed() -> None:
@@ -298,7 +298,7 @@ def measured(site: Any, cookie: str, user: Any, past: Past, times: int) -> dict[
     found = {}
     for name, addresses in pages(past, times).items():
         answers = [ask(site.address, path, cookie) for path in addresses]
-        found[name] = (p95(answers[1:]), statements(addresses, user))
+        found[name] = (p95(answers[1:]), len(statements(addresses, user)))
     return found
 
 
