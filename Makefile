@@ -71,8 +71,11 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults.dead_hosts
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin \
-		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py
-	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py
+		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py \
+		tests/web/test_verbs.py
+	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py \
+		tests/integrations/test_local_query.py
+	@POMS_ROUNDS=1000 $(BIN)/python -m pytest -q tests/submissions/test_concurrency.py tests/approvals/test_contest.py
 	@POMS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/submissions/test_histories.py
 	@POMS_HISTORIES=100000 POMS_LOST_JOBS=300000 $(BIN)/python -m pytest -q tests/submissions/test_observing.py
 	@POMS_LAUNCHES=1000 $(BIN)/python -m pytest -q tests/credentials/test_launching.py

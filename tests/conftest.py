@@ -31,7 +31,8 @@ LONGEST_ID = 60
 # Slowness is shown by benchmarks, never by a timed test.
 hypothesis.register_profile("untimed", deadline=None)
 hypothesis.load_profile("untimed")
-# After a test with real commits, Django would empty each of the tables, also of the rows that migrations made.
+# After a test with real commits, Django would empty each of the tables, also of the rows that migrations made. It has
+# neither a setting nor a hook for that, and pytest-django makes the class of each test itself: so its method is replaced.
 TransactionTestCase._fixture_teardown = lambda case: empty_tables()  # type: ignore[method-assign]
 
 
