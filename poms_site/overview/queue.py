@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil, floor
@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from approvals.models import Request
 from campaigns.models import Campaign, EdgeVersion, StageVersion
@@ -138,6 +138,16 @@ def queue_of(experiment: Experiment) -> Queue:
     return queue
 
 
+def decided() -> Hashable:
+    """Return what people have decided that every queue goes by; a queue that was played before it changed is wrong."""
+    return (
+        tuple(_wanting().order_by("pk").values_list("pk", "rank", "revision_id")),
+        tuple(queries.standing_boosts().order_by("pk").values_list("pk", "until")),
+        tuple(queries.standing_holds().order_by("pk").values_list("pk", "until")),
+        tuple(Share.objects.order_by("pk").values_list("experiment_id", "weight")),
+    )
+
+
 def predict_with(experiment: Experiment, stages: Iterable[Work], rank: int) -> WouldBe | None:
     """Return what is expected of further work of an experiment at a rank, were it approved now; None if nothing can be.
 
@@ -262,10 +272,14 @@ def _settle(ranks: list[int], wanted: Sequence[tuple[int, int, float]]) -> None:
 # --- Gathering --------------------------------------------------------------------------------------------------
 
 
+def _wanting() -> QuerySet[Campaign]:
+    """Return the campaigns that may want slots."""
+    return Campaign.objects.filter(state__in=("approved", "running"), revision__isnull=False)
+
+
 def _gather(experiment: Experiment) -> Queue:
     at = now()
-    rows = Campaign.objects.filter(state__in=("approved", "running"), revision__isnull=False)
-    campaigns = list(rows.select_related("experiment", "owner").order_by("pk"))
+    campaigns = list(_wanting().select_related("experiment", "owner").order_by("pk"))
     facts = _Facts(campaigns)
     boosts = {row.campaign_id: row.until for row in queries.standing_boosts()}
     holds = _holds(campaigns, at)

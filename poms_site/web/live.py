@@ -33,10 +33,10 @@ class Piece:
 
 
 class _Kept:
-    """What was made, by key, with when its making began (seconds of the epoch); one lock a key."""
+    """What was made, by key, with when its making began (seconds of the epoch) and from what; one lock a key."""
 
     def __init__(self) -> None:
-        self.things: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+        self.things: OrderedDict[Hashable, tuple[float, Hashable, Any]] = OrderedDict()
         self.locks: dict[Hashable, threading.Lock] = {}
         self.guard = threading.Lock()
 
@@ -44,9 +44,9 @@ class _Kept:
         with self.guard:
             return self.locks.setdefault(key, threading.Lock())
 
-    def keep(self, key: Hashable, begun: float, thing: Any) -> None:
+    def keep(self, key: Hashable, begun: float, made_from: Hashable, thing: Any) -> None:
         with self.guard:
-            self.things[key] = (begun, thing)
+            self.things[key] = (begun, made_from, thing)
             self.things.move_to_end(key)
             while len(self.things) > MOST_KEPT:
                 old, _ = self.things.popitem(last=False)
@@ -62,30 +62,37 @@ def forget() -> None:
     _kept.locks.clear()
 
 
-def shared(key: Hashable, seconds: float, make: Callable[[], Any], *, after: float = 0.0) -> Any:
-    """Return what `make` gave at most so many seconds ago for this key (which names all that it depends on).
+def shared(
+    key: Hashable, seconds: float, make: Callable[[], Any], *, after: float = 0.0, made_from: Hashable = None
+) -> Any:
+    """Return what `make` gave at most so many seconds ago for this key, and from the same things.
+
+    The key names all that it depends on but what is `made_from`: what that was before it changed is of no use to
+    anybody, and is replaced.
 
     Of many who ask at once one makes it; the others get what there was, if it is not too old, or wait. What was begun
     before `after` (seconds of the epoch) is nobody's: a person does not see the state from before their own act.
     """
 
-    def known(most: float) -> tuple[float, Any] | None:
+    def known(most: float) -> tuple[float, Hashable, Any] | None:
         found = _kept.things.get(key)
-        return found if found is not None and found[0] > max(after, time.time() - most) else None
+        if found is None or found[1] != made_from:
+            return None
+        return found if found[0] > max(after, time.time() - most) else None
 
     if found := known(seconds):
-        return found[1]
+        return found[2]
     lock = _kept.lock(key)
     if not lock.acquire(blocking=False):
         if found := known(max(seconds, STALE_SECONDS)):
-            return found[1]
+            return found[2]
         lock.acquire()
     try:
         if found := known(seconds):
-            return found[1]
+            return found[2]
         begun = time.time()
         thing = make()
-        _kept.keep(key, begun, thing)
+        _kept.keep(key, begun, made_from, thing)
         return thing
     except BaseException:
         if key not in _kept.things:

@@ -15,7 +15,7 @@ from django.urls import path, reverse
 from core.errors import Conflict, PomsError, Refused
 from poms_site.overview.charts import Window, day_of, time_ticks
 from poms_site.overview.prediction import Predicted
-from poms_site.overview.queue import Proposal, Queue, Queued, propose, queue_of
+from poms_site.overview.queue import Proposal, Queue, Queued, decided, propose, queue_of
 from poms_site.overview.ranking import RANKS, may_rank, require_ranker
 from poms_site.overview.words import count, span
 from poms_site.web import errors, live
@@ -25,7 +25,7 @@ from submissions.logic import ordering
 
 MOVES = ("top", "up", "down")
 LEAST = 60.0  # seconds; who ends earlier or later by less is not told so
-PLAYED_SECONDS = 20.0  # for how long the queue is shown as it was played, but to who has changed something since
+PLAYED_SECONDS = 20.0  # for how long the queue is shown as it was played, where nobody has changed an order since
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,10 @@ class QueuePage(Board):
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show the queue as it is: played once for all who look."""
-        after = live.last_act(request)
-        queue: Queue = live.shared(("queue", self.here.pk), PLAYED_SECONDS, lambda: queue_of(self.here), after=after)
+        queue: Queue = live.shared(
+            ("queue", self.here.pk), PLAYED_SECONDS, lambda: queue_of(self.here),
+            after=live.last_act(request), made_from=decided(),
+        )  # fmt: skip
         return self.board(propose(queue, {}))
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:

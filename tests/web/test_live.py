@@ -80,6 +80,13 @@ def test_what_is_remembered_is_made_again_after_its_time():
     assert live.shared("c", 0.05, lambda: next(made)) == 4
 
 
+def test_what_was_made_from_something_else_is_of_no_use_and_is_replaced():
+    made = iter(range(10))
+    got = [live.shared("a", 60, lambda: next(made), made_from=source) for source in ("old", "old", "new", "new", "old")]
+    assert got == [0, 0, 1, 1, 2]
+    assert len(live._kept.things) == 1
+
+
 def test_while_one_makes_it_anew_the_others_get_what_there_was_unless_they_changed_it():
     live.shared("key", 60, lambda: "old")
     began, go_on = threading.Event(), threading.Event()
