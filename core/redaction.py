@@ -70,6 +70,8 @@ def secrets_in(text: str) -> Iterator[Found]:
 
     Signs are looked for as plain text, which is quick: most texts have none, and each page of a log is searched.
     """
+    if not text:
+        return
     plain = _lower(text)
     found = []
     for kind in _KINDS:

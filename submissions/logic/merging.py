@@ -138,12 +138,20 @@ SELECT (SELECT count(*) FROM winner),
              WHERE end_at IS NOT NULL OR state_code IN ({_STARTED}) AND old_state IS DISTINCT FROM state_code)
 """  # noqa: S608 - constants of this module only
 
-# Submissions whose jobs have ended or begun are due to be settled; the rows are taken in a fixed order.
-TOUCH = """
+# Due to be settled are submissions of which the first job has begun or the last one ended; between the two there is
+# nothing to do. The rows are taken in a fixed order.
+TOUCH = f"""
 UPDATE submissions_submission SET look_at = clock_timestamp() WHERE id IN (
-    SELECT id FROM submissions_submission
-    WHERE id = ANY(%s) AND state IN ('submitted', 'running', 'jobs_completed') ORDER BY id FOR NO KEY UPDATE)
-"""
+    SELECT s.id FROM submissions_submission s CROSS JOIN LATERAL (
+        SELECT sum(n) AS jobs, sum(n) FILTER (WHERE state_code IN ({_ENDED}, {_LOST})) AS ended,
+               sum(n) FILTER (WHERE state_code = {JOB_RANK["idle"]}) AS idle
+        FROM submissions_jobcount c WHERE c.submission_id = s.id) k
+    WHERE s.id = ANY(%s) AND CASE s.state
+        WHEN 'submitted' THEN k.jobs > coalesce(k.idle, 0)
+        WHEN 'running' THEN k.ended = k.jobs AND k.jobs >= cardinality(s.job_ids)
+        ELSE s.state = 'jobs_completed' END
+    ORDER BY s.id FOR NO KEY UPDATE OF s)
+"""  # noqa: S608 - constants of this module only
 
 
 def merge(system_id: int, seen: Iterable[JobSeen], inbox: Sequence[Any] = (), *, source: str) -> int:

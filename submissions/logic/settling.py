@@ -40,6 +40,7 @@ log = structlog.get_logger()
 ACTOR = "loop:settle"
 A_PASS = 50
 LEASE_SECONDS = 15
+NET = timedelta(hours=1)  # how long a submission goes on unlooked at, should a wake-up be lost
 ENDED_CODES = [JOB_RANK[state] for state in JOB_ENDED]
 IDLE = JOB_RANK["idle"]
 # Outputs may reach the catalogue hours after their job has ended; each look is so long after the one before.
@@ -180,8 +181,8 @@ def _follow(submission: Submission) -> bool:
                 reason = f"jobs of {submission.ref} are running"
                 transitions.move(batch, "project_running", expect="submitted", actor=ACTOR, reason=reason)
         if total < max(1, len(locked.job_ids)) or ended < total:
-            # Heard of again when observe touches it; the row's own date is the net below that.
-            Submission.objects.filter(pk=submission.pk).update(look_at=None)
+            # Heard of again when observe touches it, for its last end; the row's own date is the net below that.
+            Submission.objects.filter(pk=submission.pk).update(look_at=due(NET))
             return False
         transitions.move(
             locked, "jobs_completed", expect=("submitted", "running"), actor=ACTOR,

@@ -287,8 +287,8 @@ def test_owners_get_one_digest_a_day_and_never_one_for_each_job(cast, submission
 
 
 def test_what_does_not_grow_is_no_news(cast, submission, logs):
-    day = (now() - timedelta(days=1)).replace(hour=12)
-    ago = (now() - day).total_seconds()
+    # Late yesterday, so that the day before the day before is not over three days ago, whenever this runs.
+    ago = (now() - (now() - timedelta(days=1)).replace(hour=23, minute=59, second=59)).total_seconds()
     for days, many in ((0, 3), (1, 2), (2, 1)):
         for _ in range(many):
             job(submission, ago=ago + days * 86400)

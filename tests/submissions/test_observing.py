@@ -208,3 +208,33 @@ def test_what_has_failed_is_asked_about_once_more(system, monkeypatch):
     assert states()["1@x"][:2] == ("processing", 2)
     assert states()["2@x"][:2] == ("failed", 1), "that a batch system has forgotten an end makes nothing lost"
     assert [ids for ids in asked if "2@x" in ids] == [["1@x", "2@x"]]
+
+
+def test_a_submission_is_looked_at_for_its_first_job_and_its_last_not_for_each(system):
+    """With half a million jobs thousands of submissions have news in a tick, and next to none of them has to be settled."""
+    row = Submission.objects.get()
+    Submission.objects.update(state="submitted", look_at=None, job_ids=["1@x", "2@x"], n_jobs=2)
+
+    def looked_for(*states: str) -> bool:
+        at[0] += 1
+        seen = [
+            JobSeen(id=f"{n}@x", uuid=str(row.uuid), state=state, starts=1, at=at[0])
+            for n, state in enumerate(states, 1)
+        ]
+        merging.merge(system.pk, seen, source="test")
+        found = Submission.objects.filter(look_at__isnull=False).exists()
+        Submission.objects.update(look_at=None)
+        return found
+
+    at = [T0]
+    assert not looked_for("idle", "idle")
+    assert looked_for("processing", "idle"), "the first has begun"
+    Submission.objects.update(state="running")
+    assert not looked_for("succeeded", "idle")
+    assert not looked_for("succeeded", "processing")
+    assert looked_for("succeeded", "failed"), "the last has ended"
+    Submission.objects.update(job_ids=["1@x", "2@x", "3@x"], state="running")
+    assert not looked_for("succeeded", "removed"), "one was never seen"
+    assert looked_for("succeeded", "removed", "succeeded")
+    Submission.objects.update(state="jobs_completed")
+    assert looked_for("succeeded", "removed", "failed"), "what has ended is something else"
