@@ -45,9 +45,16 @@ BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
 
 
 def batch(name: str) -> BatchSystem:
-    """Return the batch system of this name; the local one is there without a row too."""
-    row = BatchRow.objects.filter(name=name).first() or BatchRow(name=name, backend=name)
-    _known("batch system", row.backend, tuple(BACKENDS))
+    """Return the batch system of this name; the local one is there without a row too.
+
+    Raises integrations.errors.Refused where one was entered, on another host say, whose kind is not known here.
+    """
+    row = BatchRow.objects.filter(name=name).first()
+    if row is None:
+        _known("batch system", name, tuple(BACKENDS))
+        row = BatchRow(name=name, backend=name)
+    if row.backend not in BACKENDS:
+        raise Unusable(f"The batch system {name} is of the kind {row.backend[:40]}, which is not known on this host.")
     return BACKENDS[row.backend](row)
 
 
