@@ -42,13 +42,13 @@ class HomePage(Page):
                 open_to.append(experiment)
         rows = Campaign.objects.visible_to(self.request.user).select_related("experiment")
         running = list(rows.filter(state__in=("approved", "running")).order_by("-rank", "-pk")[:RECENT])
-        watched = rows.filter(
-            pk__in=CampaignWatcher.objects.filter(user_id=self.request.user.pk or 0).values("campaign")
-        )
+        watching = CampaignWatcher.objects.filter(user_id=self.request.user.pk or 0).values("campaign")
+        watched = list(rows.filter(pk__in=watching).order_by("-pk")[:WATCHED])
+        progress = with_progress([*running, *watched])
         ended = list(rows.filter(ended_at__isnull=False).order_by("-ended_at")[:RECENT])
         return {
-            "waiting": waiting, "running": with_progress(running), "ended": ended, "experiments": experiments,
-            "watched": with_progress(list(watched.order_by("-pk")[:WATCHED])),
+            "waiting": waiting, "running": progress[: len(running)], "watched": progress[len(running) :],
+            "ended": ended, "experiments": experiments,
             "glances": glances([row for row in experiments if row not in open_to]),
             "open_to": open_to, "here": frame.current_experiment(self.request, self),
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
+import re
 import select
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 
 from django.db import connection, transaction
@@ -121,9 +122,14 @@ def observe(slots: int, every: float, *, whole: bool) -> None:
             observing.observe(row)
             took = time.perf_counter() - begun
             told = {"took": took, "wal_mb": (written_bytes() - before) / 1e6}
-            print(json.dumps({**told, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}), flush=True)
+            print(json.dumps({**told, "rss_mb": most_memory()}), flush=True)
             if whole or select.select([sys.stdin], [], [], max(0.0, every - took))[0]:
                 return
+
+
+def most_memory() -> float:
+    """Return the most memory that this process has had, in MB; getrusage would count in what its parent had."""
+    return int(re.findall(r"VmHWM:\s*([0-9]+) kB", Path("/proc/self/status").read_text())[0]) / 1024
 
 
 def written_bytes() -> int:

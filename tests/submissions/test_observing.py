@@ -238,3 +238,14 @@ def test_a_submission_is_looked_at_for_its_first_job_and_its_last_not_for_each(s
     assert looked_for("succeeded", "removed", "succeeded")
     Submission.objects.update(state="jobs_completed")
     assert looked_for("succeeded", "removed", "failed"), "what has ended is something else"
+
+
+def test_a_system_whose_kind_is_not_known_here_keeps_no_other_from_being_looked_at(system):
+    """A host with an older POMS may come upon a row that was entered by a newer one."""
+    stranger = BatchSystem.objects.create(name="cloud", backend="nimbus")
+    after = BatchSystem.objects.create(name="after", backend="local")
+    observing.observe_some()
+    stranger.refresh_from_db()
+    after.refresh_from_db()
+    assert "cloud is of the kind nimbus, which is not known on this host" in stranger.error
+    assert "the local batch daemon does not answer" in after.error, "it was asked"
