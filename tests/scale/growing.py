@@ -289,13 +289,17 @@ def pages(live: list[int], past: campaigns.Past) -> dict[str, str]:
 
 
 def measured(site: Site, cookie: str, addresses: Mapping[str, str], times: int) -> dict[str, list[float]]:
-    """Return the times of each page's answers in milliseconds, the first left out; each address is asked for once."""
-    found: dict[str, list[float]] = {NOTHING: []}
-    for name, address in addresses.items():
-        joined = "&" if "?" in address else "?"
-        found[name] = [ask(site.address, f"{address}{joined}n={n}", cookie) for n in range(times + 1)][1:]
+    """Return the times of each page's answers in milliseconds; each address is asked for once.
+
+    The pages take turns, so that looks at the farm meet all of them alike. The first answer of each is left out.
+    """
+    found: dict[str, list[float]] = {NOTHING: [], **{name: [] for name in addresses}}
+    for n in range(times + 1):
+        for name, address in addresses.items():
+            took = ask(site.address, f"{address}{'&' if '?' in address else '?'}n={n}", cookie)
+            found[name] += [took] if n else []
         # A page without a row of these tables, now and then: what a machine with other work makes of any page.
-        found[NOTHING] += [ask(site.address, f"/style/?n={name}", cookie)]
+        found[NOTHING] += [ask(site.address, f"/style/?n={n}", cookie)]
     return found
 
 
