@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, When
+from django.db.models import BooleanField, Case, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Sum, When
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
@@ -20,6 +21,7 @@ from campaigns.queries import edges_by_stage
 from core.clock import now
 from core.errors import Problem, Refused
 from core.loops import untroubled
+from experiments.models import Experiment
 from submissions import gating, line
 from submissions.models import (
     OUTSIDE,
@@ -28,6 +30,7 @@ from submissions.models import (
     Completion,
     EveryJob,
     Hold,
+    Job,
     JobCount,
     Output,
     Prestaging,
@@ -39,7 +42,7 @@ from submissions.models import (
     Unit,
     Verdict,
 )
-from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH
+from submissions.states import AGAIN, JOB_STATES, OPEN_BATCH, UNFINISHED
 
 SWEEP = timedelta(seconds=30)
 LOOKED_THROUGH = 10_000  # jobs that one page of a list looks through for those that fit: some 20 ms
@@ -487,6 +490,20 @@ _OF = {"submission": "id", "batch": "batch_id", "campaign": "campaign_id", "expe
 def latest_jobs(what: str, key: int, most: int) -> RawSQL:
     """Return the keys of the latest jobs of a submission, batch, campaign or experiment, for a filter `pk__in`."""
     return RawSQL(_LATEST_JOBS.format(field=_OF[what]), (key, most, most, most))  # noqa: S611 - a constant field
+
+
+def live_among(jobs: QuerySet[Job], experiment: Experiment) -> QuerySet[Job]:
+    """Return those jobs of an experiment that have not ended.
+
+    By the submissions that are not over, which are few: their index of live jobs finds them however long the past is,
+    while the planner would rather read ten million rows than half a million by an index.
+    """
+    there = Submission.objects.filter(experiment=experiment, state__in=set(UNFINISHED) - {"pending"})
+    any_of = Func(ArraySubquery(there.values("pk")), function="ANY")
+    of_those = Func(
+        F("submission_id"), any_of, template="%(expressions)s", arg_joiner=" = ", output_field=BooleanField()
+    )
+    return jobs.filter(of_those, experiment=experiment, ended_at=None)
 
 
 def looked_down_to(rows: Any, within: int) -> int | None:

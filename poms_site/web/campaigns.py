@@ -33,7 +33,8 @@ FILTERS = (
     Filter("test", "test runs", lambda rows, value: rows.filter(test=value == "1"), (("0", "none"), ("1", "only"))),
     Filter("archived", "archived", shelved, (("0", "none"), ("1", "only"), ("all", "also")), always=True),
 )
-SLOW_SECONDS = 20.0
+SLOW_SECONDS = 20.0  # how old failures, waste and time line of a large campaign may be
+SLOW_LATE = 120.0
 MANY_JOBS = 2000
 VERDICTS = 5
 
@@ -88,11 +89,11 @@ class CampaignPage(Page):
         )  # fmt: skip
         if self.stage and facts.chosen is None:
             raise NotVisible(f"{self.row.ref} has no stage {self.stage}.")
-        seconds = SLOW_SECONDS if facts.jobs > MANY_JOBS else 0.0
+        seconds, late = (SLOW_SECONDS, SLOW_LATE) if facts.jobs > MANY_JOBS else (0.0, 0.0)
         slow = live.shared(
             ("slow", self.row.pk, self.stage), max(seconds, live.FRESH_SECONDS),
             lambda: campaign_facts.gather_slow(self.row, facts.chosen, facts.stages),
-            after=after if not seconds else 0.0,
+            after=after if not seconds else 0.0, late=late, made_from=self.row.ended_at,
         )  # fmt: skip
         asked = Request.objects.filter(campaign=self.row).select_related("experiment").order_by("-pk").first()
         tried = TestRun.objects.filter(campaign=self.row).select_related("request__experiment").first()

@@ -7,19 +7,25 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import structlog
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from poms_site.sessions import PART
 
+log = structlog.get_logger()
+
 FRESH_SECONDS = 2.0
 STALE_SECONDS = 10.0  # how old a thing may be that is shown while somebody else makes it anew
 MOST_KEPT = 1000
+MOST_BEHIND = 2  # things that are made at once while nobody waits for them
 
 Make = Callable[[], dict[str, Any]]
 
@@ -54,6 +60,7 @@ class _Kept:
 
 
 _kept = _Kept()
+_behind = ThreadPoolExecutor(MOST_BEHIND, thread_name_prefix="live")
 
 
 def forget() -> None:
@@ -63,12 +70,13 @@ def forget() -> None:
 
 
 def shared(
-    key: Hashable, seconds: float, make: Callable[[], Any], *, after: float = 0.0, made_from: Hashable = None
-) -> Any:
+    key: Hashable, seconds: float, make: Callable[[], Any], *, after: float = 0.0, made_from: Hashable = None,
+    late: float = 0.0,
+) -> Any:  # fmt: skip
     """Return what `make` gave at most so many seconds ago for this key, and from the same things.
 
     The key names all that it depends on but what is `made_from`: what that was before it changed is of no use to
-    anybody, and is replaced.
+    anybody, and is replaced. What takes long is shown for `late` seconds, and made anew behind the reader's back.
 
     Of many who ask at once one makes it; the others get what there was, if it is not too old, or wait. What was begun
     before `after` (seconds of the epoch) is nobody's: a person does not see the state from before their own act.
@@ -83,7 +91,12 @@ def shared(
     if found := known(seconds):
         return found[2]
     lock = _kept.lock(key)
-    if not lock.acquire(blocking=False):
+    free = lock.acquire(blocking=False)
+    if found := known(late):
+        if free:
+            _behind.submit(_make_behind, key, made_from, make, lock)
+        return found[2]
+    if not free:
         if found := known(max(seconds, STALE_SECONDS)):
             return found[2]
         lock.acquire()
@@ -99,6 +112,18 @@ def shared(
             _kept.locks.pop(key, None)  # nothing is kept for it that would take the lock along
         raise
     finally:
+        lock.release()
+
+
+def _make_behind(key: Hashable, made_from: Hashable, make: Callable[[], Any], lock: threading.Lock) -> None:
+    """Make a thing anew while readers get the one that is kept; where that fails, the next reader begins it again."""
+    try:
+        begun = time.time()
+        _kept.keep(key, begun, made_from, make())
+    except Exception:
+        log.exception("live.not_made_anew", key=str(key))
+    finally:
+        connection.close()  # this thread's own
         lock.release()
 
 

@@ -137,7 +137,7 @@ class QueuePage(Board):
         """Show the queue as it is: played once for all who look."""
         queue: Queue = live.shared(
             ("queue", self.here.pk), PLAYED_SECONDS, lambda: queue_of(self.here),
-            after=live.last_act(request), made_from=decided(),
+            after=live.last_act(request), made_from=decided(), late=120.0,
         )  # fmt: skip
         return self.board(propose(queue, {}))
 

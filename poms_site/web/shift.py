@@ -63,7 +63,7 @@ class ShiftPage(Page):
         rows, user = self.experiments(), self.request.user
         key = ("shift", user.pk, tuple(row.pk for row in rows))
         found: list[Watched] = live.shared(
-            key, FRESH_SECONDS, lambda: watched(user, rows), after=live.last_act(self.request)
+            key, FRESH_SECONDS, lambda: watched(user, rows), after=live.last_act(self.request), late=60.0
         )
         return found
 

@@ -25,7 +25,7 @@ class SitesPage(Page):
         return self.live("web/sites.html", "web/_sites.html", self._facts, {})
 
     def _facts(self) -> dict[str, Any]:
-        return live.shared(("sites", self.here.pk), 10.0, self._ask)
+        return live.shared(("sites", self.here.pk), 10.0, self._ask, late=60.0)
 
     def _ask(self) -> dict[str, Any]:
         standing = exclusions_of(self.here)

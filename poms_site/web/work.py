@@ -133,8 +133,9 @@ class JobsPage(Page):
         if span not in SPANS:
             raise Refused("There is no such picture.", [Problem("span", f"unknown: {span[:40]}", ", ".join(SPANS))])
         found: OverTime = live.shared(
-            ("over time", self.here.pk, span), SAMPLE_SECONDS, lambda: over_time(self.here, span, watched(self.here))
-        )
+            ("over time", self.here.pk, span), SAMPLE_SECONDS,
+            lambda: over_time(self.here, span, watched(self.here)), late=120.0,
+        )  # fmt: skip
         return found
 
     def _rows(self) -> Any:
@@ -143,7 +144,7 @@ class JobsPage(Page):
             raise Refused("The archive is read newest first; take a month along as a file for any other order.")
         rows = model.objects.visible_to(self.request.user).filter(experiment=self.here)
         if self.order.asked == "longest":
-            rows = rows.filter(ended_at=None)
+            rows = queries.live_among(rows, self.here)
         rows, self.said = job_columns.windowed(self.request, self.here, rows, self.order)
         return rows
 
@@ -171,7 +172,7 @@ class JobsPage(Page):
             return made()
         # All that lives is put in order for it, so that its first pages are made once for all who ask.
         asked = tuple(sorted((name, value) for name, value in live.asked(self.request) if name in self.ASKED))
-        found: Listed = live.shared(("longest", self.here.pk, asked), LONGEST_SECONDS, made)
+        found: Listed = live.shared(("longest", self.here.pk, asked), LONGEST_SECONDS, made, late=60.0)
         return found
 
 

@@ -87,6 +87,45 @@ def test_what_was_made_from_something_else_is_of_no_use_and_is_replaced():
     assert len(live._kept.things) == 1
 
 
+def test_what_takes_long_is_made_anew_behind_the_readers_back():
+    made, go_on, done = iter(range(10)), threading.Event(), threading.Event()
+
+    def slow():
+        assert go_on.wait(10)
+        return next(made)
+
+    def ask(make=slow, **more):
+        return live.shared("key", 0.0, make, late=60, **more)
+
+    go_on.set()
+    assert ask() == 0, "who comes first waits"
+    go_on.clear()
+    assert [ask() for _ in range(5)] == [0] * 5, "it is begun once, and nobody waits"
+    go_on.set()
+    live._behind.submit(done.set)
+    assert done.wait(10)
+    live._behind.submit(lambda: None).result(10)
+    assert ask(after=time.time()) >= 2, "one's own act is seen at once"
+    assert ask(made_from="something else") >= 3
+
+
+def test_what_cannot_be_made_anew_is_begun_again_by_the_next_reader(caplog):
+    def fail():
+        raise ValueError("the database is away")
+
+    def ask(make):
+        found = live.shared("key", 0.0, make, late=60)
+        for _ in range(live.MOST_BEHIND):
+            live._behind.submit(time.sleep, 0.05).result(10)
+        return found
+
+    assert ask(lambda: "old") == "old"
+    assert ask(fail) == "old"
+    assert "the database is away" in caplog.text
+    assert ask(lambda: "new") == "old"
+    assert ask(lambda: "newer") == "new"
+
+
 def test_while_one_makes_it_anew_the_others_get_what_there_was_unless_they_changed_it():
     live.shared("key", 60, lambda: "old")
     began, go_on = threading.Event(), threading.Event()
