@@ -241,7 +241,7 @@ def pages(live: list[int], past: campaigns.Past) -> dict[str, str]:
     """Return the main pages by name, each with the address of one of its kind."""
     here, running = "/e/demo/", f"c{live[0]}"
     old = Submission.objects.get(pk=past.submissions[0])
-    young = Submission.objects.filter(campaign_id=live[0]).latest("pk")
+    young = Submission.objects.filter(campaign_id=live[0], system=SYSTEM).latest("pk")
     jobs = Job.objects.filter(submission=young).latest("pk"), Job.objects.filter(submission=old, code="").latest("pk")
     failed = Job.objects.filter(code="exit").order_by("pk").first() or jobs[1]
     return {
