@@ -492,6 +492,11 @@ def latest_jobs(what: str, key: int, most: int) -> RawSQL:
     return RawSQL(_LATEST_JOBS.format(field=_OF[what]), (key, most, most, most))  # noqa: S611 - a constant field
 
 
+def has_submissions(campaign: Campaign, at_least: int) -> bool:
+    """Tell whether a campaign has so many submissions; costs no more than to walk along as many of an index."""
+    return bool(Submission.objects.filter(campaign=campaign).order_by("-pk").values("pk")[at_least - 1 : at_least])
+
+
 def live_among(jobs: QuerySet[Job], experiment: Experiment) -> QuerySet[Job]:
     """Return those jobs of an experiment that have not ended.
 

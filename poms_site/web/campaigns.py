@@ -35,6 +35,7 @@ FILTERS = (
 )
 SLOW_SECONDS = 20.0  # how old failures, waste and time line of a large campaign may be
 SLOW_LATE = 120.0
+LARGE, LARGE_LATE = 50, 10.0  # of how many submissions on its progress may be shown as it was so many seconds ago
 MANY_JOBS = 2000
 VERDICTS = 5
 
@@ -85,7 +86,8 @@ class CampaignPage(Page):
         after = live.last_act(self.request)
         facts = live.shared(
             ("campaign", self.row.pk, self.way, self.stage), live.FRESH_SECONDS,
-            lambda: campaign_facts.gather(self.row, self.way, self.stage), after=after,
+            lambda: campaign_facts.gather(self.row, self.way, self.stage),
+            after=after, late=LARGE_LATE if queries.has_submissions(self.row, LARGE) else 0.0,
         )  # fmt: skip
         if self.stage and facts.chosen is None:
             raise NotVisible(f"{self.row.ref} has no stage {self.stage}.")
