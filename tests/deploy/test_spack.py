@@ -38,6 +38,6 @@ def test_the_server_is_built_from_the_clone_and_the_lock():
     text = (PACKAGES / "poms" / "package.py").read_text()
     assert "python@3.11" in needs("poms")
     assert "deploy/runtime_lock.py" in text and "--require-hashes" in text
-    assert HOME.joinpath("deploy", "spack", "packages", "poms", "package.py") == PACKAGES / "poms" / "package.py"
-    assert "parents[4]" in text
-    assert (PACKAGES / "poms" / "package.py").parents[4] == HOME
+    for name in ("poms", "poms-client"):
+        assert "CLONE = Path(__file__).resolve().parents[4]" in (PACKAGES / name / "package.py").read_text()
+        assert (PACKAGES / name / "package.py").parents[4] == HOME

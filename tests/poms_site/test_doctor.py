@@ -25,6 +25,7 @@ from integrations.models import BatchSystem, CatalogueLink, Credential, Downtime
 from poms_site.doctor import certificates, configured, database, disks, examining, outside, working
 from poms_site.doctor.finding import BROKEN, WARNING, WELL, Finding, few, status_of
 from tests import builders, certifying
+from tests.contracts.test_docs import section, table
 from tests.ports import free_port
 
 GIB = 1024**3
@@ -416,3 +417,11 @@ def test_a_place_that_is_not_called_and_one_that_is_silent(settings):
     settings.HTTP_ALLOW = ["127.0.0.1"]
     one = only(certificates.certificate_ends())
     assert (one.level, "shows no certificate" in one.text) == (WARNING, True)
+
+
+# --- The page -----------------------------------------------------------------------------------------------------
+
+
+def test_every_check_is_written():
+    text = (Path(configured.settings.BASE_DIR) / "docs" / "operate" / "running.md").read_text()
+    assert set(table(section(text, "## Is it alive?"))) - {"check"} == set(examining.NAMES)
