@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from poms_site.middleware import FORM_AROUND
 from tests import certifying
@@ -45,18 +49,15 @@ def test_the_limits_are_those_of_the_settings():
     assert waits and int(waits[1]) > DEFAULTS["POMS_STATEMENT_SECONDS"]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nginx, Path]]:
-    """Run the stand-in under gunicorn on a socket, and nginx in front of it; give the certificate, too."""
+@contextmanager
+def fronted(home: Path, serve: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[Nginx, Path]]:
+    """Run a web process on a socket in a folder, and nginx in front of it; give the certificate, too."""
     nginx.installed()
-    home = tmp_path_factory.mktemp("nginx")
     certificate, key = certifying.self_signed(home)
-    (home / "stand_in.py").write_text(STAND_IN)
     (home / "root" / "static").mkdir(parents=True)
     (home / "root" / "static" / "poms.css").write_text("body {}\n")
-    serve = [sys.executable, "-m", "gunicorn", "stand_in", "--bind", f"unix:{home}/web.sock", "--no-control-socket"]
     with (home / "web.log").open("wb") as log:
-        web = subprocess.Popen(serve, cwd=home, stderr=log)
+        web = subprocess.Popen(serve, cwd=home, env=dict(environment), stderr=log)
     try:
         deadline = time.monotonic() + 60
         while not (home / "web.sock").exists():
@@ -71,6 +72,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nginx, Path
     finally:
         web.terminate()
         web.wait(60)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nginx, Path]]:
+    """Run the stand-in behind nginx."""
+    home = tmp_path_factory.mktemp("nginx")
+    (home / "stand_in.py").write_text(STAND_IN)
+    serve = [sys.executable, "-m", "gunicorn", "stand_in", "--bind", f"unix:{home}/web.sock", "--no-control-socket"]
+    with fronted(home, serve, os.environ) as found:
+        yield found
 
 
 def ask(site: tuple[Nginx, Path], method: str, path: str, *, body: bytes = b"", **headers: str) -> tuple[int, Any]:
@@ -144,3 +155,41 @@ def test_static_files_come_from_the_disk_and_else_from_us(site):
     status, said = ask(site, "GET", "/static/other.css")
     assert (status, said["path"]) == (200, "/static/other.css")
     assert ask(site, "GET", "/static/../web.sock")[0] in (200, 400)  # never a file: we are asked, or it is refused
+
+
+@pytest.mark.live
+@pytest.mark.django_db(transaction=True)
+def test_poms_itself_as_its_unit_starts_it(tmp_path):
+    """With secrets as files: cookies are for TLS only, HSTS comes from POMS, and the doctor finds the settings well."""
+    server = urlsplit(settings.DATABASE_URL)  # the folder of a socket is a part of its path, so only the last word goes
+    name_there = f"{server.path.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    database = server._replace(path=name_there).geturl()
+    for name, text in (("database_url", database), ("secret_key", "k" * 50)):
+        (tmp_path / name).write_text(text)
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(HOME), "POMS_STATE": str(tmp_path / "state"),
+        "POMS_HOSTS": "localhost,poms.example.org", "POMS_HTTPS": "1", "POMS_LOCAL_PASSWORDS": "1",
+        "DATABASE_URL_FILE": str(tmp_path / "database_url"), "POMS_SECRET_KEY_FILE": str(tmp_path / "secret_key"),
+    }  # fmt: skip
+    (tmp_path / "state").mkdir()
+    unit = (HOME / "deploy" / "systemd" / "poms-web.service").read_text()
+    started = re.search(r"(?m)^ExecStart=\S+/gunicorn (.+)$", unit)
+    assert started
+    words = started[1].replace("/run/poms/web.sock", f"{tmp_path}/web.sock").split()
+    with fronted(tmp_path, [sys.executable, "-m", "gunicorn", *words], environment) as (ports, certificate):
+        context = ssl.create_default_context(cafile=str(certificate))
+        line = http.client.HTTPSConnection("localhost", ports.tls, timeout=60, context=context)
+        line.request("GET", "/sign-in/")
+        answer = line.getresponse()
+        assert (answer.status, b"POMS" in answer.read()) == (200, True)
+        assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+        assert all("Secure" in cookie for cookie in answer.headers.get_all("Set-Cookie") or ())
+        line.request("GET", "/static/poms/tokens.css")
+        answer = line.getresponse()
+        assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
+        line.close()
+    doctor = [sys.executable, str(HOME / "manage.py"), "doctor", "--strict"]
+    for name in ("settings", "database", "tables", "clocks", "disk"):
+        doctor += ["--only", name]
+    done = subprocess.run(doctor, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
