@@ -146,6 +146,14 @@ def _address(host: str, port: int) -> str:
     return next(iter(found))
 
 
+def line_to(host: str, port: int, *, seconds: float, trusted: bool = False) -> socket.socket:
+    """Open a bare line to a host that may be called; a trusted one is not looked at first.
+
+    Raises Refused for a host that we do not call, OSError where no line came about.
+    """
+    return socket.create_connection((host if trusted else _address(host, port), port), seconds)
+
+
 class _Pinned:
     """Connects to the address that was looked at, so that a name cannot change its mind in between."""
 
