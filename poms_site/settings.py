@@ -49,10 +49,11 @@ INSTALLED_APPS = [
     "poms_site.apps.SiteConfig",
 ]
 MIDDLEWARE = [
+    "poms_site.middleware.RequestId",
+    "poms_site.web.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "poms_site.middleware.RequestId",
     "poms_site.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

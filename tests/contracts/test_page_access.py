@@ -294,6 +294,8 @@ shift-all POST           signed_in       me               303
 shift GET                view            place            200
 shift POST               view            place            303
 metrics GET              public          public           404
+healthz GET              public          public           200
+readyz GET               public          public           200
 shifts GET               view            place            200
 shifts POST              operate         place            303
 shift-remove GET         operate         shift            200
