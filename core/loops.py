@@ -43,7 +43,7 @@ BEGIN = (
     " VALUES (%s, %s, clock_timestamp(), 0, 0, '')"
     " ON CONFLICT (loop) DO UPDATE SET worker = excluded.worker, started_at = excluded.started_at"
 )
-END = "UPDATE core_heartbeat SET ended_at = clock_timestamp(), steps = steps + %s WHERE loop = %s"
+END = "UPDATE core_heartbeat SET ended_at = clock_timestamp(), steps = steps + %s, failed_in_a_row = 0 WHERE loop = %s"
 
 _loops: dict[str, Loop] = {}
 # What was in trouble when the loop's pass began: only those rows need clearing when a step succeeds.
@@ -75,7 +75,9 @@ def run(name: str, *, budget: float = 60.0) -> int:
         total += did
     except Exception as error:
         Heartbeat.objects.filter(loop=name).update(
-            errors=F("errors") + 1, last_error=redacted(f"{now():%F %T} {error!r}")
+            errors=F("errors") + 1,
+            failed_in_a_row=F("failed_in_a_row") + 1,
+            last_error=redacted(f"{now():%F %T} {error!r}"),
         )
         raise
     with connection.cursor() as cursor:

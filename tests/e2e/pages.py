@@ -172,6 +172,8 @@ PAGES = (
     Look("reproductions", "reproductions", f"{E}/reproductions/", "reviewer"),
     Look("reproductions-empty", "reproductions", "/e/other/reproductions/", "stranger"),
     Look("reproduction", "reproduction", f"{E}/reproductions/{{again}}/", "reviewer"),
+    Look("loops", "loops", "/loops/", "administrator"),
+    Look("trouble-retry-gone", "trouble-retry", "/loops/troubles/t1/retry/", "administrator", status=404),
     Look("audit", "audit", "/audit/", "supervisor"),
     Look("audit-verified", "audit", "/audit/?after=0", "supervisor"),
     # Notices
