@@ -23,7 +23,8 @@ from submissions.models import Batch, Command, EveryJob, Exclusion, Hold, Reprod
 
 # A pass may last as long as a task (117 s), and while it lasts no other begins.
 LATE_PERIODS, LATE_GRACE = 3, timedelta(seconds=120)
-FAILING = 3  # passes in a row: one or two are what a restart of the database costs
+MOST_FAILED = 2  # passes in a row: so many a restart of the database costs
+LATE, FAILING = "late", "failing"
 WAITING, PARKED = "waiting", "parked"
 
 # The kinds of rows that loops step, and what their references need beside them; others go by kind and number.
@@ -61,7 +62,19 @@ class Standing:
     @property
     def is_failing(self) -> bool:
         """Tell whether its last passes have failed in a row."""
-        return self.beat is not None and self.beat.failed_in_a_row >= FAILING
+        return self.beat is not None and self.beat.failed_in_a_row > MOST_FAILED
+
+    @property
+    def is_stuck(self) -> bool:
+        """Tell whether somebody should look: it does not do its work any longer."""
+        return self.is_late or self.is_failing
+
+    @property
+    def stuck_since(self) -> datetime | None:
+        """Return the last sign of life before it was stuck; it stays the same until the loop has recovered."""
+        if self.beat is None:
+            return None
+        return self.beat.started_at if self.is_late else self.beat.ended_at
 
     @property
     def is_passing(self) -> bool:
@@ -77,9 +90,9 @@ class Standing:
         if self.beat is None or self.beat.started_at is None:
             return "never begun"
         if self.is_late:
-            return "late"
+            return LATE
         if self.is_failing:
-            return "failing"
+            return FAILING
         return "passing" if self.is_passing else "on time"
 
     @property
