@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,15 @@ def all_loops() -> list[Loop]:
 
 
 def run(name: str, *, budget: float = 60.0) -> int:
-    """Pass until there is nothing more to do or the budget in seconds is spent; return the steps done."""
+    """Pass until there is nothing more to do or the budget in seconds is spent; return the steps done.
+
+    Every line that is logged meanwhile names the loop and carries an id of this run, as a request's do.
+    """
+    with structlog.contextvars.bound_contextvars(in_loop=name, task_id=uuid.uuid4().hex):
+        return _run(name, budget)
+
+
+def _run(name: str, budget: float) -> int:
     step: Callable[[], int] = import_string(_loops[name].step)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started, total = time.monotonic(), 0

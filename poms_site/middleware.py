@@ -23,7 +23,7 @@ class RequestId:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Bind the id to the log context for the time of the request and return it in the answer."""
         given = request.headers.get("X-Request-Id", "")
-        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid.uuid4().hex
+        request_id = given if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # ours, on Django's request
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
