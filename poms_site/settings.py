@@ -303,6 +303,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 
 # --- Logs ---------------------------------------------------------------------------------------------------
+# Milliseconds from which on a statement is logged as slow, without its values; 0: none is.
+SLOW_MS = env.float("POMS_SLOW_MS", default=500.0)
 LOGGING_CONFIG = "poms_site.telemetry.configure"
 LOGGING: dict[str, Any] = {
     "version": 1,
