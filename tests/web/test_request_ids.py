@@ -10,7 +10,7 @@ import structlog
 from django.test import Client
 
 from core import loops
-from poms_site import telemetry
+from poms_site import readiness, telemetry
 from poms_site.web import errors
 from poms_site.web.home import StylePage
 
@@ -67,6 +67,20 @@ def test_every_line_of_a_request_bears_its_id_and_no_other_line_does(monkeypatch
     assert found["trial.ours"] == found["of a library"] == "q1"
     assert next(number for event, number in found.items() if event.startswith("Internal Server Error")) == "q1"
     assert found["trial.after"] is None
+
+
+def test_the_line_that_is_written_of_a_refusal_after_all_bears_it_too(lines, monkeypatch):
+    monkeypatch.setattr(readiness, "_look", lambda: "It is not ready.")
+    logging.getLogger("django.request").setLevel("WARNING")
+    try:
+        for number, address in enumerate(("/readyz", "/nowhere/")):
+            Client().get(address, headers={"X-Request-Id": f"r{number}"})
+    finally:
+        logging.getLogger("django.request").setLevel("ERROR")
+    found = [(line["event"], line.get("request_id")) for line in lines() if line["logger"] == "django.request"]
+    assert found == [("Service Unavailable: /readyz", "r0"), ("Not Found: /nowhere/", "r1")]
+    log.warning("trial.after")
+    assert "request_id" not in lines()[-1]
 
 
 def test_the_api_names_the_request_where_it_is_our_mistake(rf):
