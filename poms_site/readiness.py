@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -43,7 +43,7 @@ def _look() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = '900ms'")
         missing = _needed() - set(MigrationRecorder(connection).applied_migrations())
-    except DatabaseError:  # what exactly is in the database's own log; strangers are told no more
+    except Error:  # what exactly is in the database's own log; strangers are told no more
         return AWAY
     finally:
         connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
@@ -53,9 +53,10 @@ def test_an_old_database_is_not_ready_and_a_newer_one_is(client, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_a_database_that_refuses_is_told_without_its_words(client, monkeypatch):
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+def test_a_database_that_refuses_is_told_without_its_words(client, monkeypatch, kind):
     def refuse(self):
-        raise OperationalError("password authentication failed for user poms")
+        raise kind("password authentication failed for user poms")
 
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", refuse)
     answer = client.get("/readyz")
