@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ BEGIN = (
     " VALUES (%s, %s, clock_timestamp(), 0, 0, '')"
     " ON CONFLICT (loop) DO UPDATE SET worker = excluded.worker, started_at = excluded.started_at"
 )
-END = "UPDATE core_heartbeat SET ended_at = clock_timestamp(), steps = steps + %s WHERE loop = %s"
+END = "UPDATE core_heartbeat SET ended_at = clock_timestamp(), steps = steps + %s, failed_in_a_row = 0 WHERE loop = %s"
 
 _loops: dict[str, Loop] = {}
 # What was in trouble when the loop's pass began: only those rows need clearing when a step succeeds.
@@ -61,7 +62,15 @@ def all_loops() -> list[Loop]:
 
 
 def run(name: str, *, budget: float = 60.0) -> int:
-    """Pass until there is nothing more to do or the budget in seconds is spent; return the steps done."""
+    """Pass until there is nothing more to do or the budget in seconds is spent; return the steps done.
+
+    Every line that is logged meanwhile names the loop and carries an id of this run, as a request's do.
+    """
+    with structlog.contextvars.bound_contextvars(in_loop=name, task_id=uuid.uuid4().hex):
+        return _run(name, budget)
+
+
+def _run(name: str, budget: float) -> int:
     step: Callable[[], int] = import_string(_loops[name].step)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started, total = time.monotonic(), 0
@@ -75,7 +84,9 @@ def run(name: str, *, budget: float = 60.0) -> int:
         total += did
     except Exception as error:
         Heartbeat.objects.filter(loop=name).update(
-            errors=F("errors") + 1, last_error=redacted(f"{now():%F %T} {error!r}")
+            errors=F("errors") + 1,
+            failed_in_a_row=F("failed_in_a_row") + 1,
+            last_error=redacted(f"{now():%F %T} {error!r}"),
         )
         raise
     with connection.cursor() as cursor:

@@ -81,6 +81,7 @@ class Heartbeat(models.Model):
     ended_at = models.DateTimeField(null=True)
     steps = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)
+    failed_in_a_row = models.PositiveIntegerField(default=0, db_default=0, help_text="passes since the last that ended")
     last_error = models.TextField(blank=True)
 
 

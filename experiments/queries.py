@@ -82,6 +82,13 @@ def is_administrator(user: Any) -> bool:
     return bool(user.is_authenticated and user.is_active and held.exists())
 
 
+def administrators() -> models.QuerySet[User]:
+    """Return everybody who administers the whole service."""
+    roles = [role for role in roles_with("administer") if role in EVERYWHERE]
+    held = Membership.objects.filter(experiment=None, role__in=roles, active=True)
+    return User.objects.filter(pk__in=held.values("user"), is_active=True).order_by("pk")
+
+
 def oversees(user: Any) -> bool:
     """Tell whether the person supervises or administers the whole service, with nothing of it left out by a token."""
     narrowing = narrowing_of(user)

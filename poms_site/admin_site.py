@@ -30,6 +30,7 @@ from core.redaction import refuse_secrets
 from experiments.admin import ApproverAdmin, ExperimentAdmin, MembershipAdmin, PersonAdmin
 from experiments.admin_service import CertificateAdmin, ServiceAccountAdmin
 from experiments.models import Approver, Certificate, Experiment, Membership, ServiceAccount, User
+from experiments.queries import is_administrator
 from experiments.roles import roles_with
 from experiments.scoped_admin import ScopedModelAdmin
 from experiments.scoping import holds_anywhere
@@ -181,7 +182,10 @@ class PomsAdminSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """Begin with what waits for this person."""
         waiting = waiting_for(request.user).select_related("experiment", "requester")
-        more = {"waiting": waiting[:20], "waiting_count": waiting.count(), **(extra_context or {})}
+        more = {
+            "waiting": waiting[:20], "waiting_count": waiting.count(), "whole": is_administrator(request.user),
+            **(extra_context or {}),
+        }  # fmt: skip
         return super().index(request, more)
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> TemplateResponse:

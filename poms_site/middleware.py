@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 FORM_AROUND = 64 * 1024  # of a file that a form sends
@@ -19,16 +21,25 @@ class RequestId:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        request_finished.connect(_forget_id, dispatch_uid="poms.request_id")
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Bind the id to the log context for the time of the request and return it in the answer."""
+        """Bind the id to the log context for the time of the request and return it in the answer.
+
+        The request lasts until its answer is sent: Django logs a refusal after all middleware, and a stream is made
+        even later.
+        """
         given = request.headers.get("X-Request-Id", "")
-        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid.uuid4().hex
+        request_id = given if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # ours, on Django's request
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            response = self.get_response(request)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = self.get_response(request)
         response["X-Request-Id"] = request_id
         return response
+
+
+def _forget_id(**kwargs: Any) -> None:
+    structlog.contextvars.unbind_contextvars("request_id")
 
 
 class BodyLimit:

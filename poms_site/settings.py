@@ -49,10 +49,11 @@ INSTALLED_APPS = [
     "poms_site.apps.SiteConfig",
 ]
 MIDDLEWARE = [
+    "poms_site.middleware.RequestId",
+    "poms_site.web.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "poms_site.middleware.RequestId",
     "poms_site.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -302,6 +303,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 
 # --- Logs ---------------------------------------------------------------------------------------------------
+# Milliseconds from which on a statement is logged as slow, without its values; 0: none is.
+SLOW_MS = env.float("POMS_SLOW_MS", default=500.0)
 LOGGING_CONFIG = "poms_site.telemetry.configure"
 LOGGING: dict[str, Any] = {
     "version": 1,

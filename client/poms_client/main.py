@@ -54,6 +54,7 @@ NOUNS = {
     "shift": ("shift", "app"),
     "host": ("hosting", "host"),
     "system": ("hosting", "system"),
+    "loop": ("loop", "app"),
     "notice": ("notice", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),

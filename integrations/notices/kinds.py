@@ -30,6 +30,7 @@ KINDS = (
     Kind("credential", "A credential of your experiment ends soon, has ended, or was not renewed", AT_ONCE),
     Kind("failures", "What is new or growing among the failures of your experiment or service, once a day", DIGEST),
     Kind("operator", "Something needs an operator, such as a launch of which nobody knows whether it ran", AT_ONCE),
+    Kind("alarm", "A loop of the service does not do its work, or a row is parked; for its administrators", AT_ONCE),
     Kind("report_week", "How the week went, on Monday: the report of all your experiments", NONE),
     Kind("report_day", "How the day went: the report of all your experiments", NONE),
 )

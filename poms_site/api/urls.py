@@ -25,6 +25,7 @@ from poms_site.api.failures import urlpatterns as failures
 from poms_site.api.fife_launch import urlpatterns as fife_launch
 from poms_site.api.hosts import urlpatterns as hosts
 from poms_site.api.jobs import urlpatterns as jobs
+from poms_site.api.loops import urlpatterns as loops
 from poms_site.api.notices import urlpatterns as notices
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
@@ -91,6 +92,7 @@ urlpatterns = [
     *sites,
     *credentials,
     *hosts,
+    *loops,
     *notices,
     *queue,
     *schedules,

@@ -109,6 +109,8 @@ _ASKED = (
            "SELECT loop, steps::float8 FROM core_heartbeat", "counter"),
     _Asked("poms_loop_errors", "Passes of a loop that ended in an error.", ("loop",),
            "SELECT loop, errors::float8 FROM core_heartbeat", "counter"),
+    _Asked("poms_loop_failed_in_a_row", "Passes of a loop that have failed since the last that ended.", ("loop",),
+           "SELECT loop, failed_in_a_row::float8 FROM core_heartbeat"),
     _Asked("poms_loop_last_pass_seconds", "How long the last pass of a loop took.", ("loop",),
            """SELECT loop, extract(epoch FROM ended_at - started_at)::float8 FROM core_heartbeat
               WHERE ended_at >= started_at"""),

@@ -20,14 +20,14 @@ from core import differences, ledger
 from core.crashpoints import crashpoint
 from core.models import Transition, TransitionQuerySet
 from experiments.models import ApiToken, Experiment, ExperimentGroupPermission, User
-from experiments.queries import approvers_today, expiring
+from experiments.queries import approvers_today, expiring, is_administrator
 from experiments.scoping import may
 from integrations.logbooks import book
 from integrations.models import Credential, LedgerPlace, Notice, Service
 from integrations.notices import choosing, outbox
 from integrations.notices.outbox import Draft
 from integrations.tickets import desk
-from poms_site.overview import failures, report_mails, result
+from poms_site.overview import alarms, failures, report_mails, result
 from poms_site.overview.words import shortened
 from submissions.models import Exclusion, Failure, Reproduction, Submission
 
@@ -279,6 +279,8 @@ def may_see(user: User, notice: Notice) -> bool:
         return False
     if notice.experiment is not None and not may(user, "view", notice.experiment):
         return False
+    if notice.kind == alarms.KIND:
+        return is_administrator(user)
     if notice.of == report_mails.OF:
         return report_mails.is_still_visible(user, notice)
     source = SOURCES.get(notice.of)

@@ -71,11 +71,13 @@ def broken(request: HttpRequest) -> HttpResponse:
     """Answer an error of ours from memory, for database and templates may be what is broken (handler500)."""
     away = isinstance(sys.exc_info()[1], OperationalError)
     status, again = (503, {"Retry-After": "5"}) if away else (500, {})
+    number = getattr(request, "request_id", "")
     if request.path.startswith("/api/"):
         what = "The database does not answer now" if away else "POMS made a mistake; it is written in the log"
-        answer: HttpResponse = problem(status, "Not available" if away else "Internal error", f"{what}.")
+        title = "Not available" if away else "Internal error"
+        answer: HttpResponse = problem(status, title, f"{what}. Request {number}." if number else f"{what}.")
     else:
-        answer = HttpResponse(_UNAVAILABLE if away else _BROKEN, status=status)
+        answer = HttpResponse((_UNAVAILABLE if away else _BROKEN).replace(_NUMBER, number), status=status)
     for name, value in again.items():
         answer[name] = value
     return answer
@@ -89,5 +91,6 @@ def bad_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 # Read once, when the site starts: they are shown when nothing else may work.
+_NUMBER = "[request]"  # stands in them for the request's id, which is a plain word
 _BROKEN = loader.render_to_string("500.html")
 _UNAVAILABLE = loader.render_to_string("503.html")

@@ -316,6 +316,9 @@ old-call GET              signed_in       old             404
 old-call POST             signed_in       old             404
 old-call-page GET         signed_in       old             404
 old-call-page POST        signed_in       old             404
+loops-list GET           signed_in       administered     200
+troubles-list GET        signed_in       administered     200
+troubles-retry POST      signed_in       administered     200
 audit-verify GET          signed_in       overseen        200
 schema GET                public          public          200
 browse GET                public          public          200
@@ -715,7 +718,9 @@ def _selection(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
 
 def _administered(matrix: Matrix, line: Expected, who: str, user: Any) -> None:
     """What concerns all experiments is for administrators."""
-    answer = matrix.ask(line, user, reverse(line.route), BODIES[line.route])
+    more = {"key": test_page_access.a_trouble()} if line.route == "troubles-retry" else {}
+    body = None if line.method == "GET" else BODIES.get(line.route, {"reason": "to see who may"})
+    answer = matrix.ask(line, user, reverse(line.route, kwargs=more), body)
     status = 401 if who == "anonymous" else line.status if who == "administrator" else 403
     matrix.judge(line, who, "all", answer, status, ("administrator",) if status == 403 else ())
 

@@ -21,7 +21,7 @@ from django.urls import reverse
 from campaigns import queries
 from campaigns.definition import changing
 from campaigns.models import Campaign
-from core.models import Transition
+from core.models import Transition, Trouble
 from integrations.models import File
 from integrations.uploads import keeping
 from poms_site.web import live
@@ -294,6 +294,11 @@ shift-all POST           signed_in       me               303
 shift GET                view            place            200
 shift POST               view            place            303
 metrics GET              public          public           404
+loops GET                signed_in       administered     200
+trouble-retry GET        signed_in       administered     200
+trouble-retry POST       signed_in       administered     303
+healthz GET              public          public           200
+readyz GET               public          public           200
 shifts GET               view            place            200
 shifts POST              operate         place            303
 shift-remove GET         operate         shift            200
@@ -667,12 +672,19 @@ def _anybody(matrix: Matrix, line: Expected, who: str) -> None:
 
 def _administered(matrix: Matrix, line: Expected, who: str) -> None:
     """What concerns all experiments is for administrators."""
-    url = reverse(line.route)
+    more = {"key": a_trouble()} if line.route == "trouble-retry" else {}
+    url = reverse(line.route, kwargs=more)
     where, got = f"{line.route} {line.method} by {who}", matrix.ask(line, who, url)
     if who == "anonymous":
         matrix.judge(where, got, 302, to=f"/sign-in/?next={quote(url, safe='')}")
     else:
         matrix.judge(where, got, line.status if who == "administrator" else 403)
+
+
+def a_trouble() -> int:
+    """Return the number of a row that a loop could not step."""
+    parked = {"tries": 5, "error": "ValueError: no"}
+    return Trouble.objects.get_or_create(loop="plan", kind="stage", thing_id=MISSING, defaults=parked)[0].pk
 
 
 def _overseen(matrix: Matrix, line: Expected, who: str) -> None:

@@ -172,6 +172,8 @@ PAGES = (
     Look("reproductions", "reproductions", f"{E}/reproductions/", "reviewer"),
     Look("reproductions-empty", "reproductions", "/e/other/reproductions/", "stranger"),
     Look("reproduction", "reproduction", f"{E}/reproductions/{{again}}/", "reviewer"),
+    Look("loops", "loops", "/loops/", "administrator"),
+    Look("trouble-retry-gone", "trouble-retry", "/loops/troubles/t1/retry/", "administrator", status=404),
     Look("audit", "audit", "/audit/", "supervisor"),
     Look("audit-verified", "audit", "/audit/?after=0", "supervisor"),
     # Notices
@@ -313,6 +315,7 @@ NO_PAGE = {
     "account-sign-out": "leads on to signing in",
     "consent": "leads on where there is no banner (tests/people/test_sessions.py)",
     "metrics": "figures for programs, where the installation opens them (tests/web/test_metrics.py)",
+    **dict.fromkeys(("healthz", "readyz"), "a word for load balancers (tests/web/test_health.py)"),
     "security-txt": "a text for programs, where the installation has one",
     "sign-out": "only a POST",
     "queue-save": "only a POST; what is refused is shown on the board",

@@ -87,6 +87,7 @@ def test_a_mistake_of_ours_is_said_from_memory(cast, as_, broken, text, monkeypa
         answer = client.get(address)
         assert answer.status_code == 500
         assert "POMS made a mistake" in text(answer)
+        assert f"Request {answer['X-Request-Id']}" in text(answer)
         assert "secret" not in text(answer)
         assert "Traceback" not in text(answer)
         assert "Retry-After" not in answer
@@ -121,6 +122,7 @@ def test_a_database_that_is_away_is_said_from_memory(world, cast, as_, away, tex
         assert answer.status_code == 503, address
         assert answer["Retry-After"] == "5"
         assert "Not available now" in text(answer)
+        assert f"Request {answer['X-Request-Id']}" in text(answer)
         assert "hunter2" not in text(answer)
     assert client.post(f"/e/demo/campaigns/{key}/cancel/", {"reason": "x"}).status_code == 503
 
