@@ -1,4 +1,4 @@
-"""Ask the web process for its sign-in page, as the proxy would: ends with 0 when it answers. For health checks.
+"""Ask the web process at /healthz, as the proxy would: ends with 0 when it answers. For health checks.
 
 python deploy/web_answers.py unix:/run/poms/web.sock
 python deploy/web_answers.py 127.0.0.1:8000
@@ -7,15 +7,14 @@ python deploy/web_answers.py 127.0.0.1:8000
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import sys
 
 SECONDS = 5.0
 
 
-def status_of(where: str, name: str) -> int:
-    """Return the status that the process at an address or a unix socket answers with, under a name of the site."""
+def status_of(where: str) -> int:
+    """Return the status that the process at an address or a unix socket answers with."""
     line = http.client.HTTPConnection("localhost", timeout=SECONDS)
     if where.startswith("unix:"):
         line.sock = socket.socket(socket.AF_UNIX)
@@ -24,14 +23,16 @@ def status_of(where: str, name: str) -> int:
     else:
         line.sock = socket.create_connection(where.rsplit(":", 1), SECONDS)  # type: ignore[arg-type]  # port as text
     try:
-        line.request("GET", "/sign-in/", headers={"Host": name, "X-Forwarded-Proto": "https"})
+        line.request("GET", "/healthz")
         return line.getresponse().status
     finally:
         line.close()
 
 
 if __name__ == "__main__":
-    names = os.environ.get("POMS_HOSTS", "localhost").split(",")
-    answer = status_of(sys.argv[1], names[0].strip().lstrip(".").replace("*", "localhost"))
+    try:
+        answer = status_of(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"the web process does not answer: {error}")
     if answer >= 400:
         sys.exit(f"the web process answers with status {answer}")

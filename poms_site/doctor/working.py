@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection
@@ -14,10 +14,7 @@ from core.loops import Loop, all_loops
 from core.models import Heartbeat, Trouble
 from poms_site.doctor.finding import BROKEN, WARNING, WELL, Finding, few
 from poms_site.overview import words
-
-PERIODS = 5
-# A pass may take a task's whole time, and a loop is not begun again before it ends; so none is late before that.
-PATIENCE = timedelta(seconds=180)
+from poms_site.overview.loops import Standing
 
 
 def loops() -> Iterator[Finding]:
@@ -37,12 +34,12 @@ def judge_loops(
     failing: list[Heartbeat] = []
     for loop in known:
         beat = beats.get(loop.name)
-        allowed = max(PERIODS * timedelta(seconds=loop.period), PATIENCE)
+        standing = Standing(loop, beat, at)
         if beat is None or beat.started_at is None:
             late[loop.name] = 0.0
-        elif at - beat.started_at > allowed:
+        elif standing.is_late:
             late[loop.name] = (at - beat.started_at).total_seconds()
-        elif beat.last_error and (beat.ended_at is None or beat.started_at - beat.ended_at > allowed):
+        elif standing.is_failing:
             failing.append(beat)
     who = _who_is_missing(bells, rings=rings)
     if late and len(late) == len(known):
@@ -86,7 +83,7 @@ def troubles() -> Iterator[Finding]:
             "troubles", WARNING,
             f"The loop {row['loop']} has parked {words.count(row['n'], row['kind'])}, the latest {one.kind}"
             f" {one.thing_id}: {words.shortened(one.error, 200)}",
-            f"Mend the cause, then clear it: Trouble.objects.filter(pk={one.pk}).delete() in `manage.py shell`.",
+            f"Mend the cause, then have it tried again: `poms loop retry t{one.pk} --reason …`.",
         )  # fmt: skip
     if not found:
         yield Finding("troubles", WELL, "No row is parked.")

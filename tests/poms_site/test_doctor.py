@@ -247,7 +247,7 @@ def test_a_loop_that_is_late_and_one_that_never_began():
 
 def test_a_loop_whose_passes_fail():
     found = beats()
-    found["settle"].ended_at = now() - timedelta(hours=1)
+    found["settle"].failed_in_a_row = 3
     found["settle"].last_error = "2026-12-01 12:00:00 ValueError('x')"
     one = only(working.judge_loops(loops.all_loops(), found, now(), 0))
     assert one.text == "Passes of the loop settle fail: 2026-12-01 12:00:00 ValueError('x')"
