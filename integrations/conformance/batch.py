@@ -19,7 +19,7 @@ from integrations.errors import Refused, Unavailable
 
 SOON_S = 300.0  # a command of the system may wait for a minute, more than once; it only ends a hang
 ENDED = ("succeeded", "failed", "removed")
-# Of two sightings of one job with the same start and time, the later phase is the newer (merging does the same).
+# Of two sightings with the same start and time, both of them ends or none, the later phase is the newer, as in merging.
 PHASES = (
     "lost", "idle", "staging_in", "processing", "suspended", "held", "staging_out", "failed", "succeeded", "removed",
 )  # fmt: skip
@@ -289,8 +289,9 @@ class BatchConformance:
         assert ended(system, ids)[0].state == "removed"
 
 
-def _age(seen: JobSeen) -> tuple[int, float, int]:
-    return seen.starts, seen.at, PHASES.index(seen.state)
+def _age(seen: JobSeen) -> tuple[int, bool, float, int]:
+    # An end counts before the time: a system may give it in whole seconds, and what came before it in parts of one.
+    return seen.starts, seen.state in ENDED, seen.at, PHASES.index(seen.state)
 
 
 def _state(jobs: Mapping[str, JobSeen], job_id: str) -> str:

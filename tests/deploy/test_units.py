@@ -28,9 +28,10 @@ def unit(path: Path) -> configparser.SectionProxy:
 
 @needs_systemd
 def test_systemd_takes_the_units(tmp_path):
-    """With this environment's programs in the place of those of an installation."""
+    """With this environment's programs in the place of those of an installation, by a path without blanks."""
+    (tmp_path / "bin").symlink_to(Path(sys.prefix, "bin"))
     for path in UNITS:
-        text = path.read_text().replace("/opt/poms/.venv/bin/", f"{Path(sys.prefix, 'bin')}/")
+        text = path.read_text().replace("/opt/poms/.venv/bin/", f"{tmp_path}/bin/")
         (tmp_path / path.name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / path.name) for path in UNITS)],
