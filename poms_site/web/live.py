@@ -50,13 +50,17 @@ class _Kept:
         with self.guard:
             return self.locks.setdefault(key, threading.Lock())
 
-    def keep(self, key: Hashable, begun: float, made_from: Hashable, thing: Any) -> None:
+    def make(self, key: Hashable, made_from: Hashable, make: Callable[[], Any]) -> Any:
+        """Make a thing, keep it, and return it; whoever calls this holds the key's lock."""
+        begun = time.time()
+        thing = make()
         with self.guard:
             self.things[key] = (begun, made_from, thing)
             self.things.move_to_end(key)
             while len(self.things) > MOST_KEPT:
                 old, _ = self.things.popitem(last=False)
                 self.locks.pop(old, None)
+        return thing
 
 
 _kept = _Kept()
@@ -103,10 +107,7 @@ def shared(
     try:
         if found := known(seconds):
             return found[2]
-        begun = time.time()
-        thing = make()
-        _kept.keep(key, begun, made_from, thing)
-        return thing
+        return _kept.make(key, made_from, make)
     except BaseException:
         if key not in _kept.things:
             _kept.locks.pop(key, None)  # nothing is kept for it that would take the lock along
@@ -118,8 +119,7 @@ def shared(
 def _make_behind(key: Hashable, made_from: Hashable, make: Callable[[], Any], lock: threading.Lock) -> None:
     """Make a thing anew while readers get the one that is kept; where that fails, the next reader begins it again."""
     try:
-        begun = time.time()
-        _kept.keep(key, begun, made_from, make())
+        _kept.make(key, made_from, make)
     except Exception:
         log.exception("live.not_made_anew", key=str(key))
     finally:
