@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 from tests.e2e import browsing, world
 from tests.e2e.browsing import Person, Watch
 from tests.e2e.running import Running, Site
+from tests.servers import debian
 
 HERE = Path(__file__).parent
 # The walk comes first: it needs the draft as a new installation has it, and leaves the data that the others look at;
@@ -63,16 +60,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """Where Debian's Chromium is; installed if it is missing and we may, by one of the workers while the others wait."""
-    with Path(tempfile.gettempdir(), "poms-chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = shutil.which("chromium")
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-            subprocess.run(["sh", "-c", install], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-            found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no chromium here, and only root can install it: apt-get install chromium")
-    return found
+    return debian.installed("chromium", "chromium")
 
 
 @pytest.fixture(scope="session")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.ports import free_port
+from tests.servers import debian
 
 AROUND = """
 user root;
@@ -46,17 +42,8 @@ class Nginx:
 
 
 def installed() -> str:
-    """Return where nginx is; one process installs it while others wait."""
-    with Path(tempfile.gettempdir(), "poms-nginx.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light"
-            subprocess.run(["sh", "-c", install], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-            found = shutil.which("nginx", path="/usr/sbin")
-    if found is None:
-        pytest.skip("no nginx here, and only root can install it: apt-get install nginx-light")
-    return found
+    """Return where nginx is."""
+    return debian.installed("nginx", "nginx-light")
 
 
 @contextmanager

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.ports import free_port
+from tests.servers import debian
 
 CONFIGURATION = """
 Port {port}
@@ -42,17 +39,8 @@ class Sshd:
 
 
 def installed() -> str:
-    """Return where sshd is; one process installs it while others wait."""
-    with Path(tempfile.gettempdir(), "poms-sshd.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server"
-            subprocess.run(["sh", "-c", install], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-            found = shutil.which("sshd", path="/usr/sbin")
-    if found is None:
-        pytest.skip("no sshd here, and only root can install it: apt-get install openssh-server")
-    return found
+    """Return where sshd is."""
+    return debian.installed("sshd", "openssh-server")
 
 
 @contextmanager
