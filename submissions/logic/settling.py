@@ -41,6 +41,8 @@ ACTOR = "loop:settle"
 A_PASS = 50
 LEASE_SECONDS = 15
 NET = timedelta(hours=1)  # how long a submission goes on unlooked at, should a wake-up be lost
+# What observe writes while a launch is being recorded wakes nobody: soon after a launch, looks are frequent.
+JUST_LAUNCHED, LOOK_AGAIN = timedelta(minutes=10), timedelta(seconds=30)
 ENDED_CODES = [JOB_RANK[state] for state in JOB_ENDED]
 IDLE = JOB_RANK["idle"]
 # Outputs may reach the catalogue hours after their job has ended; each look is so long after the one before.
@@ -182,7 +184,7 @@ def _follow(submission: Submission) -> bool:
                 transitions.move(batch, "project_running", expect="submitted", actor=ACTOR, reason=reason)
         if total < max(1, len(locked.job_ids)) or ended < total:
             # Heard of again when observe touches it, for its last end; the row's own date is the net below that.
-            Submission.objects.filter(pk=submission.pk).update(look_at=due(NET))
+            Submission.objects.filter(pk=submission.pk).update(look_at=due(_until_next_look(locked)))
             return False
         transitions.move(
             locked, "jobs_completed", expect=("submitted", "running"), actor=ACTOR,
@@ -195,6 +197,11 @@ def _follow(submission: Submission) -> bool:
             )  # fmt: skip
         submission.state = "jobs_completed"
         return True
+
+
+def _until_next_look(submission: Submission) -> timedelta:
+    young = submission.launched_at is not None and now() - submission.launched_at < JUST_LAUNCHED
+    return LOOK_AGAIN if young and submission.state == "submitted" else NET
 
 
 def _all(total: int, of: str = "") -> str:

@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests import processes
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,11 +101,10 @@ class Running(Site):
 
     def left(self, seconds: float = 10.0) -> list[str]:
         """Processes that name our folder in their command or environment, after a short wait for them to end."""
-        names = {str(self.home).encode(), str((self.state / "pg").resolve()).encode()}
         deadline = time.monotonic() + seconds
-        while (found := _processes(names)) and time.monotonic() < deadline:
+        while (found := processes.that_name(self.home, (self.state / "pg").resolve())) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return found
+        return [f"{pid} {command[:200]}" for pid, command in found.items()]
 
     def clear(self) -> None:
         """Remove the folder, and the database where it lies elsewhere."""
@@ -112,17 +112,3 @@ class Running(Site):
         if cluster.is_symlink():
             shutil.rmtree(cluster.resolve(), ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def _processes(names: set[bytes]) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or somebody else's
-            continue
-        if any(name in command or name in environment for name in names):
-            found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
-    return found

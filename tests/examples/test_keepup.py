@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from campaigns import definition, splitting
 from poms_site.overview import keepup_outcome
+from tests import processes
 
 HOME = Path(__file__).resolve().parents[2]
 KEEPUP = HOME / "examples" / "keepup"
@@ -233,19 +234,6 @@ def test_its_submission_makes_a_job_of_each_file(launch_of):
 # --- All of it ------------------------------------------------------------------------------------------------
 
 
-def processes_that_name(text: str) -> list[str]:
-    """Return the command lines of living processes whose arguments or environment name a text."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            if text.encode() in seen and int(entry.name) != os.getpid():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue  # it has ended meanwhile
-    return found
-
-
 @pytest.mark.scale
 def test_the_demo_reconstructs_every_file_once_through_a_restart_of_everything(tmp_path):
     state = tmp_path / "with a blank" / "state"
@@ -266,4 +254,4 @@ def test_the_demo_reconstructs_every_file_once_through_a_restart_of_everything(t
     assert outcome["ticks"] >= outcome["ticks_ran"] >= 2
     assert "POMS is away" in done.stdout
     time.sleep(1)
-    assert processes_that_name(str(state)) == []
+    assert processes.that_name(state) == {}

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,8 @@ class Run:
         for what, sentences in {"lost": lost, "double": double, "unrecorded": unrecorded, **breaches}.items():
             for sentence in sentences[:10]:
                 say(f"{what}: {sentence}")
+        for (batch,) in rows("SELECT id FROM submissions_batch WHERE state <> 'completed' ORDER BY id LIMIT 3"):
+            self._tell_of(batch, rows)
         outcome = {
             "seed": self.seed, "submissions": made, "kills": self.killer.count, "lost": len(lost),
             "double": len(double), "unrecorded": len(unrecorded),
@@ -296,6 +299,32 @@ class Run:
         self.failed = bool(lost or double or unrecorded or outcome["invariants_broken"] or not ended)
         self.failed |= self.killer.count < ENOUGH * self.told.kills
         return outcome
+
+    def _tell_of(self, batch: int, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        """Say all that is known of a batch that did not come to its end, and what the pool says of its jobs."""
+        of_batch = f"s.batch_id = {batch}"
+        for table, key in (
+            ("submissions_submission", "t.id = s.id"), ("submissions_jobcount", "t.submission_id = s.id"),
+            ("submissions_job", "t.submission_id = s.id"),
+            ("core_transition", "(t.kind, t.thing_id) = ('submission', s.id)"),
+            ("core_transition", "t.kind = 'job' AND t.thing_id IN (SELECT j.id FROM submissions_job j"
+                                " WHERE j.submission_id = s.id)"),
+        ):  # fmt: skip
+            for (text,) in rows(f"SELECT to_jsonb(t) - 'plan' FROM {table} t JOIN submissions_submission s ON {key}"
+                                f" WHERE {of_batch} ORDER BY t.*"):  # fmt: skip
+                say(f"  {table}: {text}")
+        for table in ("core_trouble", "integrations_batchsystem"):
+            for (text,) in rows(f"SELECT to_jsonb(t) FROM {table} t"):
+                say(f"  {table}: {text}")
+        facts = ("ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "CompletionDate", "NumJobStarts",
+                 "NumShadowStarts", "JobRunCount", "HoldReason", "POMS_SUBMISSION_ID")  # fmt: skip
+        for uuid, where in (
+            (uuid, where)
+            for (uuid,) in rows(f"SELECT uuid::text FROM submissions_submission s WHERE {of_batch}")
+            for where in (["condor_q", "-allusers"], ["condor_history"])
+        ):
+            told = self.pool.run(*where, "-constraint", f'POMS_SUBMISSION_ID == "{uuid}"', "-af:h", *facts)
+            say(f"  {where[0]}: {told}")
 
     def clear_up(self) -> None:
         """End every process of the run."""

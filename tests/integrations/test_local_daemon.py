@@ -27,6 +27,7 @@ from integrations.batch.local_daemon.book import Book
 from integrations.batch.local_daemon.client import NoDaemon, ask
 from integrations.batch.local_daemon.log import Log, dumps, loads
 from integrations.batch.local_daemon.submit import BadDocument, checked
+from tests import processes
 
 PYTHON = [sys.executable, "-S", "-E", "-s", "-B", ENTRY]
 ENDED = {"succeeded", "failed", "removed"}
@@ -143,16 +144,7 @@ class Box:
 
     def processes(self) -> list[int]:
         """Every live process that belongs to this spool: daemons, runners, jobs and what they started."""
-        mine = os.fsencode(self.spool)
-        found = []
-        for folder in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if (
-                    folder.name.isdigit()
-                    and mine in (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-                ):
-                    found.append(int(folder.name))
-        return found
+        return list(processes.that_name(self.spool))
 
     def check_lawful(self) -> None:
         """Hold the whole log against the rules, apart from the daemon's own reading of it."""

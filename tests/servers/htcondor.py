@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,13 +262,11 @@ class Pool:
 
     def _processes(self) -> list[int]:
         """Return every process that still has this pool in its environment or command line."""
-        mine, found = os.fsencode(self.home), []
-        for entry in Path("/proc").glob("[0-9]*"):
+        found = []
+        for pid in processes.that_name(self.home):
             with suppress(OSError):  # it has ended meanwhile
-                if int(entry.name) != os.getpid() and Path(os.readlink(entry / "root")) == self._root and mine in (
-                    (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                ):  # fmt: skip
-                    found.append(int(entry.name))
+                if Path(os.readlink(f"/proc/{pid}/root")) == self._root:
+                    found.append(pid)
         return found
 
     def _as_root(self, *argv: str) -> str:

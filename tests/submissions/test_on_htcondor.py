@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,6 @@ from tests.servers import htcondor
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 
 DIMUON = Path(__file__).resolve().parents[2] / "examples" / "dimuon"
-# Jobs of the first stage last long enough to be interfered with.
 SMALL = (("events=20000", "events={events}"), ("cs_split_type=nevents(5000)", "cs_split_type=nevents({half})"),
          ("events_per_job=1000", "events_per_job={quarter}"))  # fmt: skip
 FAULTS = (', ["--crash-once ", "7"]', ', ["--hungry ", "12"], ["--hungry-mb ", "400"], ["--corrupt-once ", "3"]')
@@ -45,7 +46,26 @@ def system(pool: htcondor.Pool, real_cast, settings, tmp_path) -> BatchSystem:
     })  # fmt: skip
 
 
-def approved(cast, pool: htcondor.Pool, to: str, events: int) -> Campaign:
+# A Python of which the jobs of the first stage begin their work once a file is there.
+WAITING = """#!/bin/sh
+case "$*" in *gen.py*) while [ ! -e {gate} ]; do sleep 0.2; done ;; esac
+exec {python} "$@"
+"""
+
+
+@pytest.fixture
+def gate(pool: htcondor.Pool) -> Iterator[Path]:
+    """The file that is waited for, where the pool's account finds it; beside it lies the Python that waits."""
+    with tempfile.TemporaryDirectory(dir=pool.work) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        script = folder / "python"
+        script.write_text(WAITING.format(gate=shlex.quote(f"{folder}/gate"), python=shlex.quote(sys.executable)))
+        script.chmod(0o755)
+        yield folder / "gate"
+
+
+def approved(cast, pool: htcondor.Pool, to: str, events: int, python: Path = Path(sys.executable)) -> Campaign:
     """Take the example's own definition to an approved campaign, with fewer events and none of its planted faults."""
     text = (DIMUON / "dimuon.ini").read_text()
     for before, after in SMALL:
@@ -55,7 +75,7 @@ def approved(cast, pool: htcondor.Pool, to: str, events: int) -> Campaign:
         assert fault in text
         text = text.replace(fault, "")
     text = text.replace('["--stage ', f'["--to ", "{to}"], ["--stage ')
-    setup = f'PATH="{DIMUON}:{pool.bin}:$PATH"; POMS_PYTHON="{sys.executable}"; export PATH POMS_PYTHON\n'
+    setup = f'PATH="{DIMUON}:{pool.bin}:$PATH"; POMS_PYTHON="{python}"; export PATH POMS_PYTHON\n'
     builders.login_setup(cast, batch="pool", setup=setup)
     return builders.approved_campaign(cast, text)
 
@@ -75,8 +95,8 @@ def log_of(job: Job, stream: str = "out") -> str:
     return text
 
 
-def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system, drive):
-    campaign = approved(real_cast, pool, "htcondor", events=6000)
+def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system, drive, gate):
+    campaign = approved(real_cast, pool, "htcondor", events=800, python=gate.with_name("python"))
     gen = Job.objects.filter(submission__batch__stage__name="gen").order_by("external_id")
     drive(lambda: sum(job.state == "processing" for job in gen.all()) == 4, seconds=SOON_S)
     held, removed, evicted, left = (job.external_id for job in gen.all())
@@ -87,7 +107,6 @@ def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system
     def on_schedd(command: str, job_id: str, *more: str) -> None:
         pool.run(command, "-name", pool.schedds[0], *more, job_id.partition("@")[0])
 
-    # The removed one first: if it had come to its end meanwhile, nothing of it would be missing.
     on_schedd("condor_rm", removed, "-reason", "wrong seed")
     on_schedd("condor_hold", held, "-reason", "disk is full")
     on_schedd("condor_vacate_job", evicted, "-fast")
@@ -100,6 +119,7 @@ def test_as_clusters_while_people_and_machines_interfere(real_cast, pool, system
     assert state(held) == "held", "a schedd that is gone moves nothing"
     pool.wait(pool.answers, "the schedd is back")
     on_schedd("condor_release", held)
+    gate.touch()
     to_the_end(campaign, drive)
 
     jobs = {job.external_id: job for job in Job.objects.all()}

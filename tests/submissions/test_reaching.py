@@ -21,7 +21,7 @@ from integrations.launcher import ssh
 from integrations.models import LaunchHost
 from submissions.logic import launching, planning
 from submissions.models import Submission
-from tests import builders
+from tests import builders, processes
 from tests.cast import Cast
 from tests.servers import sshd
 from tests.stand_ins.ssh_lines import FAULTS, Fault, Line
@@ -73,6 +73,9 @@ def hosts(real_cast: Cast, local, server: sshd.Sshd, monkeypatch: pytest.MonkeyP
         yield found
         for line in found.lines.values():
             line.close()
+        # What was started over there goes on without a line, and writes until it has ended.
+        while processes.that_name(name):
+            time.sleep(0.1)
 
 
 def _account() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from core.clock import now
@@ -77,3 +79,18 @@ def test_an_input_without_output_is_done_once_its_job_has_ended_well_where_that_
     assert done == ([well.unit_id] if kind == "complete" else [])
     assert not Output.objects.exists()
     assert Batch.objects.get(pk=submission.batch_id).done == len(done)
+
+
+def test_what_observe_wrote_while_a_launch_was_being_recorded_is_found_soon(cast):
+    campaign = builders.approved_campaign(cast, builders.definition())
+    planning.plan(campaign.stages.get(name="gen").pk)
+    submission = Submission.objects.order_by("pk").first()
+
+    def next_look(**fields) -> timedelta:
+        Submission.objects.filter(pk=submission.pk).update(**fields)
+        settling.settle(Submission.objects.get(pk=submission.pk))
+        return Submission.objects.get(pk=submission.pk).look_at - now()
+
+    assert next_look(state="submitted", launched_at=now()) <= settling.LOOK_AGAIN
+    assert next_look(launched_at=now() - settling.JUST_LAUNCHED) > settling.LOOK_AGAIN
+    assert next_look(state="running", launched_at=now()) > settling.LOOK_AGAIN
