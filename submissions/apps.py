@@ -24,6 +24,7 @@ class SubmissionsConfig(AppConfig):
         loops.register("complete", f"{logic}.completing.complete_some", period=5)
         loops.register("tape", f"{logic}.taping.tape_some", period=60)
         loops.register("credentials", f"{logic}.minding.mind_some", period=10)
+        loops.register("restore", f"{logic}.restoring.restore_some", period=5)
         loops.register("launch", f"{logic}.launching.launch_some", period=1)
         loops.register("observe", f"{logic}.observing.observe_some", period=1)
         loops.register("sample", f"{logic}.sampling.sample_some", period=60)

@@ -37,6 +37,7 @@ from submissions.models import (
     Reproduction,
     Slice,
     StageProgress,
+    Stray,
     Submission,
     TapeProgress,
     Unit,
@@ -584,3 +585,18 @@ def unreviewed(campaigns: QuerySet[Campaign], since: datetime) -> QuerySet[Campa
 def unsigned(reproductions: QuerySet[Reproduction]) -> QuerySet[Reproduction]:
     """Narrow reproductions to those that have come to a verdict and wait for a signature, newest first."""
     return reproductions.filter(state__in=("equal", "different"), signed=None).order_by("-pk")
+
+
+def forgotten_launches(version: StageVersion) -> list[dict[str, Any]]:
+    """Return the plans of first launches of a stage that a restored database has forgotten and that are still open."""
+    campaign = version.revision.campaign
+    rows = Stray.objects.filter(
+        restoration__ended_at=None, fate="open", plan__stage=version.stage.name, plan__round=0,
+        plan__campaign=campaign.name_for_jobs, plan__experiment=campaign.experiment.name,
+    )  # fmt: skip
+    return list(rows.order_by("pk").values_list("plan", flat=True))
+
+
+def keys_of(plan: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the units that a jobs.json names, in its order."""
+    return [str(unit.get("key")) for job in plan.get("jobs", ()) for unit in job.get("units", ())]

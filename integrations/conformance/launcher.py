@@ -115,6 +115,18 @@ class LauncherConformance:
         assert launcher.start([other])[launch.uuid].outcome in ("finished", "stale")
         assert (place / "runs").read_text() == "run\n"
 
+    def test_what_was_begun_lately_is_named_and_its_plan_comes_back(self, launcher: Launcher, place: Path) -> None:
+        before = time.time() - 5  # clocks and time stamps of files differ a little
+        planned = new(["true"], files={"jobs.json": '{"jobs": [1, "\\u00e4"]}'})
+        bare, spoilt = new(["true"]), new(["true"], files={"jobs.json": "[1]"})
+        launcher.start([planned, bare, spoilt])
+        all_ended(launcher, [planned, bare, spoilt])
+        uuids = {one.uuid for one in (planned, bare, spoilt)}
+        assert uuids <= set(launcher.recent(before))
+        assert not uuids & set(launcher.recent(time.time() + 3600))
+        plans = launcher.plans([planned.uuid, bare.uuid, spoilt.uuid])
+        assert plans == {planned.uuid: {"jobs": [1, "\u00e4"]}, bare.uuid: None, spoilt.uuid: None}
+
     def test_many_go_in_one_call(self, launcher: Launcher, place: Path) -> None:
         launches = [new(["sh", "-c", f"echo {n} > '{place}/{n}'"]) for n in range(20)]
         assert {started.outcome for started in launcher.start(launches).values()} == {"started"}

@@ -18,6 +18,9 @@ from integrations.process import Finished
 RUN_SHIM = "import shim; sys.exit(shim.main(sys.argv[1:]))"
 
 
+PLANS_AT_ONCE = 20
+
+
 class AsksShim(ABC):
     """Asks the shim of a host; how a command gets there is the launcher's own."""
 
@@ -61,6 +64,18 @@ class AsksShim(ABC):
     def clear(self, uuids: Sequence[str]) -> dict[str, bool]:
         """Have the shim take away the uploads of launches."""
         return dict(self._call("clear", {"uuids": list(uuids)})["cleared"])
+
+    def recent(self, since: float) -> list[str]:
+        """Ask the shim which launches were begun since a time."""
+        return list(self._call("recent", {"since": since})["launches"])
+
+    def plans(self, uuids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+        """Ask the shim for the plans of launches, a few in each call: they may be long."""
+        found: dict[str, dict[str, Any] | None] = {}
+        for first in range(0, len(uuids), PLANS_AT_ONCE):
+            answer = self._call("plans", {"uuids": list(uuids[first : first + PLANS_AT_ONCE])})["plans"]
+            found |= {uuid: plan if isinstance(plan, dict) else None for uuid, plan in answer.items()}
+        return found
 
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
         """Return a piece of what a script printed."""

@@ -94,6 +94,14 @@ class Launcher(Protocol):
         """Take away the uploads of launches that have been settled; False where something still runs of one."""
         ...
 
+    def recent(self, since: float) -> list[str]:
+        """Return the uuids of launches that were begun since a time, in seconds since 1970 by the host's clock."""
+        ...
+
+    def plans(self, uuids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+        """Return the jobs.json that launches were given; None where it is gone or spoilt."""
+        ...
+
     def output(self, uuid: str, part: str, offset: int, length: int) -> dict[str, Any]:
         """Return {"text", "total"}: a piece of what a script printed."""
         ...

@@ -1,8 +1,8 @@
 """Run launch scripts on a launch host, each at most once, and say afterwards what became of them.
 
 One file without dependencies, for Python 3.6 and later on Linux (and, with weaker proofs, macOS):
-`python3 -S -E -s -B shim.py start|status|stop|output|present|uploads|clear` reads one JSON document and answers
-one. Exit 0, or 2 when the document is unusable, or 1 when it could not be answered (which is *unknown*, never
+`python3 -S -E -s -B shim.py start|status|stop|output|present|recent|plans|uploads|clear` reads one JSON document and
+answers one. Exit 0, or 2 when the document is unusable, or 1 when it could not be answered (which is *unknown*, never
 *absent*).
 
 What it promises and how (reliability.md 1b, F17-F19):
@@ -1386,6 +1386,50 @@ def output(request: dict) -> dict:
     return {"text": text, "total": total, "part_size": size, "start": first, "next": following}
 
 
+def recent(request: dict) -> dict:
+    """Name the launches that were begun since a time of this host's clock, in seconds since 1970."""
+    home, since = home_of(request), request.get("since")
+    if isinstance(since, bool) or not isinstance(since, (int, float)):
+        raise Unusable("since must be a number of seconds")
+    found = []
+    for first in listed(home):
+        if len(first) != 2:
+            continue
+        for name in listed(os.path.join(home, first)):
+            uuid = as_text(name)
+            if is_uuid(uuid) and changed_at(os.path.join(home, first, name, b"attempt")) >= since:
+                found.append(uuid)
+    return {"launches": sorted(found)}
+
+
+def listed(folder: bytes) -> "list[bytes]":
+    """Return the names in a folder; none where it is gone or no folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def changed_at(path: bytes) -> float:
+    """Return when a file was written last; before all times where there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return float("-inf")
+
+
+def plans(request: dict) -> dict:
+    """Return the jobs.json of launches; null where it is gone or cannot be read as one."""
+    home = home_of(request)
+    answer = {}
+    for uuid in uuids_of(request):
+        try:
+            answer[uuid] = read_object(folder_of(home, uuid) + b"/jobs.json")
+        except Damaged:
+            answer[uuid] = None
+    return {"plans": answer}
+
+
 def present(request: dict) -> dict:
     """Tell of programs whether a script with this set-up would find them; Unusable if the set-up does not end well."""
     setup, programs = request.get("setup", ""), request.get("programs")
@@ -1448,6 +1492,8 @@ def main(argv: "list[str]") -> int:
         "stop": stop,
         "output": output,
         "present": present,
+        "recent": recent,
+        "plans": plans,
         "uploads": uploads,
         "clear": clear,
     }

@@ -13,7 +13,8 @@ from core.errors import Problem, Refused
 from core.models import Trouble
 from experiments.rules import SIGNED_IN
 from experiments.viewsets import Document, ScopedViewSet
-from poms_site.overview import loops
+from poms_site.overview import loops, restorations
+from submissions.models import Restoration
 
 PARKED = {"1": True, "0": False}
 
@@ -63,6 +64,41 @@ class TroubleView(ScopedViewSet):
         return Response(trouble_document(loops.retry(key, by=request.user, reason=self.reason())))
 
 
+class RestorationView(ScopedViewSet):
+    """What was done after restores of the database, the newest first."""
+
+    model = Restoration
+    rules = {"list": SIGNED_IN}
+
+    def rows(self) -> Any:
+        """Return all of them."""
+        return Restoration.objects.order_by("-began_at")
+
+    def documents(self, rows: Any) -> list[Document]:
+        """Return each with what it waits for and the launches that the database had forgotten."""
+        return [restoration_document(restorations.standing(row)) for row in rows]
+
+    def list(self, request: Request) -> Response:
+        """Return a page of them."""
+        loops.permit(request.user)
+        return super().list(request)
+
+
+def restoration_document(entry: restorations.Standing) -> Document:
+    """Return a restoration as the API shows it."""
+    row = entry.row
+    return {
+        "began_at": row.began_at, "back_to": row.back_to, "why": row.why, "ended_at": row.ended_at,
+        "ended_by": row.ended_by, "waits_for": entry.waits_for, "asked": row.asked, "silent": row.silent,
+        "counts": entry.counts,
+        "launches": [
+            {"uuid": one.row.uuid, "fate": one.row.fate, "work": one.work, "units": one.inputs,
+             "found_at": one.row.found_at, "job_ids": one.row.job_ids, "why": one.row.why}
+            for one in entry.strays
+        ],
+    }  # fmt: skip
+
+
 def loop_document(entry: loops.Standing) -> Document:
     """Return how a loop stands as the API shows it."""
     beat = entry.beat
@@ -87,6 +123,7 @@ def trouble_document(entry: loops.Stuck) -> Document:
 
 urlpatterns = [
     path("loops/", LoopView.as_view({"get": "list"}), name="loops-list"),
+    path("restorations/", RestorationView.as_view({"get": "list"}), name="restorations-list"),
     path("troubles/", TroubleView.as_view({"get": "list"}), name="troubles-list"),
     path("troubles/t<int:key>/retry/", TroubleView.as_view({"post": "do_retry"}), name="troubles-retry"),
 ]

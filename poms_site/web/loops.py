@@ -10,7 +10,7 @@ from django.urls import path, reverse
 from core import queue
 from core.errors import PomsError
 from experiments.rules import SIGNED_IN
-from poms_site.overview import loops
+from poms_site.overview import loops, restorations
 from poms_site.web import errors
 from poms_site.web.page import Page
 
@@ -34,7 +34,7 @@ class LoopsPage(Page):
         rows = loops.parked_first()
         return {
             "standings": loops.standings(), "stuck": loops.named(rows[:MOST_SHOWN]), "troubles": rows.count(),
-            "bells": queue.waiting(),
+            "bells": queue.waiting(), "restoration": restorations.latest(),
         }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from integrations.batch.base import BatchSystem
 from integrations.errors import OutsideError, Refused
 from integrations.launcher.base import Fate, Launch, Place
 from submissions import equipment, line
-from submissions.logic import excluding, minding, reaching, sandboxing
+from submissions.logic import excluding, minding, reaching, restoring, sandboxing
 from submissions.logic.reporting import report_environment
 from submissions.logic.wanting import environment_of, wanted_of
 from submissions.models import Batch, Submission
@@ -83,6 +83,7 @@ def _claim_pending(turn: ExitStack) -> list[Submission]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
+        restoring.notice()
         left_out = reaching.resting()
         while chosen := line.next_in_line(A_LIST, left_out):
             place = chosen[0].at
@@ -276,6 +277,7 @@ def _ask_batch(place: Place, system: str, entries: Sequence[tuple[Submission, Fa
         return
     crashpoint("launch.after_find")
     again = []
+    restoring.notice()
     unequipped = equipment.stopped([submission.pk for submission, _ in entries])
     stopped = stopped_among(submission.experiment_id for submission, _ in entries)
     for submission, fate in entries:

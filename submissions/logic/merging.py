@@ -161,8 +161,8 @@ def merge(system_id: int, seen: Iterable[JobSeen], inbox: Sequence[Any] = (), *,
     were written. Reports of submissions that we do not know are left out.
     """
     bulk.temporary_table(SEEN, _TYPES)
-    # Anybody may write anything into a tag: what is no uuid is of no submission of ours.
-    rows = [_row(job, source) for job in seen if _UUID.fullmatch(job.uuid)]
+    # What is no uuid is of no submission of ours.
+    rows = [_row(job, source) for job in seen if is_uuid(job.uuid)]
     rows += [_inbox_row(report) for report in inbox]
     if not rows:
         return 0
@@ -174,6 +174,11 @@ def merge(system_id: int, seen: Iterable[JobSeen], inbox: Sequence[Any] = (), *,
         if submissions:
             cursor.execute(TOUCH, [submissions])
     return int(written)
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a tag is a uuid: anybody may write anything into one."""
+    return _UUID.fullmatch(text) is not None
 
 
 def _row(job: JobSeen, source: str) -> tuple[object, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F, Max, QuerySet
@@ -15,9 +16,17 @@ from core import queue, transitions
 from core.clock import now
 from core.crashpoints import crashpoint
 from core.loops import careful
-from submissions.logic import feeding, freezing, preparing
+from submissions.logic import feeding, freezing, preparing, restoring
 from submissions.models import Batch, Completion, PlanDue, Slice, StageProgress, Unit
-from submissions.queries import due_stages, forgotten_stages, gates_of_edges, planned, progress_above
+from submissions.queries import (
+    due_stages,
+    forgotten_launches,
+    forgotten_stages,
+    gates_of_edges,
+    keys_of,
+    planned,
+    progress_above,
+)
 from submissions.states import OPEN_BATCH
 
 ACTOR = "loop:plan"
@@ -31,6 +40,9 @@ UNITS_A_LOOK = 50_000
 
 def plan_some() -> int:
     """Look at stages that are due; return how many were looked at."""
+    restoring.notice()
+    if restoring.is_deaf():  # what was launched is not known yet: it would be cut another way
+        return 0
     did = 0
     for stage_id in due_stages(STAGES_A_PASS):
         with careful("plan", "stage", stage_id):
@@ -176,7 +188,10 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
             Slice.objects.filter(pk=part.pk).update(batch=form(version, number + formed, units, part.label))
     more, left_out = len(slices) > most, Counter[str]()
     if not more:
-        found, cut = _cut_arrived(version, closed)
+        launched = forgotten_launches(version)
+        if launched:
+            formed += _form_as_launched(version, launched, number + formed, most - formed)
+        found, cut = _cut_arrived(version, closed, kept={key for plan in launched for key in keys_of(plan)})
         for piece in cut.slices[: most - formed]:
             formed += 1
             form(version, number + formed, [found[place] for place in piece.members], piece.label)
@@ -186,6 +201,22 @@ def _form_batches(version: StageVersion, edges: list[EdgeVersion], closed: bool)
     if more and room > most:
         note([version.stage_id])
     return left_out
+
+
+def _form_as_launched(version: StageVersion, plans: Sequence[dict[str, Any]], number: int, most: int) -> int:
+    """Put units into the batches that they were launched in, which a restored database has forgotten.
+
+    What a plan names in part has not come whole yet: it waits, and goes into no other batch.
+    """
+    keys = {key for plan in plans for key in keys_of(plan)}
+    arrived = {unit.key: unit for unit in _arrived(version).filter(key__in=keys)}
+    formed = 0
+    for plan in plans:
+        units = [arrived[key] for key in keys_of(plan) if key in arrived]
+        if formed < most and len(units) == len(keys_of(plan)):
+            formed += 1
+            form(version, number + formed, units, plan.get("slice", ""))
+    return formed
 
 
 def _own(version: StageVersion) -> QuerySet[Batch]:
@@ -221,12 +252,19 @@ def next_of(version: StageVersion) -> tuple[list[Unit], str]:
     return found, ""
 
 
-def _cut_arrived(version: StageVersion, closed: bool) -> tuple[list[Unit], splitting.Cut]:
-    """Cut the units that have come one by one and that no batch has: events of a generator, outputs of other stages."""
+def _arrived(version: StageVersion) -> QuerySet[Unit]:
+    return Unit.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number, batch=None)
+
+
+def _cut_arrived(version: StageVersion, closed: bool, kept: Collection[str] = ()) -> tuple[list[Unit], splitting.Cut]:
+    """Cut the units that have come one by one and that no batch has: events of a generator, outputs of other stages.
+
+    Those that are kept are left where they are.
+    """
     split = splitting.parse(version.split)
     if split.what.once:  # what has come is what one look finds
         split, closed = splitting.Split("nfiles" if split.limit else "whole", split.given), True
-    rows = Unit.objects.filter(stage_id=version.stage_id, pass_number=version.stage.pass_number, batch=None)
+    rows = _arrived(version).exclude(key__in=kept) if kept else _arrived(version)
     if split.what.groups:
         rows = rows.select_related("output__result")
     in_order = rows.order_by("pk")

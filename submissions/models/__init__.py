@@ -9,6 +9,7 @@ from submissions.models.job import EveryJob, Job, JobCount, JobFacts, JobTally, 
 from submissions.models.ledger import Acceptance, Output, PlanDue, Result, Slice, Snapshot, StageProgress, Unit
 from submissions.models.queue import Boost, Pool, Share
 from submissions.models.reproduction import Reproduction, Verdict
+from submissions.models.restoration import Incarnation, Restoration, Stray
 from submissions.models.sample import JobSample
 from submissions.models.steps import StepTally
 from submissions.models.tape import Prestaging, TapeProgress
@@ -16,8 +17,8 @@ from submissions.models.tick import Tick
 
 __all__ = [
     "OUTSIDE", "Acceptance", "Batch", "Boost", "Command", "Completion", "EveryJob", "Exclusion", "Failure", "Guard",
-    "Hold", "Job", "JobCount", "JobFacts", "JobFailure", "JobSample", "JobTally", "Limit", "Node", "Output", "PlanDue",
-    "Pool", "Prestaging", "Reading", "Report", "Reproduction", "Result", "Route", "Share", "Sighting", "Signature",
-    "Slice", "Snapshot", "StageProgress", "StepTally", "Submission", "SubmissionUnit", "TapeProgress", "Tick", "Unit",
-    "Verdict", "WasteLimit",
+    "Hold", "Incarnation", "Job", "JobCount", "JobFacts", "JobFailure", "JobSample", "JobTally", "Limit", "Node",
+    "Output", "PlanDue", "Pool", "Prestaging", "Reading", "Report", "Reproduction", "Restoration", "Result", "Route",
+    "Share", "Sighting", "Signature", "Slice", "Snapshot", "StageProgress", "StepTally", "Stray", "Submission",
+    "SubmissionUnit", "TapeProgress", "Tick", "Unit", "Verdict", "WasteLimit",
 ]  # fmt: skip

@@ -571,7 +571,7 @@ def test_no_filter_value_breaks_a_list(cast, world, call_as):
         view = checks.view_class(pattern.callback)
         more = ["after"] if pattern.name == "events-list" else view.more_filters
         beside = needed.get(pattern.name, {})
-        client = administrator if pattern.name in ("loops-list", "troubles-list") else operator
+        client = administrator if pattern.name in ("loops-list", "restorations-list", "troubles-list") else operator
         for name in {"experiment", "cursor", "limit", *view.filters, *more, *beside}:
             for value in STRANGE:
                 if not its_turn(6, str(pattern.name), name, ascii(value)):

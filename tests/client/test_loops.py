@@ -15,6 +15,12 @@ def test_loops_and_troubles_are_listed(service, poms):
     assert {"loop": "plan", "parked": "1"}.items() <= dict(service.asked[-1].query).items()
 
 
+def test_what_was_done_after_restores_is_listed(service, poms):
+    entry = {"began_at": "2026-12-01T03:10:00Z", "ended_at": None, "waits_for": ["gpvm01 does not answer: it is gone"]}
+    service.pages("restorations/", [entry])
+    assert "gpvm01 does not answer: it is gone" in poms("loop", "restorations").out
+
+
 def test_a_row_is_tried_again_with_a_reason(service, poms):
     service.on("POST", "troubles/t17/retry/", service.Answer({**TROUBLE, "state": "waiting"}))
     assert poms("loop", "retry", "t17").code == 64, "it wants a reason"

@@ -317,6 +317,7 @@ old-call POST             signed_in       old             404
 old-call-page GET         signed_in       old             404
 old-call-page POST        signed_in       old             404
 loops-list GET           signed_in       administered     200
+restorations-list GET    signed_in       administered     200
 troubles-list GET        signed_in       administered     200
 troubles-retry POST      signed_in       administered     200
 audit-verify GET          signed_in       overseen        200

@@ -23,7 +23,7 @@ LOOPS = ("plan", "launch", "observe", "settle", "recover", "act")
 TURN_SECONDS = 5.0
 IDLE_SECONDS = 0.2
 # Nets below the others, with periods in seconds.
-NETS = {"sweep": 2.0, "seal": 3.0, "retain": 60.0}
+NETS = {"restore": 1.0, "sweep": 2.0, "seal": 3.0, "retain": 60.0}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 # How likely a process dies at a point each time it comes by; the default suits points that every launch passes.

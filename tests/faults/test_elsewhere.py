@@ -34,6 +34,13 @@ def test_a_cut_network_loses_and_doubles_nothing() -> None:
     assert sum(found["cuts"].values()) >= 6  # type: ignore[attr-defined]
 
 
+def test_a_database_that_fails_and_is_put_back_loses_and_doubles_nothing() -> None:
+    found = outcome("database", "--submissions", "60", "--cuts", "3", "--deadline", "600")
+    assert found | NOTHING == found
+    assert found["deeds"] == {"cut": 3, "promote": 1, "put_back": 1}
+    assert found["restorations"] == {"loop:restore": found["restorations"]["loop:restore"]}  # type: ignore[index]
+
+
 def test_kills_around_htcondor_lose_and_double_nothing() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can run a pool of its own here")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
@@ -13,6 +15,8 @@ from core.clock import now
 from core.models import Heartbeat, Transition, Trouble
 from poms_site.overview import loops
 from poms_site.web import live
+from submissions.logic import restoring
+from submissions.models import Restoration, Stray
 
 pytestmark = pytest.mark.django_db
 
@@ -156,3 +160,43 @@ def test_the_api_says_the_same(cast, world):
     done = client.post(f"/api/v1/troubles/t{row.pk}/retry/", {"reason": "mended"}, format="json")
     assert (done.status_code, done.json()["state"]) == (200, "waiting")
     assert client.post("/api/v1/troubles/t1/retry/", {"reason": "x"}, format="json").status_code == 404
+
+
+def test_what_is_done_after_a_restore_is_on_the_page_and_in_the_api(cast, world, as_, text):
+    live.forget()
+    assert "After a restore" not in text(as_(cast.administrator).get("/loops/"))
+    row = restoring.begin("it was <put> back", actor="loop:restore")
+    row.silent = {"launch host mcprod@gpvm01": "nobody is there"}
+    row.save()
+    plan = {"experiment": "demo", "campaign": "mine", "stage": "gen", "jobs": [{"units": [{"key": "a"}, {"key": "b"}]}]}
+    open_one = Stray.objects.create(restoration=row, uuid=uuid4(), found_at="gpvm01", plan=plan, job_ids=["7.0@x"])
+    Stray.objects.create(restoration=row, uuid=uuid4(), found_at="local", fate="empty", why="it submitted nothing")
+    live.forget()
+    page = as_(cast.administrator).get("/loops/")
+    words = text(page)
+    assert "it was &lt;put&gt; back" in page.content.decode()
+    assert "launch host mcprod@gpvm01 does not answer: nobody is there" in words
+    assert "1 launch of which the database does not know" in words
+    assert words.index(str(open_one.uuid)) < words.index("came to nothing")
+    assert "demo, mine, gen" in words
+    assert "Emergency stop of everything" in words
+
+    client = APIClient()
+    client.force_authenticate(cast.administrator)
+    (found,) = client.get("/api/v1/restorations/").json()["results"]
+    assert found["counts"] == {"open": 1, "empty": 1}
+    assert found["launches"][0] | {"fate": "open", "units": 2, "work": "demo, mine, gen"} == found["launches"][0]
+    assert len(found["waits_for"]) >= 2
+    client.force_authenticate(cast.operator)
+    assert client.get("/api/v1/restorations/").status_code == 403
+
+
+def test_a_quarantine_is_begun_by_hand(cast, world, capsys):
+    call_command("quarantine", "--because", "a snapshot", "--back-to", "2026-12-01T03:00Z")
+    row = Restoration.objects.get()
+    assert (row.why, row.back_to.isoformat()) == ("a snapshot", "2026-12-01T03:00:00+00:00")
+    assert "Launches since 2026-12-01 03:00:00 UTC are asked for" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="because"):
+        call_command("quarantine")
+    with pytest.raises(CommandError, match="back-to"):
+        call_command("quarantine", "--because", "x", "--back-to", "yesterday")

@@ -12,6 +12,7 @@ from poms_client.refs import LOOP, TROUBLE
 
 COLUMNS = ("name", "state", "period", "began_at", "seconds", "steps", "errors", "waiting", "parked", "last_error")
 TROUBLES = ("ref", "loop", "of", "state", "tries", "next_try", "error")
+RESTORATIONS = ("began_at", "back_to", "ended_at", "ended_by", "waits_for", "counts", "why")
 
 app = noun_app("loop", "The loops that do all work: how each stands, and rows that they could not step.")
 
@@ -36,6 +37,14 @@ def troubles(
     query: dict[str, Any] = {"loop": loop, "parked": "1" if parked else None}
     found = connect().list(TROUBLE.collection, limit=limit, **query)
     Output(as_json=as_json, quiet=quiet).rows(found, TROUBLES, "No row is in trouble.", limit)
+
+
+@app.command("restorations")
+@resolved
+def restorations(limit: Limit = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List what was done after restores of the database: who was asked, what is waited for, forgotten launches."""
+    found = connect().list("restorations", limit=limit)
+    Output(as_json=as_json, quiet=quiet).rows(found, RESTORATIONS, "The database was never restored.", limit)
 
 
 add_verbs(app, TROUBLE, {"retry": Verb("Have a row tried again now, for instance t17: what it failed by is mended.")})
