@@ -68,6 +68,8 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults --full
 	@$(BIN)/python -m tests.faults.farm
 	@$(BIN)/python -m tests.faults.network
+	@$(BIN)/python -m tests.faults.database --restores 5
+	@$(BIN)/python -m tests.faults.disks
 	@$(BIN)/python -m tests.faults.dead_hosts
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin \

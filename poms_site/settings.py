@@ -252,6 +252,8 @@ METRICS_OPEN = env.bool("POMS_METRICS_OPEN", default=False)
 # --- The local systems --------------------------------------------------------------------------------------
 LOCAL_SPOOL = Path(env.str("POMS_LOCAL_SPOOL", default=str(STATE_DIR / "batch")))
 LOCAL_LAUNCHES = Path(env.str("POMS_LOCAL_LAUNCHES", default=str(STATE_DIR / "launches")))
+# Waits before each further try of a launch that failed: what is in its way may pass. One failure more ends the batch.
+RELAUNCH_SECONDS = [float(word) for word in env.list("POMS_RELAUNCH_SECONDS", default=["0", "10", "60", "300"])]
 LAUNCH_WALL_SECONDS = env.int("POMS_LAUNCH_WALL_SECONDS", default=600)
 # On one person's machine there is one account: whoever asks for work may try it out under it, before an approval.
 LOCAL_SHARED_ACCOUNT = env.bool("POMS_LOCAL_SHARED_ACCOUNT", default=False)

@@ -7,6 +7,8 @@ in line: `look_at` is empty. So a catalogue that does not answer delays, and no 
 from __future__ import annotations
 
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Coalesce, Greatest
 
 from core import queue
 from core.clock import due, now
@@ -55,7 +57,7 @@ def offer(submission: Submission) -> None:
     Submission.objects.filter(pk=submission.pk, state="pending", offered_at=None).update(
         environment={**submission.environment, **made.environment},
         offered_at=now(),
-        look_at=due(),
+        look_at=Greatest(due(), Coalesce(F("not_before"), due())),
         command=[word.replace(submission.offered, made.dataset) for word in submission.command],
     )
     queue.wake("launch")

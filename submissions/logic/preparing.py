@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from campaigns.definition.values import named
 from campaigns.models import Campaign, JobType, StageVersion
 from campaigns.queries import is_analysis
 from core import queue, transitions
+from core.clock import now
 from integrations import registry
 from integrations.catalogue.base import OFFERS
 from integrations.catalogue.patterns import several
@@ -29,9 +31,9 @@ LISTS = {"slots": "kinds", "sites": "sites", "avoid_sites": "avoid_sites"}
 def intend(
     batch: Batch, units: Sequence[Unit], *, kind: str, round_number: int, reason_key: str, actor: str, reason: str,
     memory: Mapping[int, int] | None = None, wall: Mapping[int, int] | None = None, overrides: Sequence[Pair] = (),
-    avoid: Sequence[str] = (),
+    avoid: Sequence[str] = (), wait: timedelta | None = None,
 ) -> Submission:  # fmt: skip
-    """Write the intent to run a batch's units, inside the caller's transaction.
+    """Write the intent to run a batch's units, inside the caller's transaction; it is in line after a wait, if any.
 
     `memory` and `wall` give units, by key, more than the stage's memory in MB and time in seconds; `overrides` are a
     recovery's, laid over all other parameters; `avoid` names nodes. At most one unfinished attempt of a batch can
@@ -41,6 +43,8 @@ def intend(
         batch, units, kind=kind, round_number=round_number, reason_key=reason_key, memory=memory, wall=wall,
         overrides=overrides, avoid=avoid,
     )  # fmt: skip
+    if wait:
+        submission.look_at = submission.not_before = now() + wait
     if submission.offered:
         submission.look_at = None
         queue.wake("offer")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from campaigns import command, completion, recoveries
@@ -23,7 +25,6 @@ from submissions.states import UNFINISHED
 
 ACTOR = "loop:recover"
 A_PASS = 50
-MOST_LAUNCH_FAILURES = 5
 ENDED = ("launch_failed", "completed", "failed", "removed")
 
 
@@ -85,7 +86,8 @@ def _cancel(batch: Batch) -> None:
 def _launch_again(batch: Batch, last: Submission) -> None:
     failures = batch.launch_failures + 1
     Batch.objects.filter(pk=batch.pk).update(launch_failures=failures)
-    if failures >= MOST_LAUNCH_FAILURES:
+    waits = settings.RELAUNCH_SECONDS
+    if failures > len(waits):
         reason = f"{failures} launches failed; the last one: {last.why}"
         transitions.move(batch, "failed", expect="pending", actor=ACTOR, reason=reason)
         return
@@ -97,7 +99,7 @@ def _launch_again(batch: Batch, last: Submission) -> None:
         batch, units, kind=last.kind, round_number=last.round, reason_key=f"again:{batch.pk}:{last.pk}", actor=ACTOR,
         reason=f"the launch failed: {last.why}", memory=memory, wall=wall,
         overrides=[(key, value) for key, value in last.jobs_file.get("overrides", [])],
-        avoid=last.jobs_file.get("avoid", []),
+        avoid=last.jobs_file.get("avoid", []), wait=timedelta(seconds=waits[failures - 1]),
     )  # fmt: skip
     queue.wake("launch")
 

@@ -120,7 +120,7 @@ def restore_some() -> int:
     with session_lock("restore") as got:
         if not got:
             return 0
-        ended = Hold.objects.filter(pk=row.stop).exclude(released_at=None).first()
+        ended = Hold.objects.filter(pk=row.stop or 0).exclude(released_at=None).first()
         if ended is not None:
             _end(row, ended.released_by)
             return 0

@@ -83,6 +83,7 @@ class Submission(Scoped):
     state = models.CharField(max_length=20, choices=states.SUBMISSION.choices(), default="pending")
     state_since = models.DateTimeField(db_default=Now())
     look_at = models.DateTimeField(null=True, db_default=Now(), help_text="when a loop should look at it next")
+    not_before = models.DateTimeField(null=True, help_text="it is in line from then on; empty: at once")
     late_at = models.DateTimeField(null=True, help_text="when to look for outputs that came after it was settled")
     late_looks = models.PositiveSmallIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0, help_text="fence: an older attempt never runs again")

@@ -41,6 +41,14 @@ def test_a_database_that_fails_and_is_put_back_loses_and_doubles_nothing() -> No
     assert found["restorations"] == {"loop:restore": found["restorations"]["loop:restore"]}  # type: ignore[index]
 
 
+def test_full_disks_lose_and_double_nothing() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make small file systems")
+    found = outcome("disks", "--submissions", "60", "--times", "1", "--deadline", "600")
+    assert found | NOTHING == found
+    assert sum(found["deeds"].values()) == 6  # type: ignore[attr-defined]
+
+
 def test_kills_around_htcondor_lose_and_double_nothing() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can run a pool of its own here")

@@ -20,13 +20,19 @@ SOON_S = 120.0
 class Server:
     """One address, behind which one cluster after the other serves."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: Path | None = None) -> None:
+        """Make a cluster, on a disk of its own if one is given; the socket's address is short all the same."""
         self.home = Path(tempfile.mkdtemp(prefix="poms-pg-", dir="/tmp"))
         made = embedded.start(self.home / "data", durable=False)
         self.programs = Path(os.readlink(f"/proc/{made.pid}/exe")).parent
         self.cluster = made.data / "cluster"
         made.stop()
         owner = self.cluster.stat()
+        if disk is not None:
+            os.chown(disk, owner.st_uid, owner.st_gid)
+            subprocess.run(["cp", "-a", str(self.cluster), str(disk / "cluster")], check=True)
+            shutil.rmtree(self.cluster)
+            self.cluster = disk / "cluster"
         self.who = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
         self.owner = (owner.st_uid, owner.st_gid)
         with (self.cluster / "pg_hba.conf").open("a") as rules:
@@ -82,6 +88,10 @@ class Server:
         # It waits for nobody to follow it.
         self.ask("ALTER SYSTEM RESET synchronous_standby_names")
         self.ask("SELECT pg_reload_conf()")
+
+    def has_ended(self) -> bool:
+        """Tell whether the server has given up by itself."""
+        return self.process is None or self.process.poll() is not None
 
     def backup(self, name: str, *words: str) -> Path:
         """Take a base backup; return its folder."""
@@ -152,5 +162,5 @@ class Server:
                 why = "it does not come about"
             except AssertionError as error:
                 why = str(error)
-            assert time.monotonic() < deadline, f"{sql}: {why}"
+            assert time.monotonic() < deadline and not self.has_ended(), f"{sql}: {why}"
             time.sleep(0.1)

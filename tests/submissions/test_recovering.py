@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from campaigns.models import Campaign
+from core.clock import now
 from submissions import queries
-from submissions.logic import acting, holding, recovering
+from submissions.logic import acting, holding, offering, recovering
 from submissions.models import Acceptance, Batch, Command, Job, Output, Result, Submission
 from tests import builders
 
@@ -125,11 +126,30 @@ def test_a_held_campaign_is_not_launched_until_it_is_released(real_cast, local_s
     drive(done)
 
 
-def test_a_launch_that_fails_is_tried_again_and_then_given_up(real_cast, local_system, drive):
+def test_a_launch_that_fails_is_tried_again_and_then_given_up(real_cast, local_system, drive, settings):
     builders.login_setup(real_cast, setup="exit 4")
     builders.approved_campaign(real_cast, builders.definition(stages=GEN.format(rounds=2, percent=100)))
     drive(lambda: Batch.objects.filter(state="failed").exists())
     attempts = Submission.objects.order_by("pk")
     assert {s.state for s in attempts} == {"launch_failed"}
-    assert len(attempts) == recovering.MOST_LAUNCH_FAILURES
+    assert len(attempts) == 1 + len(settings.RELAUNCH_SECONDS)
     assert "the script ended with 4" in attempts[0].why
+
+
+def test_a_launch_that_goes_on_failing_waits_longer_each_time(real_cast, local_system, drive, settings):
+    settings.RELAUNCH_SECONDS = [0, 3600, 7200]
+    builders.login_setup(real_cast, setup="exit 4")
+    campaign = builders.approved_campaign(real_cast, builders.definition(stages=GEN.format(rounds=2, percent=100)))
+    drive(lambda: Submission.objects.filter(not_before__isnull=False).exists())
+    first, second, third = Submission.objects.order_by("pk")
+    assert (first.state, second.state, third.state) == ("launch_failed", "launch_failed", "pending")
+    assert second.not_before is None, "it was tried again at once"
+    assert 3500 < (third.look_at - now()).total_seconds() <= 3600
+    told = [gate["text"] for gate in queries.gates(campaign)]
+    assert any(f"tried again at {third.look_at:%Y-%m-%d %H:%M}" in text for text in told), told
+    # One that needs an offer of the catalogue waits as long, however soon it is offered.
+    Submission.objects.filter(pk=third.pk).update(offered="poms_x", look_at=None)
+    third.refresh_from_db()
+    offering.offer(third)
+    third.refresh_from_db()
+    assert third.look_at == third.not_before
