@@ -47,7 +47,7 @@ class Criterion:
 
     def judge(self, facts: Facts) -> Verdict:
         """Say whether it is met."""
-        return _JUDGES[self.kind](self.argument, facts)
+        return CRITERIA[self.kind].judge(self.argument, facts)
 
 
 def is_met(done: int, inputs: int, percent: int) -> bool:
@@ -73,9 +73,9 @@ def read(text: str) -> tuple[Criterion, ...]:
     for part in _separate(text):
         match = re.fullmatch(r"(\w+)\s*(?:\(\s*(.*?)\s*\))?", part, re.DOTALL)
         kind, argument = (match[1], match[2] or "") if match else (part, "")
-        if kind not in _JUDGES:
-            raise ValueError(f"there is no criterion {kind[:40]}; there are {', '.join(_JUDGES)}")
-        needs = _ARGUMENTS.get(kind)
+        if kind not in CRITERIA:
+            raise ValueError(f"there is no criterion {kind[:40]}; there are {', '.join(CRITERIA)}")
+        needs = CRITERIA[kind].argument
         if needs is None and argument:
             raise ValueError(f"{kind} takes no argument, not {argument[:40]}")
         if needs is not None:
@@ -107,7 +107,8 @@ def _separate(text: str) -> list[str]:
     return [part.strip() for part in [*parts, text[begin:]] if part.strip()]
 
 
-def _number(kind: str, text: str) -> str:
+def number(kind: str, text: str) -> str:
+    """Read an argument that is a whole number above none."""
     if not re.fullmatch(r"[0-9]{1,15}", text) or not int(text):
         raise ValueError(f"{kind} needs a number, such as {kind}(100000), not {text[:40] or 'nothing'}")
     return str(int(text))
@@ -158,9 +159,19 @@ def _signoff(argument: str, facts: Facts) -> Verdict:
     return Verdict(facts.signed, words[facts.signed])
 
 
-_JUDGES: dict[str, Callable[[str, Facts], Verdict]] = {
-    "tape": _tape, "as_many": _as_many, "events": _events, "files": _files, "check": _check, "signoff": _signoff,
-}  # fmt: skip
-_ARGUMENTS: dict[str, Callable[[str, str], str]] = {
-    "tape": _share, "events": _number, "files": _number, "check": _command,
-}  # fmt: skip
+@dataclass(frozen=True)
+class Way:
+    """How one kind of criterion judges by its argument and the facts, and what reads the argument, if it takes one."""
+
+    judge: Callable[[str, Facts], Verdict]
+    argument: Callable[[str, str], str] | None = None
+
+
+CRITERIA: dict[str, Way] = {
+    "tape": Way(_tape, _share),
+    "as_many": Way(_as_many),
+    "events": Way(_events, number),
+    "files": Way(_files, number),
+    "check": Way(_check, _command),
+    "signoff": Way(_signoff),
+}

@@ -51,7 +51,7 @@ class SettingsField(LinesField):
 class CatalogueLinkForm(VerbForm):
     """One catalogue of an experiment."""
 
-    system = forms.ChoiceField(choices=[(key, key) for key in registry.CATALOGUES])
+    system = forms.ChoiceField(choices=lambda: [(key, key) for key in registry.CATALOGUES])
     settings = SettingsField(
         required=False, max_length=LONGEST_SETTINGS,
         help_text="One a line, such as url = https://sam.example.org:8483/sam/demo/api. No secret stands here.",

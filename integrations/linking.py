@@ -80,7 +80,7 @@ def _refuse_unusable(row: CatalogueLink) -> None:
     try:
         if row.system == "local":
             declared.read("local", {}, row.settings)
-        registry.MAKERS[row.system](row)
+        registry.CATALOGUES[row.system](row)
         registry.transfers_of(row)
     except errors.Refused as refusal:
         problem = Problem("settings", str(refusal))

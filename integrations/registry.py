@@ -33,7 +33,6 @@ from integrations.transfers.base import Transfers
 from integrations.transfers.fts import Fts
 
 LAUNCHERS = ("local", "ssh")
-CATALOGUES = ("local", "sam", "metacat", "rucio", "filelist")
 
 # What makes each kind of batch system from its row.
 BACKENDS: dict[str, Callable[[BatchRow], BatchSystem]] = {
@@ -108,8 +107,8 @@ def catalogue(experiment: Experiment, name: str = "") -> Catalogue:
             problem = Problem("catalogue", f"unknown: {name}", f"{experiment.name} has {known}")
             raise Refused(f"There is no catalogue {name}.", [problem])
         return LocalCatalogue(experiment)
-    _known("catalogue", link.system, CATALOGUES)
-    return MAKERS[link.system](link)
+    _known("catalogue", link.system, tuple(CATALOGUES))
+    return CATALOGUES[link.system](link)
 
 
 def transfers(experiment: Experiment, name: str = "") -> Transfers | None:
@@ -140,7 +139,7 @@ def _link(experiment: Experiment, name: str) -> CatalogueLink | None:
 
 
 # What makes each kind of catalogue from an experiment's link to it.
-MAKERS: dict[str, Callable[[CatalogueLink], Catalogue]] = {
+CATALOGUES: dict[str, Callable[[CatalogueLink], Catalogue]] = {
     "local": lambda link: LocalCatalogue(link.experiment),
     "sam": lambda link: SamCatalogue(link.settings, link.credential),
     "metacat": lambda link: MetaCat(link.settings, link.credential, _places(link)),
@@ -158,7 +157,7 @@ def _places(link: CatalogueLink) -> Catalogue | None:
     if row is None or row.system == link.system:
         what = "has no such catalogue" if row is None else f"cannot ask another {row.system}"
         raise Unusable(f"places of the catalogue {link.name} is {name[:30]!r}: {link.experiment.name} {what}.")
-    return MAKERS[row.system](row)
+    return CATALOGUES[row.system](row)
 
 
 def _known(kind: str, key: str, keys: tuple[str, ...]) -> None:

@@ -10,21 +10,9 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import NamedTuple
 
-from campaigns.splitting.kinds import HALF_AN_HOUR, WEEK, Split
+from campaigns.splitting.kinds import HALF_AN_HOUR, WEEK, Group, Input, Split
 
 MOST_VALUES = 100_000
-
-
-class Input(NamedTuple):
-    """What a split goes by of one input; `rank` is its place in the order of the dataset."""
-
-    rank: int
-    events: int | None = None
-    size: int | None = None
-    run: int | None = None
-    taken_at: float | None = None  # seconds since 1970
-    value: str | None = None  # of the metadata, under the split's key
-    dataset: str = ""
 
 
 class Slice(NamedTuple):
@@ -156,13 +144,15 @@ def _weight(split: Split) -> Callable[[Input], int]:
     return lambda entry: 1
 
 
-def _labels(split: Split) -> Callable[[Input], tuple[float, str] | str]:
-    """Return what gives each input its group, as its place in their order and its word; or a text why it has none."""
+def _labels(split: Split) -> Callable[[Input], Group]:
+    """Return what gives each input its group."""
+    if split.what.grouping is not None:
+        return split.what.grouping(split)
     given, groups = split.given, split.what.groups
     if groups == "run":
         low, high = given.get("low", 0), given.get("high", 10**18)
 
-        def by_run(entry: Input) -> tuple[float, str] | str:
+        def by_run(entry: Input) -> Group:
             if entry.run is None:
                 return "has no run number"
             return (entry.run, str(entry.run)) if low <= entry.run <= high else "is of a run outside the range"
@@ -185,13 +175,13 @@ def _slice_of(rank: int, parts: int) -> str:
     return f"{rank % parts + 1} of {parts}" if parts else ""
 
 
-def _windows(split: Split) -> Callable[[Input], tuple[float, str] | str]:
+def _windows(split: Split) -> Callable[[Input], Group]:
     window = split.given.get("window", WEEK)
     first, last = split.given.get("firsttime"), split.given.get("lasttime")
     step = split.given.get("round", 1) or 1
     origin = first // step * step if first is not None else 0
 
-    def by_window(entry: Input) -> tuple[float, str] | str:
+    def by_window(entry: Input) -> Group:
         if entry.taken_at is None:
             return "has no time at which it was taken"
         if (first is not None and entry.taken_at < origin) or (last is not None and entry.taken_at >= last):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from campaigns.splitting import arguments
 
@@ -17,6 +17,23 @@ _RUN = arguments.number(0, arguments.LATEST_RUN)
 WEEK, HALF_AN_HOUR = 604_800, 1_800
 
 
+class Input(NamedTuple):
+    """What a split goes by of one input; `rank` is its place in the order of the dataset."""
+
+    rank: int
+    events: int | None = None
+    size: int | None = None
+    run: int | None = None
+    taken_at: float | None = None  # seconds since 1970
+    value: str | None = None  # of the metadata, under the split's key
+    dataset: str = ""
+
+
+# The group of an input, as its place in their order and its word; or a text why it has none, and is left out.
+Group = tuple[float, str] | str
+Grouping = Callable[["Split"], Callable[[Input], Group]]
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of split: in a sentence what it does, and its arguments by name, the obligatory ones first."""
@@ -24,7 +41,8 @@ class Kind:
     says: str
     takes: Mapping[str, Reader] = field(default_factory=dict)
     must: tuple[str, ...] = ()
-    groups: str = ""  # inputs that differ in this never share a slice
+    groups: str = ""  # inputs that differ in this never share a slice: run, taken_at, value, rank or dataset
+    grouping: Grouping | None = None  # by what it groups them, where that is wider than the thing itself
     limits: str = ""  # the argument that bounds a slice, if it is always the same
     holds: str = "dataset"  # what the dataset's field names: dataset, datasets, or values
     once: bool = False  # one slice a look, whatever there is

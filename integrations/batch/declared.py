@@ -24,6 +24,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "collectors": Setting("addresses of its collectors; without any, those of the configuration", kind="words"),
         "config": Setting("path of the configuration that says how we are known there"),
         "log_folders": Setting("folders below which logs of jobs may be read", kind="words"),
+        "event_logs": Setting('the EVENT_LOG of each schedd: {"schedd01.example.org": "/path"}', kind="object"),
         "onsite_sites": Setting("sites that count as onsite", kind="words"),
         "site_attribute": Setting("the attribute of a job that says its site", "GLIDEIN_Site"),
         **_SLOTS,

@@ -29,6 +29,7 @@ from integrations.catalogue import declared, patterns
 from integrations.catalogue.base import NOWHERE, ON_DISK, Attempt, FileSeen, Frozen, News, Offer, Produced
 from integrations.catalogue.declared import Setting
 from integrations.catalogue.local import LocalCatalogue
+from integrations.catalogue.unable import Unable
 from integrations.errors import Refused, Unavailable
 
 PREFIX = "filelist:"
@@ -78,11 +79,11 @@ def parse(text: str) -> list[Entry]:
     return list(found.values())
 
 
-class FileLists:
+class FileLists(Unable):
     """The lists of one experiment."""
 
     # It gives no old state of a list back, only says that it has changed; of URLs it does not know where they are.
-    can: frozenset[str] = frozenset()
+    called = "A list of files"
 
     def __init__(self, experiment: Experiment, settings: Mapping[str, Any] | None = None) -> None:
         """Serve the lists of this experiment only."""
@@ -137,10 +138,6 @@ class FileLists:
                 found.setdefault(seen.name, seen)
         return found
 
-    def children(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Refuse: lists know no parents."""
-        raise Refused("A list of files does not know what was made from them.")
-
     def like(self, wanted: str, limit: int) -> list[str]:
         """Return names that match one of the patterns."""
         matches = patterns.matcher(wanted)
@@ -169,18 +166,6 @@ class FileLists:
         missing = (seen.name for seen in self.files(dataset) if _is_there(seen) is False)
         return [name for name, _ in zip(missing, range(limit), strict=False)]
 
-    def recall(self, names: Sequence[str]) -> None:
-        """Refuse: a list has no tape behind it."""
-        raise Refused("A list of files cannot bring them to disk.")
-
-    def archived(self, names: Sequence[str]) -> set[str]:
-        """Return nothing: a list has no tape behind it."""
-        return set()
-
-    def bring(self, names: Sequence[str], to: str) -> set[str]:
-        """Refuse: a list is not kept anywhere but where it is."""
-        raise Refused("A list of files cannot be brought to a place.")
-
     def place(self, path: str) -> Path | None:
         """Return where a file's bytes are, if they lie beside its list or are an output; nothing else is read."""
         place, home = Path(path).resolve(), self.folder.resolve()
@@ -207,10 +192,6 @@ class FileLists:
     def produced(self, attempt: Attempt) -> list[Produced]:
         """Return what the manifests in the attempt's folder name, as the local catalogue does."""
         return LocalCatalogue(self.experiment).produced(attempt)
-
-    def fates(self, attempt: Attempt) -> dict[str, str]:
-        """Return nothing: what became of inputs is told by the jobs themselves."""
-        return {}
 
     # --- Lists on the disk
 

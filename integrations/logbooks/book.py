@@ -18,10 +18,9 @@ from integrations import telling
 from integrations.logbooks.base import Logbook
 from integrations.logbooks.ecl import ECL
 from integrations.logbooks.models import Book, LogbookEntry
-from integrations.notices.choosing import address_problems
 
 LONGEST_TEXT = 20_000
-SYSTEMS = {"ecl": ECL}
+SYSTEMS: dict[str, type[Logbook]] = {"ecl": ECL}
 
 
 # --- What is wanted ---------------------------------------------------------------------------------------------
@@ -55,20 +54,25 @@ def want(experiment: Experiment, ref: str, key: str, text: str, *, actor: str, l
 
 
 @transaction.atomic
-def set_book(experiment: Experiment, *, url: str, credential: str, category: str, by: Any, reason: str) -> None:
+def set_book(
+    experiment: Experiment, *, url: str, credential: str, category: str, by: Any, reason: str, system: str = "ecl"
+) -> None:
     """Set, change or (without address) close the logbook of an experiment."""
-    problems = address_problems("book_url", url) if url else []
-    if url and not credential.strip():
-        problems.append(Problem("credential", "is empty", "the name of a credential, not the secret itself"))
+    url, credential, category = url.strip(), credential.strip(), category.strip()
+    problems = []
+    if system not in SYSTEMS:
+        problems.append(Problem("system", f"unknown: {system[:20]}", f"one of {', '.join(SYSTEMS)}"))
+    elif url:
+        problems += SYSTEMS[system].problems(url, credential, category)
     if ":" in credential or len(credential) > 40:
         problems.append(Problem("credential", "is no name", "the secret itself stands in the environment of workers"))
-    if (url and not category.strip()) or len(category) > 100:
-        problems.append(Problem("category", "is empty or longer than 100 characters", "one that the logbook has"))
+    if len(category) > 100:
+        problems.append(Problem("category", "is longer than 100 characters", "one that the logbook has"))
     if not reason.strip():
         problems.append(Problem("reason", "is empty", "say why; it is kept in the history"))
     if problems:
         raise NotDone("The logbook was not changed.", problems)
-    values = {"url": url.strip(), "credential": credential.strip(), "category": category.strip(), "active": True}
+    values = {"system": system, "url": url, "credential": credential, "category": category, "active": True}
     if url:
         Book.objects.update_or_create(experiment=experiment, defaults=values)
     else:

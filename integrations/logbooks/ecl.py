@@ -11,10 +11,12 @@ from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 from core.clock import now
+from core.errors import Problem
 from integrations import http
 from integrations.credentials import secret
 from integrations.errors import Refused, Unavailable, Unsure
 from integrations.logbooks.base import EntrySeen
+from integrations.notices.choosing import address_problems
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")  # in a query as in a text it stands for itself
 # Not by a parser of XML: an entry of somebody else's with a stray sign in it would make the whole answer unreadable.
@@ -38,6 +40,16 @@ class ECL:
         self.url = url.rstrip("/")
         self.credential = credential
         self.category = category
+
+    @staticmethod
+    def problems(url: str, credential: str, category: str) -> list[Problem]:
+        """Return what is wrong with an address that nobody calls, no credential, or no category."""
+        found = address_problems("book_url", url)
+        if not credential:
+            found.append(Problem("credential", "is empty", "the name of a credential, not the secret itself"))
+        if not category:
+            found.append(Problem("category", "is empty", "one that the logbook has"))
+        return found
 
     def write(self, text: str, *, mark: str, since: datetime) -> EntrySeen:
         """Return the entry that bears a mark; look for it first, so that a lost answer makes no second one.

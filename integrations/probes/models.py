@@ -15,7 +15,6 @@ from experiments.models import Experiment, User
 from experiments.scoping import Scoped, ScopedQuerySet
 from integrations import states
 
-KINDS = ("http", "queue", "disk", "host", "path", "git", "credential", "catalogue", "none")
 GATES = (
     ("everything", "everything of its experiment, or of all"),
     ("batch", "launches into a batch system"),
@@ -50,7 +49,7 @@ class Service(Editable, Scoped):
     )
     name = models.SlugField(max_length=40)
     title = models.CharField(max_length=100, blank=True)
-    kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in KINDS], help_text="how it is looked at")
+    kind = models.CharField(max_length=12, help_text="how it is looked at: one of probes.kinds, or none")
     settings = models.JSONField(default=dict, blank=True, help_text="as the probe declares them; no secret")
     gates = models.CharField(
         max_length=12, choices=GATES, default="nothing", help_text="what is not launched meanwhile"

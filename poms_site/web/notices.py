@@ -115,7 +115,9 @@ class OutboxPage(Page):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Set the webhook, the service desk or the logbook, or let what failed be tried again."""
-        asked = typed(request, "do", "reason", "url", "desk_url", "credential", "group", "book_url", "category")
+        asked = typed(
+            request, "do", "reason", "url", "desk_url", "credential", "group", "book_url", "category", "system"
+        )
         try:
             if asked["do"] == "webhook":
                 choosing.set_webhook(self.here, asked["url"], by=request.user, reason=asked["reason"])
@@ -129,7 +131,7 @@ class OutboxPage(Page):
             elif asked["do"] == "book":
                 book.set_book(
                     self.here, url=asked["book_url"], credential=asked["credential"], category=asked["category"],
-                    by=request.user, reason=asked["reason"],
+                    by=request.user, reason=asked["reason"], system=asked["system"] or "ecl",
                 )  # fmt: skip
                 said = "The logbook is set." if asked["book_url"] else "Entries go to no logbook any more."
             elif asked["do"] == "again":
@@ -174,8 +176,9 @@ class OutboxPage(Page):
             },
             "book_given": given if given.get("do") == "book" else {
                 "book_url": kept.url if kept else "", "credential": kept.credential if kept else "",
-                "category": kept.category if kept else "",
+                "category": kept.category if kept else "", "system": kept.system if kept else "",
             },
+            "books": list(book.SYSTEMS),
             "entries": LogbookEntry.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "tickets": Ticket.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "mail_server": settings.MAIL_HOST, "error": error and errors.detail_of(error),

@@ -11,44 +11,24 @@ from hypothesis import strategies as st
 
 from campaigns.splitting import KINDS, Input, Split, cut, parse, preview
 from campaigns.splitting.cutting import datasets, values
+from tests.campaigns import partitions
+from tests.campaigns.partitions import INPUTS
 
 SPLITS = [
     "None", "nfiles(3)", "nevents(70)", "bysize(1kB)", "mod(4)", "list", "drainingn(3)", "draining", "limitn(4)",
     "stagedfiles(5)", "byrun(low=2,high=4)", "byexistingruns(nfiles=2)", "new(window=1h)", "byvalue(stream,nevents=60)",
     "new(window=1h,firsttime=3000,lasttime=9000)", "multiparam",
 ]  # fmt: skip
-INPUTS = st.lists(
-    st.builds(
-        Input, rank=st.just(0), events=st.none() | st.integers(0, 50), size=st.none() | st.integers(0, 900),
-        run=st.none() | st.integers(1, 6), taken_at=st.none() | st.floats(0, 20_000), value=st.none() | st.sampled_from("ab"),
-        dataset=st.sampled_from(["first", "second"]),
-    ),
-    max_size=60,
-).map(lambda found: [entry._replace(rank=rank) for rank, entry in enumerate(found)])  # fmt: skip
 
 
 @given(INPUTS, st.sampled_from(SPLITS), st.booleans(), st.floats(0, 30_000))
 def test_every_input_is_in_one_slice_or_left_out_or_waits(inputs, text, closed, now):
-    found = cut(parse(text), inputs, closed=closed, now=now)
-    members = [place for part in found.slices for place in part.members]
-    assert len(members) == len(set(members))
-    assert set(members) <= set(range(len(inputs)))
-    assert len(members) + found.left_out.total() + found.waiting == len(inputs)
-    assert all(len(part.members) for part in found.slices)
-    if closed:
-        assert found.waiting == 0
+    partitions.is_one(parse(text), inputs, closed=closed, now=now)
 
 
 @given(INPUTS, st.sampled_from(SPLITS), st.floats(0, 30_000))
 def test_what_is_cut_early_and_what_waited_are_together_a_partition(inputs, text, now):
-    split = parse(text)
-    early = cut(split, inputs, closed=False, now=now)
-    taken = {place for part in early.slices for place in part.members}
-    later = [entry for place, entry in enumerate(inputs) if place not in taken]
-    rest = cut(split, later, closed=True)
-    assert len(taken) + rest.taken + rest.left_out.total() == len(inputs)
-    if not split.what.once:  # those take one slice a look
-        assert rest.left_out == cut(split, inputs).left_out
+    partitions.is_one_in_two_looks(parse(text), inputs, now=now)
 
 
 @given(INPUTS, st.sampled_from([text for text in SPLITS if parse(text).limit]))
