@@ -79,6 +79,14 @@ def test_a_rejected_request_ends_with_its_campaign(cast):
 
 
 @pytest.mark.django_db
+def test_a_rejected_request_cannot_be_filed(cast):
+    filed = filing.file(builders.request(cast), by=cast.experimenter)
+    deciding.reject(filed, by=cast.approver, reason="done last year")
+    with pytest.raises(Conflict):
+        filing.file(filed, by=cast.experimenter)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("who", ["experimenter", "operator", "administrator", "stranger", "nobody"])
 def test_nobody_decides_who_is_not_registered(cast, verdict, who):
