@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.errors import Problem
+
 
 @dataclass(frozen=True)
 class TicketSeen:
@@ -17,7 +19,18 @@ class TicketSeen:
 
 
 class ServiceDesk(Protocol):
-    """A service desk. Every call raises only integrations.errors.OutsideError."""
+    """A service desk, made of its address, the name of a credential and who gets new tickets.
+
+    Every call raises only integrations.errors.OutsideError.
+    """
+
+    def __init__(self, url: str, credential: str, group: str) -> None:
+        """Take them as an administrator has set them."""
+
+    @staticmethod
+    def problems(url: str, credential: str, group: str) -> list[Problem]:
+        """Return what is wrong with them as they were entered: fields desk_url, credential and group."""
+        ...
 
     def open(self, correlation_id: str, short_description: str, description: str) -> TicketSeen:
         """Return the ticket of this correlation id, made now if there is none: never a second one."""

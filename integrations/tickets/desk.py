@@ -15,12 +15,11 @@ from core.errors import Refused as NotDone
 from core.transitions import record
 from experiments.models import Experiment
 from integrations import telling
-from integrations.notices.choosing import address_problems
 from integrations.tickets.base import ServiceDesk, TicketSeen
 from integrations.tickets.models import Desk, Ticket, TicketNote
 from integrations.tickets.servicenow import ServiceNow
 
-SYSTEMS = {"servicenow": ServiceNow}
+SYSTEMS: dict[str, type[ServiceDesk]] = {"servicenow": ServiceNow}
 
 
 # --- What is wanted ---------------------------------------------------------------------------------------------
@@ -58,11 +57,16 @@ def tell(ref: str, key: str, text: str, *, closes: bool) -> None:
 
 
 @transaction.atomic
-def set_desk(experiment: Experiment, *, url: str, credential: str, group: str, by: Any, reason: str) -> None:
+def set_desk(
+    experiment: Experiment, *, url: str, credential: str, group: str, by: Any, reason: str, system: str = "servicenow"
+) -> None:
     """Set, change or (without address) close the desk of an experiment."""
-    problems = address_problems("desk_url", url) if url else []
-    if url and not credential.strip():
-        problems.append(Problem("credential", "is empty", "the name of a credential, not the secret itself"))
+    url, credential, group = url.strip(), credential.strip(), group.strip()
+    problems = []
+    if system not in SYSTEMS:
+        problems.append(Problem("system", f"unknown: {system[:20]}", f"one of {', '.join(SYSTEMS)}"))
+    elif url:
+        problems += SYSTEMS[system].problems(url, credential, group)
     if ":" in credential or len(credential) > 40:
         problems.append(Problem("credential", "is no name", "the secret itself stands in the environment of workers"))
     if len(group) > 100:
@@ -71,7 +75,7 @@ def set_desk(experiment: Experiment, *, url: str, credential: str, group: str, b
         problems.append(Problem("reason", "is empty", "say why; it is kept in the history"))
     if problems:
         raise NotDone("The service desk was not changed.", problems)
-    values = {"url": url.strip(), "credential": credential.strip(), "group": group.strip(), "active": True}
+    values = {"system": system, "url": url, "credential": credential, "group": group, "active": True}
     if url:
         Desk.objects.update_or_create(experiment=experiment, defaults=values)
     else:

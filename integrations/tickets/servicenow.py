@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from core.errors import Problem
 from integrations import http
 from integrations.credentials import authorization
 from integrations.errors import Refused, Unavailable, Unsure
+from integrations.notices.choosing import address_problems
 from integrations.tickets.base import TicketSeen
 
 FIELDS = "sys_id,number,state"
@@ -35,6 +37,14 @@ class ServiceNow:
         self.url = url.rstrip("/")
         self.credential = credential
         self.group = group
+
+    @staticmethod
+    def problems(url: str, credential: str, group: str) -> list[Problem]:
+        """Return what is wrong with an address that nobody calls, or no credential."""
+        found = address_problems("desk_url", url)
+        if not credential:
+            found.append(Problem("credential", "is empty", "the name of a credential, not the secret itself"))
+        return found
 
     def open(self, correlation_id: str, short_description: str, description: str) -> TicketSeen:
         """Return the ticket of this correlation id; look for it first, so that a lost answer makes no second one."""

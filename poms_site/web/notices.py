@@ -125,7 +125,7 @@ class OutboxPage(Page):
             elif asked["do"] == "desk":
                 desk.set_desk(
                     self.here, url=asked["desk_url"], credential=asked["credential"], group=asked["group"],
-                    by=request.user, reason=asked["reason"],
+                    by=request.user, reason=asked["reason"], system=asked["system"] or "servicenow",
                 )  # fmt: skip
                 said = "The service desk is set." if asked["desk_url"] else "No tickets are opened any more."
             elif asked["do"] == "book":
@@ -172,13 +172,13 @@ class OutboxPage(Page):
             "url": given.get("url") if given.get("do") == "webhook" else (hook.url if hook else ""),
             "desk_given": given if given.get("do") == "desk" else {
                 "desk_url": place.url if place else "", "credential": place.credential if place else "",
-                "group": place.group if place else "",
+                "group": place.group if place else "", "system": place.system if place else "",
             },
             "book_given": given if given.get("do") == "book" else {
                 "book_url": kept.url if kept else "", "credential": kept.credential if kept else "",
                 "category": kept.category if kept else "", "system": kept.system if kept else "",
             },
-            "books": list(book.SYSTEMS),
+            "desks": list(desk.SYSTEMS), "books": list(book.SYSTEMS),
             "entries": LogbookEntry.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "tickets": Ticket.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "mail_server": settings.MAIL_HOST, "error": error and errors.detail_of(error),

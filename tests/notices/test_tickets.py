@@ -217,6 +217,19 @@ def test_only_the_name_of_the_credential_is_kept(crew, instance):
     assert not Desk.objects.exists()
 
 
+def test_what_a_desk_cannot_be_is_refused_by_its_kind(crew, instance):
+    good = {"url": instance.url, "credential": "snow", "group": "", "reason": "x"}
+    for wrong, field in (
+        ({"system": "stone"}, "system"),
+        ({"url": "ftp://x"}, "desk_url"),
+        ({"credential": " "}, "credential"),
+    ):
+        with pytest.raises(NotDone) as raised:
+            desk.set_desk(crew.experiment, by=crew.administrator, **{**good, **wrong})
+        assert [problem.field for problem in raised.value.problems] == [field]
+    assert not Desk.objects.exists()
+
+
 def test_who_changed_the_desk_and_why_is_kept(with_desk):
     step = Transition.objects.get(kind="experiment", verb="set_desk")
     assert (step.actor, "we use it" in step.reason) == ("user:administrator", True)
