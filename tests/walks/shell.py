@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from tests.contracts import checks
 from tests.contracts.test_docs import environment_of
-from tests.walks.pages import HOME
+from tests.walks.pages import HOME, Block
 
 SEPARATORS = {"|", "||", "&&", ";", "&"}
 SETTINGS = set(environment_of(HOME / "poms_site" / "settings.py"))
@@ -37,6 +37,18 @@ ELSEWHERE = {
     "set": "an option of the shell", ".": "reads a file of settings",
 }  # fmt: skip
 root = get_command(main._app())
+
+
+def typed(block: Block) -> str:
+    """Return what is typed of a block: of a dialogue, the lines with a prompt and those after a backslash."""
+    if not block.text.startswith("$ "):
+        return block.text
+    found, goes_on = [], False
+    for line in block.text.splitlines():
+        if line.startswith("$ ") or goes_on:
+            found.append(line)
+            goes_on = line.endswith("\\")
+    return "".join(f"{line}\n" for line in found)
 
 
 def commands(text: str) -> Iterator[list[str]]:

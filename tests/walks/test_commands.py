@@ -20,20 +20,7 @@ pages = pytest.mark.parametrize("page", PAGES)
 
 def wrong(block: Block) -> list[str]:
     """Return what is wrong with the commands of a block; what it shows of an answer is passed over."""
-    text = block.text
-    if text.startswith("$ "):  # a dialogue
-        text = "".join(f"{line}\n" for line in _asked(text))
-    return [said for command in shell.commands(text) for said in shell.wrong_with(command)]
-
-
-def _asked(text: str) -> list[str]:
-    """Return the lines that are typed: those with a prompt, and those that go on after a backslash."""
-    found, goes_on = [], False
-    for line in text.splitlines():
-        if line.startswith("$ ") or goes_on:
-            found.append(line)
-            goes_on = line.endswith("\\")
-    return found
+    return [said for command in shell.commands(shell.typed(block)) for said in shell.wrong_with(command)]
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
@@ -126,7 +113,7 @@ def test_every_address_that_is_named_is_served(page):
 
 
 def test_the_list_of_programs_that_are_not_run_is_short_and_true():
-    called = set().union(*(shell.programs_of(block.text) for block in SHELL))
+    called = set().union(*(shell.programs_of(shell.typed(block)) for block in SHELL))
     assert set(shell.ELSEWHERE) - called == set()
 
 

@@ -84,7 +84,7 @@ def test_people_are_kept_as_it_is_written(db):
 
 
 def test_what_is_typed_after_shell_c_runs():
-    typed = [words[words.index("-c") + 1] for block in ALL if block.language == "sh" for words in shell.commands(block.text)
+    typed = [words[words.index("-c") + 1] for block in ALL if block.language == "sh" for words in shell.commands(shell.typed(block))
              if "shell" in words and "-c" in words]  # fmt: skip
     assert len(typed) == 1
     exec(typed[0], of_a_shell())
