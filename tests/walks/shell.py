@@ -27,7 +27,8 @@ CLIENT = {name for path in (HOME / "client/poms_client").rglob("*.py")
 ELSEWHERE = {
     "useradd": "makes an account of the machine", "usermod": "changes one", "install": "puts files below /etc",
     "systemctl": "there is no systemd in a container; its units are verified by tests/deploy",
-    "docker": "there is no docker here; the image and the compose file are looked at by tests/deploy",
+    "pg_basebackup": "tests/servers/postgres.py makes a base backup by it", "pg_verifybackup": "of a real archive",
+    "date": "says the day", "docker": "there is no docker here; the image and the compose file are looked at by tests/deploy",
     "spack": "there is no Spack here; the recipes are looked at by tests/deploy",
     "python3.11": "tests/deploy runs the same script with the Python of the tests",
     "ssh-keyscan": "asks a host that is not there", "jq": "reads a log of a running site", "grep": "the same",

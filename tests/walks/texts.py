@@ -15,13 +15,14 @@ from campaigns import definition
 from campaigns.definition import values
 from core.clock import now
 from experiments.claims import rules_of
-from integrations import declared
+from integrations import declared, process
 from integrations.batch.declared import SETTINGS as BATCH
 from integrations.catalogue import declared as catalogues
 from integrations.catalogue import filelist, metacat, sam
 from integrations.catalogue.dimensions import parse
 from integrations.models import Notice
 from integrations.notices import webhook
+from poms_site.embedded import find_install
 from tests.walks import shell
 from tests.walks.pages import HOME, Block
 
@@ -141,12 +142,21 @@ def of_alerts(block: Block) -> None:
             assert [name for name in re.findall(r"\bpoms_\w+", rule["expr"]) if f'"{name}"' not in code] == []
 
 
+def of_postgresql(block: Block) -> None:
+    """Hold each parameter against those that the PostgreSQL of the wheel knows."""
+    told = process.run([str(find_install() / "bin" / "postgres"), "--describe-config"]).stdout.decode()
+    known = {line.partition("\t")[0] for line in told.splitlines()}
+    assert [name for name in _lines(block.text) if name not in known] == []
+
+
 # By its page and how its first line begins.
 READ: dict[tuple[str, str], Callable[[Block], Any]] = {
     ("docs/api/index.md", "{"): is_json,
     ("docs/guide/notices.md", "{"): of_a_notice,
     ("docs/operate/batch-htcondor.md", "{"): of_htcondor,
     ("docs/operate/batch-slurm.md", "{"): of_slurm,
+    ("docs/operate/backup.md", "wal_level"): of_postgresql,
+    ("docs/operate/backup.md", "restore_command"): of_postgresql,
     ("docs/operate/people.md", "{"): of_roles,
     ("docs/operate/catalogues.md", "url = "): of_sam,
     ("docs/operate/catalogues-metacat-rucio.md", "url = "): of_metacat,
@@ -183,9 +193,8 @@ SHOWN = {
 
 def reader(block: Block) -> Callable[[Block], Any] | None:
     """Return what reads a block, or None."""
-    if block.language == "ini":
-        return definition_text
-    return next((READ[key] for key in READ if block.page == key[0] and block.first.startswith(key[1])), None)
+    for_all = definition_text if block.language == "ini" else None
+    return next((READ[key] for key in READ if block.page == key[0] and block.first.startswith(key[1])), for_all)
 
 
 def is_shown(block: Block) -> bool:
