@@ -28,7 +28,7 @@ MOST_USES = 100
 MOST_NAMES = 1_000
 
 
-class SplitInput(serializers.Serializer[Any]):
+class PreviewInput(serializers.Serializer[Any]):
     """The body that asks how a dataset would be cut."""
 
     experiment = serializers.CharField()
@@ -46,7 +46,7 @@ class DataView(ScopedViewSet):
 
     def preview(self, request: Request) -> Response:
         """Say into which slices a dataset would be cut now: nothing is frozen and nothing written."""
-        wanted = self.body(SplitInput)
+        wanted = self.body(PreviewInput)
         experiment = self.experiment_named(wanted["experiment"])
         self.permit(experiment)
         try:

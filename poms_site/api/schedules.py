@@ -84,9 +84,8 @@ class ScheduleView(ScopedViewSet):
     def calendar(self, request: Request, ref: str) -> Response:
         """Return the times between `from` and `to`, oldest first: seven days around now; at most 500 on each side."""
         row = self.find(ref)
-        begin, end = (
-            _moment(request, name, now() + by) for name, by in (("from", -calendar.AROUND), ("to", calendar.AROUND))
-        )
+        begin = _moment(request, "from", now() - calendar.AROUND)
+        end = _moment(request, "to", now() + calendar.AROUND)
         if not begin < end <= begin + LONGEST:
             raise Refused("The calendar cannot be shown.", [Problem("to", "is not within a year after from")])
         entries = calendar.past(row, since=begin, until=end)[::-1]
