@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.db import transaction
@@ -11,7 +10,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.models import Campaign, Stage
 from core.clock import now
 from core.errors import NotAllowed, NotVisible, Problem, Refused
 from experiments.models import Experiment, User
@@ -19,9 +17,10 @@ from experiments.queries import is_administrator
 from experiments.viewsets import Document, ReasonInput, ScopedViewSet, ref_path, routes, whole
 from integrations import serving
 from integrations.models import Downtime, Service, ServiceState
+from poms_site.overview.held import held
 from submissions.gating import of_hold
 from submissions.logic import checking, holding, limiting
-from submissions.models import Batch, Hold, Limit
+from submissions.models import Hold, Limit
 
 LONGEST_HISTORY = 200
 
@@ -323,7 +322,7 @@ class HoldView(OfAllViewSet):
         if scope == "experiment":
             thing = experiment = self.experiment_named(wanted.get("experiment"))
         elif scope != "everything":
-            thing = self._held(scope, wanted["of"])
+            thing = held(request.user, scope, wanted["of"])
             experiment = thing.campaign.experiment if scope == "stage" else thing.experiment
         self.permit_in(experiment)
 
@@ -332,29 +331,6 @@ class HoldView(OfAllViewSet):
             return 201, self.document(made)
 
         return self.once(act)
-
-    def _held(self, scope: str, ref: str) -> Any:
-        """Return what is to be held, by its name or reference, if the person may see it."""
-        parts = ref.split("/")
-        model, letter = {"service": (Service, "v"), "campaign": (Campaign, "c"), "batch": (Batch, "b"),
-                         "stage": (Stage, "c")}[scope]  # fmt: skip
-        wanted = 3 if scope == "stage" else 2
-        if len(parts) != wanted or not re.fullmatch(rf"{letter}[1-9][0-9]{{0,17}}", parts[1]):
-            example = {"service": "demo/v1", "campaign": "demo/c1", "batch": "demo/b1", "stage": "demo/c1/gen"}[scope]
-            raise Refused("Nothing was held.", [Problem("of", f"no {scope}: {ref[:60]}", f"such as {example}")])
-        key = int(parts[1][1:])
-        rows: Any = model.objects.visible_to(self.request.user)
-        if scope == "stage":
-            rows = rows.select_related("campaign__experiment").filter(campaign_id=key, name=parts[2])
-            found = rows.filter(campaign__experiment__name=parts[0]).first()
-        else:
-            rows = rows.select_related("experiment").filter(pk=key)
-            found = (
-                rows.filter(experiment=None) if parts[0] == "all" else rows.filter(experiment__name=parts[0])
-            ).first()
-        if found is None:
-            raise NotVisible(f"There is no {ref}, or you may not see it.")
-        return found
 
     def do_release(self, request: Request, ref: str) -> Response:
         """Open the gate again."""

@@ -27,6 +27,7 @@ from poms_site.api.hosts import urlpatterns as hosts
 from poms_site.api.jobs import urlpatterns as jobs
 from poms_site.api.loops import urlpatterns as loops
 from poms_site.api.notices import urlpatterns as notices
+from poms_site.api.outbox import urlpatterns as outbox
 from poms_site.api.queue import urlpatterns as queue
 from poms_site.api.recovery import urlpatterns as recovery
 from poms_site.api.reports import urlpatterns as reports
@@ -94,6 +95,7 @@ urlpatterns = [
     *hosts,
     *loops,
     *notices,
+    *outbox,
     *queue,
     *schedules,
     *services,

@@ -12,14 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 
 from core.errors import PomsError, Problem, Refused
-from experiments.queries import is_administrator
 from experiments.rules import SIGNED_IN
 from integrations.logbooks import book
-from integrations.models import Desk, LogbookEntry, Message, Notice, Ticket, Webhook
+from integrations.models import Desk, LogbookEntry, Notice, Ticket, Webhook
 from integrations.notices import choosing, outbox
 from integrations.notices.kinds import HOW, KINDS
 from integrations.notices.models import FAILED, KEPT, MAIL, SENT, WEBHOOK, WITHHELD
 from integrations.tickets import desk
+from poms_site.overview.outgoing import messages_about, try_again
 from poms_site.overview.words import count
 from poms_site.web import errors
 from poms_site.web.acting import typed
@@ -135,7 +135,7 @@ class OutboxPage(Page):
                 )  # fmt: skip
                 said = "The logbook is set." if asked["book_url"] else "Entries go to no logbook any more."
             elif asked["do"] == "again":
-                again = outbox.try_again(self._messages()) + desk.try_again(self.here) + book.try_again(self.here)
+                again = try_again(self.here, request.user)
                 said = f"{count(again, 'message')} will be tried again."
             else:
                 raise Refused("There is nothing to do.", [Problem("do", "is none of webhook, desk, book, again")])
@@ -143,14 +143,6 @@ class OutboxPage(Page):
             return self._page(asked, error)
         messages.success(request, said)
         return HttpResponseRedirect(reverse("outbox", args=[self.here.name]), status=303)
-
-    def _messages(self) -> Any:
-        """Return the messages about this experiment; who administers everything sees those about none as well."""
-        about = Notice.objects.filter(experiment=self.here)
-        rows = Message.objects.filter(pk__in=about.values("messages"))
-        if is_administrator(self.request.user):
-            rows |= Message.objects.filter(pk__in=Notice.objects.filter(experiment=None).values("messages"))
-        return rows
 
     def _page(self, asked: dict[str, str] | None = None, error: PomsError | None = None) -> HttpResponse:
         hook = Webhook.objects.filter(experiment=self.here).first()
@@ -166,7 +158,7 @@ class OutboxPage(Page):
         )
         # A digest is also about other experiments, which are not this administrator's to read.
         told = Prefetch("notices", Notice.objects.filter(Q(experiment=self.here) | Q(experiment=None)))
-        rows = self._messages().select_related("recipient", "hook").prefetch_related(told)
+        rows = messages_about(self.here, self.request.user).select_related("recipient", "hook").prefetch_related(told)
         context = {
             "list": listed(self.request, rows, filters), "hook": hook, "desk": place, "asked": asked or {},
             "url": given.get("url") if given.get("do") == "webhook" else (hook.url if hook else ""),
@@ -183,7 +175,7 @@ class OutboxPage(Page):
             "tickets": Ticket.objects.filter(experiment=self.here).exclude(error="").order_by("-pk")[:20],
             "mail_server": settings.MAIL_HOST, "error": error and errors.detail_of(error),
             "problems": error.problems if error else (),
-            "stuck": self._messages().filter(outcome__in=(FAILED, KEPT)).count(),
+            "stuck": messages_about(self.here, self.request.user).filter(outcome__in=(FAILED, KEPT)).count(),
         }  # fmt: skip
         return self.show("web/outbox.html", context, status=errors.status_of(error) if error else 200)
 

@@ -346,6 +346,7 @@ ACTS_ON = {
     "exclusions-list": ("", "operator"), "exclusions-release": ("excluded", "operator"),
     "exclusions-extend": ("excluded", "operator"), "exclusions-exclude": ("excluded", "operator"),
     "waste-limits-list": ("", "operator"), "guards-detail": ("system", "administrator"),
+    **{f"outbox-{word}": ("", "administrator") for word in ("webhook", "desk", "logbook", "again")},
     "stops-list": ("", "operator"), "stops-go_on": ("", "operator"),
     "stops-all": ("", "administrator"), "stops-all-go_on": ("", "administrator"),
     **{f"select-{noun}-{verb}": ("", "operator") for noun, verbs in selecting.VERBS.items() for verb in verbs},
@@ -361,7 +362,7 @@ NO_REASON = {
     "requests-clone", "requests-comment", "requests-attach", "campaigns-definition", "campaigns-release", "holds-release", "requests-detail",
     "campaigns-clone", "campaigns-tag", "campaigns-untag", "campaigns-archive", "campaigns-unarchive",
     "campaigns-template", "jobtypes-restore", "setups-restore", "templates-restore", "templates-use",
-    "stages-register", "shifts-remove", "failures-fix", "failures-link",
+    "outbox-again", "stages-register", "shifts-remove", "failures-fix", "failures-link",
 }  # fmt: skip
 # Their bodies name no experiment.
 OF_ALL = {"stops-all", "stops-all-go_on", "batch-systems-list"}

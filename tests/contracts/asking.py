@@ -27,6 +27,7 @@ BESIDE = ("me", "list", "file", "made", "asked", "experiments", "overview", "eve
 QUERIES: dict[str, dict[str, str]] = {
     "jobs-over-time": {"experiment": "demo", "span": "day"}, "files-story": {"experiment": "demo", "name": "raw1-demo"},
     "data-show": {"experiment": "demo", "name": "raw"}, "data-read": {"experiment": "demo"},
+    "outbox-list": {"experiment": "demo"},
     "data-query": {"experiment": "demo", "dimensions": "file_name raw1-demo"},
     "outcomes-list": {"selection": "00000000-0000-4000-8000-000000000000"},
     "uploads-content": {"experiment": "demo", "name": "note.txt"}, "uploads-remove": {"experiment": "demo", "name": "note.txt"},

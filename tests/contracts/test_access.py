@@ -309,6 +309,11 @@ notices-read POST         signed_in       me              200
 notices-choices GET       signed_in       me              200
 notices-choices PUT       signed_in       me              200
 notices-test POST         signed_in       me              201
+outbox-list GET           administer      asked           200
+outbox-webhook PUT        administer      made            200
+outbox-desk PUT           administer      made            200
+outbox-logbook PUT        administer      made            200
+outbox-again POST         administer      made            200
 queue-list GET            view            list            200
 queue-preview POST        view            made            200
 queue-order POST          view            made+rank       200
@@ -380,6 +385,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "guards-detail": {"mode": "act", "reason": "to see who may"},
     "batches-launch_with": {"parameters": [["--tune ", "G18"]], "reason": "a try"},
     "stages-register": {"command": "jobsub_submit", "jobs": ["12@far"]},
+    "outbox-webhook": {"url": "https://hooks.example.org/poms", "reason": "to see who may"},
+    "outbox-desk": {"url": "", "reason": "to see who may"},
+    "outbox-logbook": {"url": "", "reason": "to see who may"},
+    "outbox-again": {},
     "queue-preview": {},
     "queue-order": {"reason": "it is urgent"},
     "holds-list": {"scope": "experiment", "reason": "to see who may"},

@@ -325,6 +325,7 @@ schedule-run POST        watch           schedule         303
 hold-release GET         watch           hold             200
 hold-release POST        watch           hold             303
 files GET                view            place            200
+data GET                 view            place            200
 file GET                 view            file-name        200
 file-content GET         view            file-name        200
 sites GET                view            place            200
@@ -350,6 +351,16 @@ service-downtime POST    watch           outside          303
 service-no_downtime GET  watch           outside          200
 service-no_downtime POST watch           outside          422
 holds GET                view            place            200
+hold-new GET             watch           place            200
+hold-new POST            watch           place            303
+limit-new GET            operate         place            200
+limit-new POST           operate         place            303
+waste-limit-new GET      operate         place            200
+waste-limit-new POST     operate         place            303
+service-new GET          administer      place            200
+service-new POST         administer      place            303
+service-edit GET         administer      outside          200
+service-edit POST        administer      outside          303
 limit-remove GET         operate         limit            200
 limit-remove POST        operate         limit            303
 failures GET             view            place            200
@@ -406,6 +417,28 @@ DOCS = {
 SENT = {
     "failure-route": {"owner": "sam", "reason": "to see who may"},
     "routes": {"cause": "node", "service": "sam", "place": "7", "reason": "to see who may"},
+    "hold-new": {"scope": "experiment", "reason": "to see who may"},
+    "limit-new": {"kind": "jobs", "most": "5", "reason": "to see who may"},
+    "waste-limit-new": {"share": "60", "least": "20", "reason": "to see who may"},
+    "service-new": {
+        "name": "new",
+        "kind": "none",
+        "gates": "nothing",
+        "every_s": "60",
+        "downs": "1",
+        "ups": "2",
+        "reason": "to see who may",
+    },
+    "service-edit": {
+        "title": "The service",
+        "kind": "none",
+        "gates": "nothing",
+        "every_s": "60",
+        "downs": "1",
+        "ups": "2",
+        "active": "1",
+        "reason": "to see who may",
+    },
     "uploads": {"do": "remove", "name": "a.txt"},
     "shifts": {"person": "shifter", "begins": "2036-12-01T06:00", "until": "2036-12-01T14:00"},
     "exclusions": {"system": "local", "level": "node", "name": "worse", "hours": "4", "reason": "to see who may"},
