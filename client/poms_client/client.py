@@ -19,9 +19,9 @@ from urllib3.exceptions import NewConnectionError
 
 from poms_client import __version__
 from poms_client.errors import NotAllowed, NotFound, PomsError, Refused, Unavailable, UsedWrongly
+from poms_client.operations import Operations, Record
 from poms_client.refs import parts
 
-Record = dict[str, Any]
 Waiting = Callable[[Unavailable, float], None]
 
 PAGE_SIZE = 500  # the largest page that the service gives
@@ -31,7 +31,7 @@ LOG_CHUNK = 65536  # what the launch hosts give at most in one answer
 BUSY = {429, 502, 503, 504}
 
 
-class Client:
+class Client(Operations):
     """One person's connection to one service.
 
     `timeout` is the longest silence in seconds before an answer counts as missing; `patience` is how many
@@ -40,7 +40,10 @@ class Client:
 
     >>> client = Client("https://poms.example.org", "poms_…")
     >>> for campaign in client.list("campaigns", experiment="demo", state="running"):
-    ...     client.verb("campaigns", campaign["ref"], "hold", "the storage is full")
+    ...     client.campaigns_hold(campaign["ref"], reason="the storage is full")
+
+    Each operation of the API's description is a method of its name (poms_client.operations); `get`, `list`, `post` and
+    the like below reach any address.
     """
 
     def __init__(
@@ -131,7 +134,8 @@ class Client:
 
     def select(self, collection: str, verb: str, body: Record, *, plan: bool = False) -> Record:
         """Say a verb to many objects: `refs` or a `filter` in the body; with `plan` only hear what it would do."""
-        return self.post([collection, verb], body, **({"plan": 1} if plan else {}))
+        done: Record = self.post([collection, verb], body, plan=1 if plan else None)
+        return done
 
     def put_file(self, path: str | Sequence[str], content: bytes, **query: Any) -> Any:
         """Send bytes as they are; said twice it is as said once, so it is repeated while unavailable."""
@@ -160,7 +164,8 @@ class Client:
 
     def show(self, collection: str, ref: str) -> Record:
         """Return one object by its reference, such as `campaigns`, `demo/c1`."""
-        return self.get([collection, *parts(ref)])
+        found: Record = self.get([collection, *parts(ref)])
+        return found
 
     def show_with_tag(self, collection: str, ref: str) -> tuple[Record, str | None]:
         """Return one object and its ETag, for `patch`."""
@@ -185,7 +190,14 @@ class Client:
 
         The piece is empty when there is no more for now.
         """
-        piece = self.get(["jobs", *parts(ref), "log"], stream=stream, offset=offset, length=LOG_CHUNK)
+        return self._piece(["jobs", *parts(ref), "log"], offset, stream=stream)
+
+    def script_log(self, ref: str, part: str = "head", offset: int = 0) -> tuple[str, int]:
+        """Return a piece of what a submission's launch script printed (`head` or `tail` of it), as `log` does."""
+        return self._piece(["submissions", *parts(ref), "log"], offset, part=part)
+
+    def _piece(self, path: Sequence[str], offset: int, **query: str) -> tuple[str, int]:
+        piece = self.get(path, offset=offset, length=LOG_CHUNK, **query)
         text, total = str(piece.get("text", "")), int(piece.get("total", 0))
         if not text:
             return "", offset
@@ -195,6 +207,40 @@ class Client:
         exact = "\ufffd" not in text
         used = len(text.encode("utf-8", "surrogatepass")) if exact else min(LOG_CHUNK, total - offset)
         return text, offset + max(used, 1)
+
+    # --- How the methods of Operations are sent; what is None is left out ---------------------------------------------
+
+    def _list(self, path: Sequence[str], query: Record) -> Iterator[Record]:
+        most = query.get("limit")
+        return self.list(path, limit=None if most is None else int(most), **_said(query, "limit"))
+
+    def _ask(self, path: Sequence[str], query: Record) -> Record:
+        found: Record = self.get(path, **_said(query))
+        return found
+
+    def _text(self, path: Sequence[str], query: Record) -> str:
+        return self.text(path, **_said(query))
+
+    def _bytes(self, path: Sequence[str], query: Record) -> bytes:
+        return self._send("GET", path, query=_said(query), accept="*/*").content
+
+    def _upload(self, path: Sequence[str], query: Record, content: bytes) -> Record:
+        made: Record = self.put_file(path, content, **_said(query))
+        return made
+
+    def _say(self, method: str, path: Sequence[str], query: Record, body: Record, key: str | None = None) -> Record:
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())} if method == "POST" else {}
+        answer = self._send(method, path, query=_said(query), body=_said(body), headers=headers, repeat=False)
+        done: Record = self._json(answer)
+        return done
+
+    def _create(self, path: Sequence[str], query: Record, body: Record, key: str | None) -> Record:
+        made: Record = self.post(path, _said(body), key=key, **_said(query))
+        return made
+
+    def _set(self, path: Sequence[str], body: Record) -> Record:
+        done: Record = self.put(path, _said(body))
+        return done
 
     def _send(
         self,
@@ -277,6 +323,10 @@ class Client:
             return response.json()
         except requests.exceptions.JSONDecodeError as error:
             raise _not_poms(self.url, response.headers.get("Content-Type", "no JSON")) from error
+
+
+def _said(values: Record, *but: str) -> Record:
+    return {name: value for name, value in values.items() if value is not None and name not in but}
 
 
 class _Bearer(requests.auth.AuthBase):

@@ -33,6 +33,7 @@ NOUNS = {
     "batch": ("batch", "app"),
     "submission": ("submission", "app"),
     "job": ("job", "app"),
+    "command": ("command", "app"),
     "schedule": ("schedule", "app"),
     "file": ("file", "app"),
     "data": ("data", "app"),
@@ -56,12 +57,14 @@ NOUNS = {
     "system": ("hosting", "system"),
     "loop": ("loop", "app"),
     "notice": ("notice", "app"),
+    "outbox": ("outbox", "app"),
+    "experiment": ("experiment", "app"),
     "token": ("token", "app"),
     "audit": ("audit", "app"),
 }
 # typer uses click or a copy of its own; its public BadParameter leads to the classes of either.
-Usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
-Complaint = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+Usage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+Complaint: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 class Nouns(TyperGroup):

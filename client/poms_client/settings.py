@@ -78,7 +78,7 @@ def _value(path: Path, number: int, quoted: str) -> str:
     if quoted.startswith("'"):
         return quoted[1:-1]
     try:
-        return json.loads(quoted)
+        return str(json.loads(quoted))
     except ValueError as error:
         raise UsedWrongly(f"{path}, line {number} has an unknown escape", detail=quoted) from error
 

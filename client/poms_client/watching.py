@@ -141,7 +141,8 @@ def sentence(event: Record) -> str:
 
 def shares(item: Record) -> dict[str, int]:
     """Return how many units are done, running, failed and waiting; what is not said counts as waiting."""
-    counts = item.get("progress") if isinstance(item.get("progress"), dict) else item
+    progress = item.get("progress")
+    counts = progress if isinstance(progress, dict) else item
     found = {word: int(counts.get(word) or 0) for word, *_ in SEGMENTS}
     rest = int(counts.get("units") or 0) - sum(found[word] for word in found if word != "waiting")
     return {**found, "waiting": max(rest, 0)}

@@ -24,6 +24,7 @@ Yaml = Annotated[bool, typer.Option("--yaml", help="As YAML instead of .ini.")]
 def add_definitions(app: typer.Typer) -> None:
     """Give a command of campaigns the commands about their text."""
     app.command("import")(resolved(import_text))
+    app.command("edit")(resolved(edit))
     app.command("plan")(resolved(plan))
     app.command("apply")(resolved(apply))
     app.command("export")(resolved(export))
@@ -57,6 +58,24 @@ def import_text(
         there = answer.get("campaign")
         note(f"poms: would be {f'the next revision of {there}' if there else 'a new campaign'}; nothing was kept")
     output.done(answer.get("campaign") or "-", "import" if not dry else "look", answer)
+
+
+def edit(
+    ref: Ref,
+    file: File,
+    message: Annotated[str, typer.Option("--note", "-m", help="What is new; it is kept with the revision.")] = "",
+    base: Annotated[
+        Optional[int], typer.Option("--base", metavar="N", min=1, help="Only if the newest revision is still this one.")
+    ] = None,
+    experiment: Experiment = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Save a definition as the next revision of a campaign; one that runs goes on as it is until that is approved."""
+    full = CAMPAIGN.full(ref, experiment)
+    body = {"text": read_definition(file), "note": message, "base": base}
+    answer = connect().put([CAMPAIGN.collection, *full.split("/"), "definition"], body)
+    Output(as_json=as_json, quiet=quiet).done(full, f"revision {answer['number']}", answer)
 
 
 def plan(

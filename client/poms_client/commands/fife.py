@@ -94,7 +94,7 @@ def _show(found: dict[str, Any], *, values: bool) -> None:
 
 def _value(row: dict[str, Any]) -> str:
     """Return a value as it is filled in, or as it was written where something is missing."""
-    return row["written"] if row["value"] is None else row["value"]
+    return str(row["written"] if row["value"] is None else row["value"])
 
 
 def _complaints(found: dict[str, Any]) -> list[str]:

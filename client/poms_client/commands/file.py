@@ -164,6 +164,21 @@ def uploads(experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet
     Output(as_json=as_json, quiet=quiet).rows(found, UPLOADS, "No uploads. `poms file upload` brings them.", None)
 
 
+@app.command("download")
+@resolved
+def download(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Of your upload area.")],
+    to: Annotated[
+        Optional[str], typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - is standard output.")
+    ] = None,
+    experiment: Experiment = None,
+) -> None:
+    """Get a file of your upload area back."""
+    target = to or Path(name).name
+    written = connect().save(["uploads", "content"], target, experiment=experiment or "", name=name)
+    note(f"poms: {written} bytes written to {target}")
+
+
 @app.command("remove-upload")
 @resolved
 def remove_upload(

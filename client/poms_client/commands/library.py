@@ -178,6 +178,15 @@ def test_setup(
         raise typer.Exit(1)
 
 
+@setup.command("trials")
+@resolved
+def trials(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List how the trials of a set-up went, the newest first."""
+    found = connect().get([SETUP.collection, *SETUP.full(ref, experiment).split("/"), "trials"])["results"]
+    columns = ("id", "state", "version", "exit_code", "by", "started", "ended")
+    Output(as_json=as_json, quiet=quiet).rows(found, columns, "It was never tried: poms setup test.", len(found))
+
+
 @template.command("of")
 @resolved
 def template_of(

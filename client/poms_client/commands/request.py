@@ -421,6 +421,15 @@ def detach(
     say(REQUEST, "detach", Verb(""), [ref], reason, experiment, Output(as_json=as_json, quiet=quiet), name=name)
 
 
+@app.command("attachments")
+@resolved
+def attachments(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List what hangs on a request."""
+    found = connect().get([REQUEST.collection, *REQUEST.full(ref, experiment).split("/"), "attachments"])
+    columns = ("name", "size", "type", "by", "at")
+    Output(as_json=as_json, quiet=quiet).rows(found["results"], columns, "Nothing hangs on it.", None)
+
+
 @app.command("comments")
 @resolved
 def comments(ref: Ref, experiment: Experiment = None, as_json: AsJson = False, quiet: Quiet = False) -> None:

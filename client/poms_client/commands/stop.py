@@ -14,14 +14,20 @@ from poms_client.output import Output, note
 Whose = Annotated[Optional[str], typer.Option("--experiment", "-e", metavar="E", help="The experiment.")]
 All = Annotated[bool, typer.Option("--all", help="Everything; for administrators.")]
 Jobs = Annotated[str, typer.Option("--jobs", metavar="WAY", help="What becomes of jobs: hold, kill or leave.")]
+Standing = Annotated[bool, typer.Option("--list", help="Only show the stops that stand.")]
+STOPS = ("ref", "experiment", "jobs", "since", "actor", "reason")
 WAYS = ("hold", "kill", "leave")
 
 
 def stop(
     experiment: Whose = None, everything: All = False, jobs: Jobs = "hold", reason: Reason = None, yes: Yes = False,
-    plan: JustPlan = False, as_json: AsJson = False,
+    plan: JustPlan = False, standing: Standing = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Stop an experiment, or everything: nothing is launched until somebody says go-on; jobs are held or killed."""
+    if standing:
+        found = connect().list("stops")
+        Output(as_json=as_json).rows(found, STOPS, "Nothing is stopped.", None)
+        return
     if jobs not in WAYS:
         raise UsedWrongly(f"--jobs is {jobs!r}; it is one of {', '.join(WAYS)}")
     path, body = _of(experiment, everything)
