@@ -18,6 +18,7 @@ from core.errors import Conflict, NotVisible, PomsError, Problem, Refused
 from experiments.models import Experiment
 from poms_site.old_calls import answers
 from poms_site.old_calls.asked import Asked, pairs
+from poms_site.old_calls.once import launched_once
 
 # What the old columns of a stage are called in the text, where that differs.
 COLUMNS = {"dataset": "dataset_or_split_data", "campaign_stage_type": "stage_type"}
@@ -35,6 +36,7 @@ def ini_to_campaign(asked: Asked) -> HttpResponse:
         if not found.of("campaign_stage"):
             raise Refused("No Campaign Stage sections in the file")
         _refuse_unknown(found, experiment)
+        text, warnings = launched_once(text)
         done = applying.apply(
             experiment, text, by=asked.user, production_stage=asked.text("production_stage"), note=asked.reason
         )
@@ -44,9 +46,9 @@ def ini_to_campaign(asked: Asked) -> HttpResponse:
     if row.campaign is None:
         message = f"{row.ref} could not be filed; look at it"
         return answers.data({"status": "400 Bad Request", "message": message})
-    told: Any = "OK"
+    told: Any = warnings or "OK"
     if row.campaign.state not in ("approved", "running"):
-        told = [f"{row.ref} waits for an approver; nothing of {row.campaign.ref} is launched before"]
+        told = [*warnings, f"{row.ref} waits for an approver; nothing of {row.campaign.ref} is launched before"]
     names = [version.stage for version in definitions.graph_of(row.campaign)[0]]
     return answers.data({
         "status": "201 Created", "message": told, "campaign_id": row.campaign.pk,
