@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -177,6 +178,8 @@ class Settled:
         return value
 
     def _text(self, text: str) -> str:
+        text = text.replace(str(settings.BASE_DIR), "/opt/poms")
+        text = re.sub(r"/tmp/[^\s\"']*/no daemon", "/var/lib/poms/batch", text)
         text = _REF.sub(lambda m: f"{m[1]}/{m[2]}{self._number(m[2], m[3])}", text)
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "2026-12-01T08:00:00Z", text) if not (
             text.startswith(("2999", "2036"))) else text  # fmt: skip

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from jsonschema import Draft202012Validator
 from experiments.viewsets import ScopedViewSet
 from integrations.batch.local import LocalBatch
 from poms_site.api.describing import JSON, names, operation_name
-from poms_site.api.examples import Example, examples, keep
+from poms_site.api.examples import HOME, Example, examples, keep
 from poms_site.api.taking import taken
 from tests.contracts import checks
 from tests.contracts.asking import NOT_DESCRIBED, Asking, described, settled
@@ -173,3 +174,9 @@ def test_answers_off_the_schema_are_found():
     assert off_schema(schema, {**kept, "rank": "fifty"})
     assert off_schema(schema, {key: value for key, value in kept.items() if key != "state"})
     assert off_schema(schema_of(operation, 422, "application/problem+json"), {"title": "no"})
+
+
+def test_no_example_names_this_machine_or_has_a_secret():
+    text = HOME.read_text()
+    assert not re.findall(r"/tmp/|/home/|/work/|pytest-of", text)
+    assert not re.findall(r"poms_[A-Za-z0-9_-]{20,}", text)
