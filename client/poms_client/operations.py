@@ -972,6 +972,10 @@ class Operations:
         """Take the request back."""
         return self._say("POST", ["requests", *ref.split("/"), "withdraw"], {}, {"reason": reason})
 
+    def restorations_list(self, *, experiment: Optional[str] = None, limit: Optional[int] = None) -> Iterator[Record]:
+        """Return a page of them."""
+        return self._list(["restorations"], {"experiment": experiment, "limit": limit})
+
     def reviews_list(self, *, experiment: Optional[str] = None) -> Record:
         """Return it, what holds work up first."""
         return self._ask(["reviews"], {"experiment": experiment})
