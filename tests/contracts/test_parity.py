@@ -133,6 +133,7 @@ templates-versions GET       template GET
 tokens-list GET              account GET
 tokens-list POST             account-token POST
 tokens-revoke POST           account-revoke POST
+restorations-list GET        loops GET
 troubles-list GET            loops GET
 uploads-remove POST          uploads POST
 waste-limits-list GET        sites GET

@@ -10,11 +10,14 @@ import pytest
 from django.core.management.commands.shell import Command as Shell
 from django.db import connection
 
-from experiments.logic import membership
+from campaigns.models import Campaign
+from experiments.logic import membership, tokens
 from experiments.models import User
 from integrations.catalogue.local import LocalCatalogue
 from integrations.models import BatchSystem, CatalogueLink
 from integrations.notices import webhook
+from submissions import queries
+from tests import builders
 from tests.walks import shell
 from tests.walks.pages import ALL, Block, blocks
 
@@ -23,12 +26,16 @@ PYTHON = sorted({block.page for block in ALL if block.language == "python"})
 SQL = [block for block in ALL if block.language == "sql"]
 
 
-def run(page: str, known: dict[str, Any]) -> dict[str, Any]:
-    """Run the pieces of a page one after the other with what people know by then; return what is known after."""
+def run(page: str, known: dict[str, Any], at: str = "") -> dict[str, Any]:
+    """Run the pieces of a page one after the other with what people know by then; return what is known after.
+
+    `at` is where the service is that the page calls https://poms.example.org.
+    """
     for block in blocks(page):
         if block.language == "python":
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(block.text, str(block), "exec"), known)
+                text = block.text.replace("https://poms.example.org", at) if at else block.text
+                exec(compile(text, str(block), "exec"), known)
     return known
 
 
@@ -38,7 +45,21 @@ def of_a_shell(**more: Any) -> dict[str, Any]:
 
 
 def test_every_page_with_python_is_run_here():
-    assert PYTHON == ["docs/guide/notices.md", "docs/operate/catalogues.md", "docs/operate/people.md"]
+    assert PYTHON == [
+        "docs/api/client.md",
+        "docs/guide/notices.md",
+        "docs/operate/catalogues.md",
+        "docs/operate/people.md",
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_program_holds_what_runs_as_it_is_written(real_cast, live_server):
+    campaign = builders.approved_campaign(real_cast)
+    Campaign.objects.filter(pk=campaign.pk).update(**{"state": "running"})
+    _, secret = tokens.issue(real_cast.operator, "program")
+    run("docs/api/client.md", {"token": secret}, live_server.url)
+    assert [hold.reason for hold in queries.standing_holds_on(campaign)] == ["the storage is full"]
 
 
 def test_a_receiver_of_webhooks_checks_the_signature_as_it_is_written():
