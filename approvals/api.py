@@ -74,6 +74,7 @@ class RequestView(ScopedViewSet):
         "state": "state", "production_stage": "production_stage", "campaign": "campaign_id",
         "requester": "requester__username", "title_has": "title__icontains",
     }  # fmt: skip
+    launches = frozenset({"do_test"})
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "cost": "view", "comments": "view",
         "attachments": "view", "partners": "view",

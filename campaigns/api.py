@@ -151,6 +151,7 @@ class LoginSetupView(NamedView):
     """Launch set-ups: code that runs with the experiment's credentials; only production makes, edits and tries them."""
 
     model = LoginSetup
+    launches = frozenset({"do_test"})
     rules = {**KEPT_RULES, "do_test": "define", "trials": "view"}
     makes, edits = LoginSetupInput, LoginSetupEdit
     keep, edit = staticmethod(editing.keep_login_setup), staticmethod(editing.change_login_setup)

@@ -69,3 +69,10 @@ class NotVisible(PomsError):
 
 class NotAvailable(PomsError):
     """Something that is needed does not answer now; try again later."""
+
+
+@dataclass
+class TooMany(PomsError):
+    """Somebody asked for more than they may within a minute; nothing was done. `wait`: seconds until there is room."""
+
+    wait: int = 1

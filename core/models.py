@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
@@ -98,6 +99,15 @@ class RequestKey(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="core_requestkey_user_key_uq")]
+
+
+class Rate(models.Model):
+    """How often somebody did something within the last minute (core/rates.py); the table is not logged."""
+
+    key = models.CharField(max_length=100, primary_key=True)
+    slots = ArrayField(models.IntegerField(), help_text="acts in each slot, the present one first")
+    slot = models.BigIntegerField(help_text="the present one: seconds since 1970, by its width")
+    passed = models.BooleanField(help_text="whether the last was let through")
 
 
 class Trouble(models.Model):

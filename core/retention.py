@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
 
-from core import transitions
+from core import rates, transitions
 from core.clock import now
 from core.ledger import JOBS, PARTITION
 from core.models import RequestKey, Seal
@@ -17,8 +17,9 @@ ACTOR = "loop:retain"
 
 
 def retain() -> None:
-    """Make the coming months' partitions and forget old request keys."""
+    """Make the coming months' partitions; forget old request keys, and who did how much a minute ago."""
     make_partitions(now().date())
+    rates.forget()
     RequestKey.objects.filter(created_at__lt=now() - timedelta(days=REQUEST_KEY_DAYS)).delete()
 
 

@@ -105,6 +105,7 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
 
     model: Any = None
     rules: dict[str, str] = {}
+    launches: frozenset[str] = frozenset()  # actions that make something run; one may do so many a minute
     letter = ""
     filters: dict[str, str] = {}
     more_filters: tuple[str, ...] = ()

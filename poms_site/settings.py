@@ -179,6 +179,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["experiments.rules.DeclaredRule"],
+    "DEFAULT_THROTTLE_CLASSES": ["poms_site.api.limits.EachCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "SCHEMA_COERCE_PATH_PK": False,
@@ -199,6 +200,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
+# What one person or service account may ask of the API, and launch, within a minute, from whatever host and by whatever
+# token; and what one address may try with tokens that nobody has. 0 is no limit.
+API_PER_MINUTE = env.int("POMS_API_PER_MINUTE", default=1200)
+LAUNCHES_PER_MINUTE = env.int("POMS_LAUNCHES_PER_MINUTE", default=60)
+BAD_TOKENS_PER_MINUTE = env.int("POMS_BAD_TOKENS_PER_MINUTE", default=60)
 # A body larger than this is refused before it is read (a definition has at most 256 KiB).
 BODY_LIMIT = env.int("POMS_BODY_LIMIT", default=2 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT

@@ -92,6 +92,7 @@ class BatchView(ScopedViewSet):
     letter = "b"
     filters = {"state": "state", "campaign": "stage__campaign_id", "stage": "stage__name"}
     more_filters = ("numbers",)
+    launches = frozenset({"do_relaunch", "do_launch_with"})
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "commands": "view", "do_relaunch": "watch",
         "do_launch_with": "operate",
@@ -144,6 +145,7 @@ class SubmissionView(ScopedViewSet):
         "stage": "batch__stage__name",
         "kind": "kind",
     }
+    launches = frozenset({"do_give_up"})
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "commands": "view", "log": "view",
         "do_kill": "operate", "do_hold": "watch", "do_release": "watch", "do_adopt": "operate",

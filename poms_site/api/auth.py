@@ -10,8 +10,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from experiments.logic import service_accounts, tokens
-from poms_site.addresses import is_from_proxy
+from experiments.logic import pacing, service_accounts, tokens
+from poms_site.addresses import client_address, is_from_proxy
 
 log = structlog.get_logger()
 
@@ -26,6 +26,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         user = tokens.holder(secret.strip())
         if user is None:
+            pacing.bad_token(client_address(request._request))
             raise AuthenticationFailed(
                 "The token is unknown, revoked or past its end, or its service account no longer works; make a new one."
             )

@@ -130,6 +130,7 @@ class CampaignView(ScopedViewSet):
         "tag": "tags__contains",
     }  # fmt: skip
     more_filters = ("test", "archived")
+    launches = frozenset({"do_relaunch", "do_process_again"})
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "text": "view", "do_hold": "watch",
         "do_release": "watch", "do_relaunch": "watch", "do_cancel": "operate", "do_prioritise": "view",

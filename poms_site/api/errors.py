@@ -24,6 +24,7 @@ _STATUS: tuple[tuple[type[errors.PomsError], int, str], ...] = (
     (errors.NotAllowed, 403, "Not allowed"),
     (errors.Conflict, 409, "Conflict"),
     (errors.NotAvailable, 503, "Not available"),
+    (errors.TooMany, 429, "Too many"),
     (errors.Refused, 422, "Refused"),
 )
 
@@ -32,7 +33,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn an exception into a problem document; what nobody expected is left to become a 500."""
     if isinstance(error, errors.PomsError):
         status, title = next((s, t) for kind, s, t in _STATUS if isinstance(error, kind))
-        return problem(status, title, error.detail, error.problems)
+        response = problem(status, title, error.detail, error.problems)
+        if isinstance(error, errors.TooMany):
+            response["Retry-After"] = str(error.wait)
+        return response
     if isinstance(error, outside.OutsideError):
         status = 422 if isinstance(error, outside.Refused) else 503
         response = problem(status, "An outside system did not do it", str(error))

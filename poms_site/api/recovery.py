@@ -27,6 +27,7 @@ class RecoverInput(ReasonInput):
 class RecoveryView(ScopedViewSet):
     """The recovery of something that has batches."""
 
+    launches = frozenset({"do_recover"})
     rules = {"plan": "view", "do_recover": "operate"}
 
     def plan(self, request: Request, **where: str) -> Response:

@@ -46,6 +46,7 @@ def reproduction_document(row: Reproduction) -> Document:
 class PackageView(BatchView):
     """The package of a batch, and the verb that makes the batch again."""
 
+    launches = frozenset({"do_reproduce"})
     rules = {"package": "view", "do_reproduce": "operate"}
 
     def package(self, request: Request, ref: str) -> HttpResponse:

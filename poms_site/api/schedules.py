@@ -39,6 +39,7 @@ class ScheduleView(ScopedViewSet):
     letter = "k"
     more_filters = ("state",)
     filters = {"campaign": "stage__campaign_id", "stage": "stage__name"}
+    launches = frozenset({"do_run"})
     rules = {
         "list": "view", "retrieve": "view", "history": "view", "calendar": "view", "do_pause": "watch",
         "do_resume": "watch", "do_run": "watch",

@@ -38,6 +38,7 @@ class SelectionView(ScopedViewSet):
     """Verbs on many things of one kind: each is answered for, and `?plan=1` only says what would be done."""
 
     noun = ""
+    launches = frozenset({"do_retry", "do_launch"})
 
     def act(self, verb: str) -> Response:
         """Say a verb to a selection."""

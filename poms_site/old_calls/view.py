@@ -11,9 +11,11 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from core.errors import NotVisible, Problem, Refused
+from experiments.logic import pacing
 from experiments.rules import SIGNED_IN
 from poms_site.api.auth import CertificateAuthentication, TokenAuthentication
 from poms_site.api.errors import answer
@@ -24,6 +26,17 @@ from poms_site.old_calls.table import CALLS, GONE
 
 # These addresses are printed for people too; their browsers are led to our page of the submission.
 FOR_PEOPLE = ("submission_details", "list_launch_file")
+
+
+REPORTS = ("update_submission", "update_submissions")
+LAUNCHES = ("launch_jobs", "launch_campaign", "launch_recovery_for")
+
+
+class _Launches(BaseThrottle):
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Count a launch; raises TooMany."""
+        pacing.launch(request.user)
+        return True
 
 
 class Elsewhere(Exception):
@@ -44,6 +57,13 @@ class OldCallView(APIView):
     authentication_classes = (TokenAuthentication, CertificateAuthentication)
     parser_classes = (FormParser, MultiPartParser)
     schema = None
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Count calls and launches as the API does, but never what agents and wrappers say of work that runs."""
+        method = self.kwargs.get("method")
+        if method in REPORTS:
+            return []
+        return [_Launches()] if method in LAUNCHES else super().get_throttles()
 
     def get(self, request: Request, **path: str) -> HttpResponse:
         """Answer what only asks, and the few calls that wrappers send so."""

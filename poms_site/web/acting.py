@@ -10,6 +10,7 @@ from django.urls import path, reverse
 
 from campaigns.models import Campaign
 from core.errors import PomsError, Problem, Refused
+from experiments.logic import pacing
 from integrations.errors import OutsideError
 from poms_site.overview.ranking import require_ranker
 from poms_site.overview.words import count, printable, words
@@ -42,6 +43,8 @@ class VerbPage(Page):
         try:
             if self.verb.reason and not asked["reason"]:
                 raise Refused("This needs a reason.", [Problem("reason", "is empty", "say why; it is kept")])
+            if self.verb.launches:
+                pacing.launch(request.user)
             made = self.verb.act(row, request.user, asked["reason"], asked)
         except (PomsError, OutsideError) as error:
             return self._form(row, asked, error)
@@ -77,7 +80,7 @@ class VerbPage(Page):
             "says": self.verb.says(row), "back": self._page_of(row), "error": error and errors.detail_of(error),
             "problems": getattr(error, "problems", ()), "open": self.verb.offered(row) or shown.get("open", False),
         }  # fmt: skip
-        return self.show("web/verb.html", context, status=errors.status_of(error) if error else 200)
+        return errors.told(self.show("web/verb.html", context, status=errors.status_of(error) if error else 200), error)
 
     def _back(self, target: str) -> HttpResponse:
         if self.request.headers.get("HX-Request") == "true":
@@ -120,6 +123,8 @@ class BulkPage(Page):
         try:
             if self.verb.any_of:
                 require_ranker(self.request.user, self.here, [row])
+            if self.verb.launches:
+                pacing.launch(self.request.user)
             self.verb.act(row, self.request.user, asked["reason"], asked)
         except (PomsError, OutsideError) as error:
             return False, errors.detail_of(error)

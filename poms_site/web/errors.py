@@ -23,10 +23,11 @@ log = structlog.get_logger()
 
 TITLES = {
     403: "Not allowed", 404: "Nothing here", 409: "It changed meanwhile", 422: "That cannot be done",
-    503: "Not available now",
+    429: "Too much at once", 503: "Not available now",
 }  # fmt: skip
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotVisible, 404), (errors.NotAllowed, 403), (errors.Conflict, 409), (errors.NotAvailable, 503),
+    (errors.TooMany, 429),
     (errors.Refused, 422), (outside.Refused, 422), (outside.OutsideError, 503), (Http404, 404), (PermissionDenied, 403),
 )  # fmt: skip
 
@@ -51,8 +52,14 @@ def error_page(request: HttpRequest, error: Exception, page: Any = None) -> Http
         "problems": [replace(entry, message=redacted(entry.message)) for entry in getattr(error, "problems", ())],
         "address": redacted(request.get_full_path()),
     }  # fmt: skip
-    response = render(request, "web/error.html", context, status=status)
-    if isinstance(error, outside.Unavailable):
+    return told(render(request, "web/error.html", context, status=status), error)
+
+
+def told(response: HttpResponse, error: Exception | None) -> HttpResponse:
+    """Return an answer to a refusal, which says when to come again where the refusal does."""
+    if isinstance(error, errors.TooMany):
+        response["Retry-After"] = str(error.wait)
+    elif isinstance(error, outside.Unavailable):
         response["Retry-After"] = str(max(1, round(error.retry_after)))
     return response
 

@@ -17,6 +17,7 @@ from campaigns.logic import editing, keeping, trying
 from campaigns.models import JobType, LoginSetup
 from core import differences
 from core.errors import NotVisible, PomsError, Problem, Refused
+from experiments.logic import pacing
 from integrations.errors import OutsideError
 from poms_site.overview.words import printable
 from poms_site.web import errors
@@ -131,6 +132,7 @@ class SetupTrialPage(Setup):
     def post(self, request: HttpRequest, name: str) -> HttpResponse:
         """Start a trial and go back; the page shows how it goes."""
         row = self.find(name)
+        pacing.launch(request.user)
         trying.try_out(row, by=request.user)
         return HttpResponseRedirect(reverse("setup", args=[self.here.name, row.name]), status=303)
 

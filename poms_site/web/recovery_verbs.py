@@ -47,7 +47,7 @@ def _has_open(campaign: Campaign) -> bool:
 
 RECOVERY_VERBS = (
     Verb("c", "recover", "Recover", "operate", _says, _act, _has_open, asks=ASKS, preview=_preview,
-         shows="web/_recovery.html"),
+         shows="web/_recovery.html", launches=True),
     Verb("b", "recover", "Recover", "operate", _says, _act, _is_open, asks=ASKS, preview=_preview,
-         shows="web/_recovery.html"),
+         shows="web/_recovery.html", launches=True),
 )  # fmt: skip

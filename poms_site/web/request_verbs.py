@@ -107,7 +107,7 @@ REQUEST_VERBS: tuple[Verb, ...] = (
          lambda r, user, reason, asked: trying.test(r, by=user, size=_whole(asked, "size"),
                                                     own_account=asked.get("own_account") == "1"),
          in_states(*trying.TRIABLE), reason=False, wordless=True, asks=(SIZE,),
-         leads=lambda r, run: run.campaign.ref),
+         leads=lambda r, run: run.campaign.ref, launches=True),
     Verb("r", "clone", "Clone", "file_request", lambda r: f"This makes a draft of yours like {r.ref}, to be changed.",
          lambda r, user, reason, asked: cloning.clone(r, by=user), lambda r: True, reason=False, wordless=True,
          leads=lambda r, made: made.ref),

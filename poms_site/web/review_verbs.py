@@ -53,7 +53,7 @@ REVIEW_VERBS = (
     Verb("b", "reproduce", "Reproduce", "operate",
          lambda b: f"{b.ref} is run again as a test run of its own, with the definition, inputs, seeds and command that"
                    " it had. What comes out is compared, and is nobody's result.",
-         _reproduce, _can_be_made_again, asks=(SEED,), leads=lambda row, made: made.ref),
+         _reproduce, _can_be_made_again, asks=(SEED,), leads=lambda row, made: made.ref, launches=True),
     Verb("p", "sign_off", "Sign", "sign_off",
          lambda p: f"{p.ref} is {p.state}: {p.verdict}. Your word on it is kept; another one later stands instead.",
          _sign, in_states("equal", "different", "failed"), main=True, asks=(SIGNED,)),

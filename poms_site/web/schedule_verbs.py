@@ -24,5 +24,5 @@ SCHEDULE_VERBS: tuple[Verb, ...] = (
     Verb("k", "run", "Run now", "watch",
          lambda k: f"{k.ref} looks for new files at once, beside its times, which stay as they are.",
          lambda k, user, reason, asked: pausing.run_now(k, actor=user.actor, reason=reason),
-         lambda k: k.condition != "ended" and k.asked_at is None),
+         lambda k: k.condition != "ended" and k.asked_at is None, launches=True),
 )  # fmt: skip

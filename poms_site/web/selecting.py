@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 
 from core.errors import NotAllowed, PomsError, Problem, Refused
+from experiments.logic import pacing
 from experiments.models import Experiment
 from experiments.queries import is_administrator
 from experiments.rules import SIGNED_IN
@@ -62,6 +63,8 @@ class SelectionPage(Page):
         try:
             chosen, rows = self._chosen(request.POST)
             left = selecting.left_out(self.verb, self.noun, rows)[:MOST_SHOWN] if chosen.named else []
+            if self.verb in ("retry", "launch"):
+                pacing.launch(request.user)
             at_most = int(asked["at_most"]) if asked["at_most"].isdecimal() else None
             done = selecting.act(
                 self.verb, self.noun, rows, actor=actor_of(request), reason=asked["reason"], at_most=at_most
@@ -102,7 +105,8 @@ class SelectionPage(Page):
             "reason": printable(asked.get("reason", "")), "error": error and error.detail,
             "problems": error.problems if error else (), "back": reverse(PLACES[self.noun], args=[self.here.name]),
         }  # fmt: skip
-        return self.show("web/selection.html", context, status=errors.status_of(error) if error else 200)
+        answer = self.show("web/selection.html", context, status=errors.status_of(error) if error else 200)
+        return errors.told(answer, error)
 
 
 COMMAND_FILTERS = (

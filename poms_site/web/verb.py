@@ -43,6 +43,7 @@ class Verb:
     wordless: bool = False  # no reason is asked at all
     asks: tuple[Ask, ...] = ()
     any_of: frozenset[str] = frozenset()  # beyond the rule: one of these, and what `ranking` says of them
+    launches: bool = False  # whether it makes something run: one may say so many a minute
     listed: bool = True  # whether pages offer it among the buttons; others have a place of their own there
     # What the form shows above it by the template `shows`, as things are now; its values also fill the hidden fields.
     preview: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None

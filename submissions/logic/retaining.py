@@ -15,6 +15,7 @@ from core.clock import now
 from core.crashpoints import crashpoint
 from core.ledger import JOBS
 from core.locking import session_lock
+from experiments.logic import sessions
 from integrations.models import BatchSystem
 from submissions.states import SETTLED
 
@@ -65,6 +66,7 @@ def retain() -> int:
     if moved := archive_some():
         return moved
     retention.retain()
+    sessions.forget_tries()
     drop_months()
     return 0
 
