@@ -25,6 +25,7 @@ CONNECT_SECONDS = 5.0
 SECONDS = 10.0
 CAP = 1024 * 1024
 BUSY = {408, 425, 429, 500, 502, 503, 504}
+_WRAPPING = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,36 @@ def check(url: str) -> None:
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise Refused(f"{url[:200]} is no address: {error}") from error
-    if not host or parts.username or parts.password or not url.isprintable() or " " in url:
+    if not host or "@" in parts.netloc or "\\" in url or not url.isprintable() or " " in url:
         raise Refused(f"{url[:200]} is no address that we call; it looks like https://example.org/path.")
+    if not parts.netloc.isascii():  # a dot or a digit of another script is read in more than one way
+        raise Refused(f"{url[:200]}: write the host in plain letters (xn--…).")
+    check_host(host)
     if parts.scheme == "https" or (parts.scheme == "http" and _is_allowed_loopback(host)):
         return
     raise Refused(f"{url[:200]}: only https is called.")
+
+
+def check_host(host: str) -> None:
+    """Raise Refused for a host that the installation does not have on its list of hosts, where it has one.
+
+    The list is of names; whether what a name leads to may be called is asked when it is called.
+    """
+    if settings.OUTGOING_HOSTS and not _is_listed(host.lower().rstrip(".")):
+        raise Refused(f"{host} is not among the hosts that this installation calls; an administrator may add it.")
+
+
+def _is_listed(host: str) -> bool:
+    for entry in (*settings.OUTGOING_HOSTS, *settings.HTTP_ALLOW):
+        name = entry.lower()
+        if host == name or (name.startswith(".") and host.endswith(name)):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+        except ValueError:  # one of the two is a name
+            continue
+    return False
 
 
 def _is_allowed_loopback(host: str) -> bool:
@@ -123,7 +149,7 @@ def _is_allowed_loopback(host: str) -> bool:
 
 def _allows(address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -> bool:
     """Tell whether an address may be called: it is public, or the installation allows it by name or network."""
-    plain = getattr(address, "ipv4_mapped", None) or address
+    plain = _within(address)
     if plain.is_global and not plain.is_multicast:
         return True
     for entry in settings.HTTP_ALLOW:
@@ -137,8 +163,23 @@ def _allows(address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -
     return False
 
 
-def _address(host: str, port: int) -> str:
-    """Return the address to connect to; a host with any address inside our network is refused as a whole."""
+def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the IPv4 address that one of IPv6 only wraps (mapped, compatible, 6to4, NAT64), else the address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if wrapped := address.ipv4_mapped or address.sixtofour:
+        return wrapped
+    if any(address in network for network in _WRAPPING) and int(address) > 1:  # not :: and ::1
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the address to connect to; a host with any address inside our network is refused as a whole.
+
+    Raises Refused for a host that we do not call, OSError for a name that nobody has.
+    """
+    check_host(host)
     found = dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     for text in found:
         if not _allows(ipaddress.ip_address(text.partition("%")[0]), host):
@@ -151,7 +192,7 @@ def line_to(host: str, port: int, *, seconds: float, trusted: bool = False) -> s
 
     Raises Refused for a host that we do not call, OSError where no line came about.
     """
-    return socket.create_connection((host if trusted else _address(host, port), port), seconds)
+    return socket.create_connection((host if trusted else address_of(host, port), port), seconds)
 
 
 class _Pinned:
@@ -163,7 +204,7 @@ class _Pinned:
     def _new_conn(self) -> socket.socket:
         name = self._dns_host
         try:
-            self._dns_host = _address(name, self.port)
+            self._dns_host = address_of(name, self.port)
         except (socket.gaierror, UnicodeError) as error:
             # mypy sees only this mixin; what it stands in front of is a connection of urllib3
             raise NewConnectionError(self, f"no such host: {name}") from error  # type: ignore[arg-type]

@@ -248,6 +248,11 @@ MAIL_FROM = env.str("POMS_MAIL_FROM", default="poms@localhost")
 NOTICE_QUIET_SECONDS = env.float("POMS_NOTICE_QUIET_SECONDS", default=5.0)
 # Hosts and networks that are not on the public internet and may be called all the same (webhooks, service desk).
 HTTP_ALLOW = [entry.strip() for entry in env.str("POMS_HTTP_ALLOW", default="").split(",") if entry.strip()]
+# Hosts that what experiments and people enter may name (webhooks, services, packages, catalogues), or `.example.org`
+# for all below it; none: every host of the public internet.
+OUTGOING_HOSTS = [entry.strip() for entry in env.str("POMS_OUTGOING_HOSTS", default="").split(",") if entry.strip()]
+# Folders of the worker in which git repositories may lie that packages name by their path.
+GIT_FOLDERS = [entry.strip() for entry in env.str("POMS_GIT_FOLDERS", default="").split(",") if entry.strip()]
 # Addresses of FTS that are inside our network or without TLS; an experiment's link names which of them are its own.
 FTS_SERVICES = [entry.strip() for entry in env.str("POMS_FTS_SERVICES", default="").split(",") if entry.strip()]
 

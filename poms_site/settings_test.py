@@ -18,6 +18,7 @@ from poms_site.settings import *  # noqa: E402, F403 - after the environment is 
 LOCAL_PASSWORDS = True
 POMS_BELL = False
 RELAUNCH_SECONDS = [0.0] * 4  # tests of many failures do not wait for them to pass
+GIT_FOLDERS = [tempfile.gettempdir()]
 API_PER_MINUTE = LAUNCHES_PER_MINUTE = BAD_TOKENS_PER_MINUTE = 0  # a suite asks faster than people; tests set their own
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -136,15 +136,21 @@ def _description() -> dict[str, Any]:
         return known[1]
     address = f"{issuer.rstrip('/')}{WELL_KNOWN}"
     try:
-        answer = requests.get(address, timeout=settings.OIDC_TIMEOUT, allow_redirects=False)
-        answer.raise_for_status()
-        found = answer.json()
+        found = _ask("GET", address).json()
     except (requests.RequestException, ValueError) as error:
         raise Unavailable("The provider of sign-in does not answer now. Try again.") from error
     if not isinstance(found, dict) or found.get("issuer") != issuer:
         raise Refused("The provider of sign-in is another than the one that is configured.")
     _discovered[issuer] = (time.monotonic(), found)
     return found
+
+
+def _ask(method: str, address: str, **more: Any) -> requests.Response:
+    """Call the provider and no one else: a redirect counts as a refusal, or it might lead secrets elsewhere."""
+    answer = requests.request(method, address, timeout=settings.OIDC_TIMEOUT, allow_redirects=False, **more)
+    if not answer.ok or answer.is_redirect:
+        raise requests.HTTPError(f"{address} answered with status {answer.status_code}", response=answer)
+    return answer
 
 
 def _forget_state(request: HttpRequest) -> None:
@@ -182,8 +188,7 @@ class Backend(OIDCAuthenticationBackend):
 
     def retrieve_matching_jwk(self, token: str) -> Any:
         """Return the provider's key for a token: the one it names, or the only one there is."""
-        answer = requests.get(self.OIDC_OP_JWKS_ENDPOINT, timeout=settings.OIDC_TIMEOUT, allow_redirects=False)
-        answer.raise_for_status()
+        answer = _ask("GET", self.OIDC_OP_JWKS_ENDPOINT)
         named = jwt.get_unverified_header(token).get("kid")
         keys = [
             key for key in answer.json()["keys"]
@@ -211,6 +216,17 @@ class Backend(OIDCAuthenticationBackend):
                                                    and "azp" not in claims):  # fmt: skip
             raise SuspiciousOperation("Its token was made for another service.")
         return claims
+
+    def get_token(self, payload: dict[str, Any]) -> Any:
+        """Return the provider's tokens for a code; the library's own way follows redirects."""
+        return _ask("POST", self.OIDC_OP_TOKEN_ENDPOINT, data=payload).json()
+
+    def get_userinfo(self, access_token: str, id_token: str, payload: Mapping[str, Any]) -> Any:
+        """Return what the provider adds of the person, signed or plain; the library's own way follows redirects."""
+        answer = _ask("GET", self.OIDC_OP_USER_ENDPOINT, headers={"Authorization": f"Bearer {access_token}"})
+        if answer.headers.get("Content-Type", "").lower().startswith("application/jwt"):
+            return self.verify_token(answer.text)
+        return answer.json()
 
     def get_payload_data(self, token: str, key: Any) -> dict[str, Any]:
         """Verify, always: no setting lets an unsigned token in."""
