@@ -1,0 +1,1 @@
+"""What an auditor asks of a running installation, told by itself (CP1)."""
