@@ -28,14 +28,19 @@ PAGE_SIZE = 500  # the largest page that the service gives
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 LOG_CHUNK = 65536  # what the launch hosts give at most in one answer
-BUSY = {429, 502, 503, 504}
+TOO_MANY = 429
+BUSY = {TOO_MANY, 502, 503, 504}
+# A limit of so many a minute is waited for beyond the patience, so that a long script goes on; but not for ever.
+LIMIT_SECONDS, LIMIT_TIMES = 90.0, 5
 
 
 class Client(Operations):
     """One person's connection to one service.
 
     `timeout` is the longest silence in seconds before an answer counts as missing; `patience` is how many
-    seconds to keep trying while the service is unavailable (0: try once). `on_wait` is called with the reason
+    seconds to keep trying while the service is unavailable (0: try once); where the service says that there were too
+    many calls or launches within a minute, up to five such minutes are waited for (0: none).
+    `on_wait` is called with the reason
     and the seconds before each such wait.
 
     >>> client = Client("https://poms.example.org", "poms_…")
@@ -257,7 +262,7 @@ class Client(Operations):
     ) -> requests.Response:
         headers = {**(headers or {}), **({"Accept": accept} if accept else {})}
         query = {name: value for name, value in (query or {}).items() if value is not None}
-        started, pause = time.monotonic(), FIRST_PAUSE
+        started, pause, limited = time.monotonic(), FIRST_PAUSE, 0
         while True:
             try:
                 return self._once(method, path, query, body, headers, data, stream)
@@ -266,6 +271,9 @@ class Client(Operations):
                 spread = pause * random.uniform(0.8, 1.2)  # noqa: S311 - nothing secret
                 wait = spread if problem.retry_after is None else problem.retry_after
                 left = self.patience - (time.monotonic() - started)
+                if problem.limited and self.patience > 0:
+                    left = wait if wait <= LIMIT_SECONDS and limited < LIMIT_TIMES else 0.0
+                    started, limited = started + wait, limited + 1
                 if not problem.repeatable or not (repeat or problem.harmless) or wait > left:
                     if not repeat and not problem.harmless:
                         problem.hint = "It may have been done all the same; look before you say it again."
@@ -370,7 +378,8 @@ def _refusal(url: str, response: requests.Response) -> PomsError:
             retry_after=_retry_after(response),
             repeatable=status in BUSY,
             # A gateway that says 502 or 504 does not know what became of the request behind it.
-            harmless=status in (429, 503),
+            harmless=status in (TOO_MANY, 503),
+            limited=status == TOO_MANY and bool(response.headers.get("Retry-After")),
         )
     return Refused(f"Refused (status {status})", problem=problem)
 

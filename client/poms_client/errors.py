@@ -79,7 +79,8 @@ class Unavailable(PomsError):
     """The service did not answer, or could not work just now.
 
     `retry_after` is the wait the service asked for in seconds, if it did; `repeatable` says whether waiting
-    may help; `harmless` says that nothing can have been done, so that even a verb may be said again.
+    may help; `harmless` says that nothing can have been done, so that even a verb may be said again; `limited`, that
+    there were too many within a minute, and `retry_after` is when there is room.
     """
 
     exit_code = UNAVAILABLE
@@ -94,11 +95,13 @@ class Unavailable(PomsError):
         retry_after: float | None = None,
         repeatable: bool = True,
         harmless: bool = False,
+        limited: bool = False,
     ):
         super().__init__(title, detail=detail, hint=hint, problem=problem)
         self.retry_after = retry_after
         self.repeatable = repeatable
         self.harmless = harmless
+        self.limited = limited
 
 
 class UsedWrongly(PomsError):

@@ -73,6 +73,30 @@ def test_nobody_waits_longer_than_the_patience(service, client, waits):
     assert len(service.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "say", [lambda client: client.verb("batches", "demo/b1", "relaunch", "again"), lambda client: client.get("me")]
+)
+def test_a_limit_of_a_minute_is_waited_for_beyond_the_patience(service, client, waits, say):
+    busy = [service.problem(429, "Too many", Retry_After="61") for _ in range(3)]
+    for method, path in (("POST", "batches/demo/b1/relaunch/"), ("GET", "me/")):
+        service.on(method, path, *busy, {"ref": "x"})
+    assert say(client) == {"ref": "x"}
+    assert waits == [61] * 3
+
+
+def test_a_limit_that_never_ends_or_an_hour_is_not_waited_for(service, client, waits):
+    service.on("GET", "me/", *[service.problem(429, "Too many", Retry_After="61") for _ in range(9)])
+    with pytest.raises(Unavailable, match="Too many"):
+        client.get("me")
+    assert waits == [61] * 5
+    service.on("GET", "roles/", service.problem(429, "Too many", Retry_After="3600"))
+    with pytest.raises(Unavailable):
+        client.get("roles")
+    with pytest.raises(Unavailable):
+        Client(service.url, service.token, patience=0).get("me")
+    assert waits == [61] * 5
+
+
 def test_a_fault_of_the_service_is_not_repeated(service, client, waits):
     service.on("GET", "me/", service.problem(500, "Internal error"))
     with pytest.raises(Unavailable):

@@ -177,7 +177,7 @@ def test_the_client_waits_as_long_as_it_is_told(live_server, real_cast, settings
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("poms_client.client.time.sleep", lambda seconds: None)
-        client = PomsClient(live_server.url, secret, on_wait=forgiven, patience=120)
+        client = PomsClient(live_server.url, secret, on_wait=forgiven)
         for _ in range(3):
             client.get("campaigns")
     assert len(waits) == 1
