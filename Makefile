@@ -74,7 +74,7 @@ long: $(READY)
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin \
 		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py \
-		tests/web/test_verbs.py
+		tests/web/test_verbs.py tests/walks
 	@POMS_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/campaigns/test_round_trip.py \
 		tests/integrations/test_local_query.py
 	@POMS_ROUNDS=1000 $(BIN)/python -m pytest -q tests/submissions/test_concurrency.py tests/approvals/test_contest.py

@@ -18,6 +18,7 @@ RUN = ("python", "sql")  # tests/walks/test_pieces.py
 READ = [block for block in ALL if block.language not in (*TYPED, *RUN) and not texts.is_shown(block)]
 # Pages without any code: what holds them.
 HELD = {
+    "docs/guide/accessibility.md": "tests/e2e/test_pages.py looks at every page with axe",
     "docs/guide/index.md": "tests/contracts/test_docs.py follows its links",
     "docs/operate/index.md": "the same",
     "docs/operate/jobsub.md": "tests/walks/test_blocks.py has its table of settings",

@@ -36,7 +36,7 @@ def test_every_command_in_a_sentence_is_one_that_there_is(page):
     for code in inline(page):
         if re.match(r"poms [a-z-]+", code) and "|" not in code and "NOUN" not in code:
             said += in_a_sentence(code)
-        elif found := re.match(r"(?:\.venv/bin/python )?manage\.py ([a-z_]+)", code):
+        elif found := re.match(r"(?:\.venv/bin/python )?manage\.py ([a-z_-]+)", code):
             said += [] if found[1] in shell.get_commands() else [f"manage.py has no {found[1]}"]
         elif code.startswith("make "):
             said += shell.wrong_with(code.split())

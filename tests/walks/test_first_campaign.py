@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ROOT, Running
+from tests.turns import WHOLE, its_turn
 from tests.walks import shell
 from tests.walks.pages import ALL, blocks
 
@@ -87,6 +88,8 @@ class Terminal:
         return Said(" ".join(command), ended.returncode, ended.stdout, ended.stderr, page)
 
 
+# So many commands of other pages are typed once in so many runs; POMS_WHOLE types all.
+ONE_IN = 8
 # What would wait for ever, or for an answer that is typed.
 ENDLESS = ({"--follow"}, {"watch"}, {"--wait"}, {"login"})
 # Files that pages name and people have.
@@ -113,7 +116,9 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
             for block in ALL
             if block.language in ("sh", "console") and block.page != PAGE
             for command in shell.commands(shell.typed(block))
-            if command[0] == "poms" and not any(words <= set(command) for words in ENDLESS)
+            if command[0] == "poms"
+            and not any(words <= set(command) for words in ENDLESS)
+            and its_turn(ONE_IN, block.page, *command)
         ]
         log = (running.state / "log" / "web.log").read_text(errors="replace")
         broken = re.findall(r"Internal Server Error: [^\s\"]*", log)
@@ -201,8 +206,9 @@ def test_every_command_of_the_docs_is_understood_by_a_real_site(walk):
              if said.code not in ((64,) if any(name in said.line for name in OWN) else UNDERSTOOD) or "Traceback" in said.err]  # fmt: skip
     assert wrong == []
     assert walk.broken == []
-    assert len(walk.elsewhere) > 80
-    assert sum(said.code == 0 for said in walk.elsewhere) > 30, Counter(said.code for said in walk.elsewhere)
+    least = 80 if WHOLE else 5
+    assert len(walk.elsewhere) > least
+    assert sum(said.code == 0 for said in walk.elsewhere) > least // 3, Counter(said.code for said in walk.elsewhere)
 
 
 def test_what_reads_without_naming_a_thing_is_answered(walk):
@@ -212,7 +218,7 @@ def test_what_reads_without_naming_a_thing_is_answered(walk):
         if READS & set(said.line.split()[1:3]) and not re.search(r"demo/|-q|--quiet", said.line)
     ]
     assert [(said.line, said.code, said.err[-300:]) for said in lists if said.code != 0] == []
-    assert sum(said.code == 0 for said in lists) >= 10
+    assert sum(said.code == 0 for said in lists) >= (10 if WHOLE else 1)
 
 
 def test_what_is_refused_says_why(walk):
