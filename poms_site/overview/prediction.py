@@ -90,7 +90,7 @@ def predict(
     entries: Sequence[Entry], slots: Mapping[str, int], weights: Mapping[int, int], ageing: float,
     *, samples: int = SAMPLES,
 ) -> dict[int, Predicted]:  # fmt: skip
-    """Return the predicted start and end of every campaign that is not held for who knows how long."""
+    """Return predicted start and end of each campaign that has work left and is not held for who knows how long."""
     plays = [_Play(entries, slots, weights, ageing, number).run() for number in range(samples)]
     found = {}
     for entry in entries:
@@ -211,8 +211,6 @@ class _Play:
         self.open_stages[entry.key] = unfinished
         if any(work.done or work.on for work in entry.stages):
             self.starts[entry.key] = 0.0
-        if not unfinished:
-            self.ends[entry.key] = 0.0
         for made in stages.values():
             self._begin(made)
 

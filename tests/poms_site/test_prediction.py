@@ -59,6 +59,10 @@ def test_a_boost_goes_first_until_it_ends():
     assert ends([entries[0], replace(entries[1], boosted=1e6)])[2] < found[1]
 
 
+def test_of_what_is_done_nothing_is_foretold():
+    assert ends([Entry(1, 1, 50, (sure(done=4),)), Entry(2, 1, 50, (sure(waiting=4),))]).keys() == {2}
+
+
 def test_held_work_waits_for_its_release_and_without_an_end_nothing_is_told():
     held = Entry(1, 1, 50, (sure(waiting=4),), held=100.0)
     assert ends([held]) == {1: 110 + SETTLING}
