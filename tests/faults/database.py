@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.faults import killing, scene, team
 from tests.faults.__main__ import say
+from tests.faults.reader import Reader
 
 EXTRA = 40
 # Calls of before a restore end within seconds here: whoever made them was killed.
@@ -74,6 +75,7 @@ class Run:
         self.done: Counter[str] = Counter()
         self.planned: list[scene.Planned] = []
         self.forgot = 0
+        self.web: dict[str, Any] = {"answers": {}}
 
     def play(self) -> dict[str, Any]:
         """Set up, let the database fail until everything is done, and judge."""
@@ -82,13 +84,19 @@ class Run:
         scene.start_django(self.folders, self.seed, self.server.url)
         scene.put_programs(self.folders)
         scene.shorten_leases()
+        from experiments.logic import tokens
         from submissions.logic import restoring
 
         restoring.SETTLED_AFTER = SETTLED_AFTER
         self.scene = scene.Scene(self.folders, self.seed)
         self.planned = self.scene.campaigns(self.told.submissions)
+        _, token = tokens.issue(self.scene.cast.operator, "reader")
         self._back_up()
-        ended = self._until_ended()
+        reader = Reader(self.folders, token)
+        try:
+            ended = self._until_ended()
+        finally:
+            self.web = reader.stop()
         self.members.stop_workers()
         return self._judge(ended=ended)
 
@@ -224,11 +232,11 @@ class Run:
             **{name: len(sentences) for name, sentences in verdict.items()},
             "invariants_broken": sum(bool(sentences) for sentences in breaches.values()),
             "forgotten": self.forgot, "strays": strays, "restorations": restorations, "troubles": troubles,
-            "other_deaths": dict(self.members.deaths), "ended": ended,
+            "web": self.web, "other_deaths": dict(self.members.deaths), "ended": ended,
             "seconds": round(time.monotonic() - self.started, 1),
         }  # fmt: skip
         counts = [outcome[name] for name in ("lost", "double", "unrecorded", "invariants_broken")]
-        self.failed = any(counts) or not ended or bool(self.deeds)
+        self.failed = any(counts) or not ended or bool(self.deeds) or not set(self.web["answers"]) <= {"200", "503"}
         return outcome
 
 
