@@ -1,24 +1,18 @@
-"""A real provider of identities as a process of its own, and a browser that goes there and back over real HTTP."""
+"""A provider of identities for all tests of a process, and browsers that go there and back over real HTTP."""
 
 from __future__ import annotations
 
 import json
-import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
-import requests
 from rest_framework.test import APIClient
 
 from experiments.logic import tokens
 from experiments.models import User
 from integrations.people import openid
+from tests.servers.openid import Provider, Surfer
 
 ROLES = {
     "/demo": "demo/experimenter", "/demo/production": "demo/operator", "/{experiment}/shift": "{experiment}/shifter",
@@ -39,36 +33,6 @@ def call_as() -> Callable[[User], APIClient]:
     return sign_in
 
 
-class Provider:
-    """oidc-provider-mock on a port of its own."""
-
-    def __init__(self) -> None:
-        with socket.socket() as line:
-            line.bind(("127.0.0.1", 0))
-            self.port = int(line.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "-p", str(self.port), "-n", "true"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            assert time.monotonic() < deadline, "the provider did not start"
-            assert self.process.poll() is None, "the provider ended"
-            time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        with socket.socket() as line:
-            return line.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def knows(self, sub: str, **claims: Any) -> None:
-        """Tell the provider of a person, or what is new of them."""
-        answer = requests.put(f"{self.url}/users/{sub}", json=claims, timeout=10)
-        assert answer.ok, answer.text
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-
-
 @pytest.fixture(scope="session")
 def provider() -> Iterator[Provider]:
     """The provider, one for all tests of a process."""
@@ -86,29 +50,6 @@ def sso(settings: Any, provider: Provider) -> Iterator[Provider]:
     openid.forget()
     yield provider
     openid.forget()
-
-
-class Surfer(requests.Session):
-    """Somebody's browser: cookies by host, forms of the provider filled in."""
-
-    def __init__(self, site: str) -> None:
-        super().__init__()
-        self.site = site
-        self.way: list[str] = []
-
-    def sign_in(self, sub: str, path: str = "/account/") -> requests.Response:
-        """Ask for a page, go to the provider, sign in there, come back; return the page at the end."""
-        there = self.get(f"{self.site}{path}")
-        button = re.search(r'href="(/sign-in/provider/[^"]*)"', there.text)
-        assert button, there.text
-        form = self.get(urljoin(there.url, button[1].replace("&amp;", "&")))
-        return self.confirm(form, sub)
-
-    def confirm(self, form: requests.Response, sub: str) -> requests.Response:
-        """Fill in the provider's form."""
-        back = self.post(form.url, data={"sub": sub, "action": "authorize"}, allow_redirects=True)
-        self.way = [step.url for step in back.history] + [back.url]
-        return back
 
 
 @pytest.fixture
