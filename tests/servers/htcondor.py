@@ -276,7 +276,7 @@ class Pool:
 
     def _mounts(self) -> str:
         """Return the shell that lets the same paths mean the same inside, and stays."""
-        seen = [str(ROOT), sys.base_prefix, sys.prefix]
+        seen = [str(ROOT), sys.base_prefix, os.path.realpath(sys.prefix)]  # an environment may be a link
         below = [path for path in dict.fromkeys(seen) if not path.startswith(("/usr/bin", "/tmp/")) and path != "/usr"]
         binds = "".join(f'mkdir -p "$1{path}"; mount --bind "{path}" "$1{path}"\n' for path in below)
         return f"""mount --bind /tmp "$1/tmp"

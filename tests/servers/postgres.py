@@ -99,6 +99,13 @@ class Server:
         self._run("pg_basebackup", "-D", str(folder), *self._at(self.port), "-X", "stream", "-c", "fast", *words)
         return folder
 
+    def serve_beside(self, cluster: Path, **settings: str) -> int:
+        """Serve another cluster, such as a backup, as long as this server; return its port once it takes writes."""
+        port = free_port()
+        self.beside.append(self._serve(cluster, port, settings))
+        self._await("SELECT NOT pg_is_in_recovery()", port)
+        return port
+
     def put_back(self, backup: Path, to: datetime) -> None:
         """Crash, and serve the backup with the archive up to a moment: what came after is forgotten."""
         self.ask("SELECT pg_switch_wal()")
