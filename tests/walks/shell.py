@@ -35,7 +35,8 @@ ELSEWHERE = {
     "sort": "the same", "head": "the same", "printf": "a secret on its way into a file", "cp": "a file to be filled in",
     "sed": "tests/walks/test_first_campaign.py runs it", "echo": "says something",
     "token": "the function of the shell that the same page defines", "cd": "goes into a folder",
-    "set": "an option of the shell", ".": "reads a file of settings",
+    "set": "an option of the shell", ".": "reads a file of settings", "git": "fetches a clone",
+    "psql": "tests/deploy/test_administrator.py makes the same role and database", "rm": "a file of another package",
 }  # fmt: skip
 root = get_command(main._app())
 
