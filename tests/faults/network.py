@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -66,33 +66,27 @@ def main() -> int:
     return 1 if failed else 0
 
 
-class Net:
-    """Three namespaces: of the workers, of the database, of the launch host; two lines from the first one."""
+class Namespaces:
+    """Network namespaces of this run, named by the first letter of what is in them; lines are laid by who uses them."""
 
-    def __init__(self) -> None:
-        self.names = {what: f"poms{os.getpid()}{what[0]}" for what in ("worker", *WORKER_TO)}
+    def __init__(self, *inhabitants: str) -> None:
+        self.names = {what: f"poms{os.getpid()}{what[0]}" for what in inhabitants}
         for name in self.names.values():
-            _ip("netns", "add", name)
-            _ip("-n", name, "link", "set", "lo", "up")
-        for what, (near, far) in WORKER_TO.items():
-            here, there = f"p{os.getpid()}{what[0]}0", f"p{os.getpid()}{what[0]}1"
-            _ip("link", "add", here, "netns", self.names["worker"], "type", "veth", "peer", "name", there,
-                "netns", self.names[what])  # fmt: skip
-            for name, device, address in ((self.names["worker"], here, near), (self.names[what], there, far)):
-                _ip("-n", name, "address", "add", f"{address}/24", "dev", device)
-                _ip("-n", name, "link", "set", device, "up")
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+
+    def lay(self, near: str, far: str, near_address: Sequence[str], far_address: Sequence[str]) -> None:
+        """Lay a line between two of them; the far end is called by both letters and 1."""
+        here, there = f"p{os.getpid()}{far[0]}{near[0]}0", f"p{os.getpid()}{far[0]}{near[0]}1"
+        ends = ["netns", self.names[near], "type", "veth", "peer", "name", there, "netns", self.names[far]]
+        ip("link", "add", here, *ends)
+        for what, device, address in ((near, here, near_address), (far, there, far_address)):
+            ip("-n", self.names[what], "address", "add", *address, "dev", device)
+            ip("-n", self.names[what], "link", "set", device, "up")
 
     def within(self, what: str) -> list[str]:
         """Return what goes before a command that runs in a namespace."""
         return ["ip", "netns", "exec", self.names[what]]
-
-    def cut(self, what: str) -> None:
-        """Let nothing through any more; nobody is told."""
-        _ip("-n", self.names[what], "link", "set", f"p{os.getpid()}{what[0]}1", "down")
-
-    def mend(self, what: str) -> None:
-        """Let everything through again."""
-        _ip("-n", self.names[what], "link", "set", f"p{os.getpid()}{what[0]}1", "up")
 
     def remove(self) -> None:
         """Delete the namespaces, and the lines with them."""
@@ -100,13 +94,31 @@ class Net:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
-def _ip(*words: str) -> None:
+class Net(Namespaces):
+    """Three namespaces: of the workers, of the database, of the launch host; two lines from the first one."""
+
+    def __init__(self) -> None:
+        super().__init__("worker", *WORKER_TO)
+        for what, (near, far) in WORKER_TO.items():
+            self.lay("worker", what, [f"{near}/24"], [f"{far}/24"])
+
+    def cut(self, what: str) -> None:
+        """Let nothing through any more; nobody is told."""
+        ip("-n", self.names[what], "link", "set", f"p{os.getpid()}{what[0]}w1", "down")
+
+    def mend(self, what: str) -> None:
+        """Let everything through again."""
+        ip("-n", self.names[what], "link", "set", f"p{os.getpid()}{what[0]}w1", "up")
+
+
+def ip(*words: str) -> None:
+    """Run `ip`, which must not fail."""
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"ip {shlex.join(words)}: {done.stderr}"
 
 
 @contextmanager
-def database(net: Net, home: Path) -> Iterator[str]:
+def database(net: Namespaces, home: Path) -> Iterator[str]:
     """Run PostgreSQL in its namespace; give the address by which we reach it past the line that is cut."""
     from poms_site import embedded
 

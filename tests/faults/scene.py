@@ -38,7 +38,7 @@ class Folders:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def start_django(folders: Folders, seed: int, database: str = "") -> None:
+def start_django(folders: Folders, seed: int, database: str = "", *, tables: bool = True) -> None:
     """Set Django up on a database, by default on one that ends with this process, and make the tables."""
     for name in [name for name in os.environ if name.startswith("POMS_")] + ["DATABASE_URL"]:
         os.environ.pop(name, None)
@@ -60,9 +60,10 @@ def start_django(folders: Folders, seed: int, database: str = "") -> None:
     django.setup()
     # Only now, so that the database keeps its own folders.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folders.temporary)
-    from tests.tables import make_tables
+    if tables:
+        from tests.tables import make_tables
 
-    make_tables()
+        make_tables()
 
 
 def put_programs(folders: Folders) -> None:
