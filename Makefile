@@ -71,6 +71,7 @@ long: $(READY)
 	@$(BIN)/python -m tests.faults.database --restores 5
 	@$(BIN)/python -m tests.faults.disks
 	@$(BIN)/python -m tests.faults.dead_hosts
+	@$(BIN)/python -m tests.faults.upgrade
 	@$(BIN)/python -m pytest -q -m "scale or faults"
 	@POMS_WHOLE=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/contracts tests/admin \
 		tests/api/test_bad_input.py tests/submissions/test_slices.py tests/submissions/test_keeping_up.py \

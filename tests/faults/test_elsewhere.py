@@ -1,4 +1,4 @@
-"""The kill tests that need real servers or namespaces, small: `make long` runs them whole."""
+"""The tests of faults that need real servers or namespaces, small: `make long` runs them whole."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import upgrade
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING = {"lost": 0, "double": 0, "unrecorded": 0, "invariants_broken": 0, "ended": True}
-
-pytestmark = pytest.mark.live
 
 
 def outcome(module: str, *words: str) -> dict[str, object]:
@@ -26,6 +26,7 @@ def outcome(module: str, *words: str) -> dict[str, object]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.live
 def test_a_cut_network_loses_and_doubles_nothing() -> None:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and ip (iproute2)")
@@ -34,6 +35,7 @@ def test_a_cut_network_loses_and_doubles_nothing() -> None:
     assert sum(found["cuts"].values()) >= 6  # type: ignore[attr-defined]
 
 
+@pytest.mark.live
 def test_a_database_that_fails_and_is_put_back_loses_and_doubles_nothing() -> None:
     found = outcome("database", "--submissions", "60", "--cuts", "3", "--deadline", "600")
     assert found | NOTHING == found
@@ -41,6 +43,7 @@ def test_a_database_that_fails_and_is_put_back_loses_and_doubles_nothing() -> No
     assert found["restorations"] == {"loop:restore": found["restorations"]["loop:restore"]}  # type: ignore[index]
 
 
+@pytest.mark.live
 def test_full_disks_lose_and_double_nothing() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can make small file systems")
@@ -49,9 +52,24 @@ def test_full_disks_lose_and_double_nothing() -> None:
     assert sum(found["deeds"].values()) == 6  # type: ignore[attr-defined]
 
 
+@pytest.mark.live
 def test_kills_around_htcondor_lose_and_double_nothing() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can run a pool of its own here")
     found = outcome("farm", "--submissions", "40", "--kills", "12")
     assert found | NOTHING == found
     assert found["kills"] >= 12  # type: ignore[operator]
+
+
+@pytest.mark.scale
+def test_a_rolling_upgrade_loses_and_doubles_nothing() -> None:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and ip (iproute2)")
+    try:
+        upgrade.before_newest()
+    except upgrade.NoHistory as error:
+        pytest.skip(f"the old code is taken from the history: {error}")
+    found = outcome("upgrade", "--submissions", "40", "--deadline", "600")
+    assert found | NOTHING | {"unsuited": 0, "deaths": {}} == found
+    assert found["migrated"]["migrations"] >= 1  # type: ignore[index]
+    assert len(found["launched"]) == 6  # type: ignore[arg-type]
