@@ -69,7 +69,7 @@ def test_a_rolling_upgrade_loses_and_doubles_nothing() -> None:
         upgrade.before_newest()
     except upgrade.NoHistory as error:
         pytest.skip(f"the old code is taken from the history: {error}")
-    found = outcome("upgrade", "--submissions", "40", "--deadline", "600")
+    found = outcome("upgrade", "--submissions", "40")
     assert found | NOTHING | {"unsuited": 0, "deaths": {}} == found
     assert found["migrated"]["migrations"] >= 1  # type: ignore[index]
     assert len(found["launched"]) == 6  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ SHARE_BEFORE = 1 / 3  # of the submissions; they are done before the tables chan
 # Of the submissions so many are launched between two steps at least, by both hosts as they are then.
 BETWEEN = 1 / 12
 TRIES = 20
+LAUNCHES = "SELECT count(*) FROM submissions_submission WHERE launched_at IS NOT NULL"
 # What PostgreSQL says to code that its tables do not suit.
 UNSUITED = re.compile(
     r"(?:column|relation|table|type) \S+(?: of relation \S+)? does not exist|function \S+\(.*\) does not exist"
@@ -135,7 +136,8 @@ class Host:
         for worker, log in started:
             while resident.READY not in log.read_text():
                 assert worker.poll() is None and time.monotonic() < until, log.read_text()
-                time.sleep(0.1)
+                self.run.feed()
+                time.sleep(0.2)
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Path]:
         self.starts += 1
@@ -284,15 +286,21 @@ class Run:
                 last = round(self.seconds)
                 say(f"{self.seconds:5.1f} s  planned {made}/{self.batches}, done {done}, {self.now}: {launches - begun}"
                     " launches")  # fmt: skip
-            if self.steps and self.batches - done < 2 * self.between:
-                self._approve(4 * self.between)  # nothing would go on during the next step
-            elif self.steps and self._due(done, launches - begun):
+            if self.steps and not self.feed() and self._due(done, launches - begun):
                 say(f"{self.seconds:5.1f} s  next: {self.steps[0][0]}")
                 self.now, take = self.steps.pop(0)
                 take()
                 # What was launched while it was taken belongs to neither side.
-                (begun,) = self._ask("SELECT count(*) FROM submissions_submission WHERE launched_at IS NOT NULL")
+                (begun,) = self._ask(LAUNCHES)
             time.sleep(0.2)
+
+    def feed(self) -> bool:
+        """Have more approved where work runs out, for every step is taken in mid-campaign; tell whether it was so."""
+        (done,) = self._ask("SELECT count(*) FROM submissions_batch WHERE state = 'completed'")
+        if not self.batches or self.batches - done >= 2 * self.between:
+            return False
+        self._approve(4 * self.between)
+        return True
 
     def _due(self, done: int, launches: int) -> bool:
         """Tell whether enough was done by both hosts as they are now."""
@@ -302,18 +310,23 @@ class Run:
     def _migrate(self) -> None:
         """Migrate with the new code while the old works, as the guide has it: again where a lock was not had."""
         count = "SELECT count(*) FROM django_migrations"
-        (before,) = self._ask(count)
+        before, launches = self._ask(count)[0], self._ask(LAUNCHES)[0]
         argv = [sys.executable, "manage.py", "migrate", "--noinput", "--verbosity", "0"]
         for tries in range(1, TRIES + 1):
-            began = time.monotonic()
-            done = subprocess.run(
-                argv, env=self.environment("new"), cwd=ROOT, capture_output=True, text=True, check=False
-            )  # fmt: skip
-            if done.returncode == 0:
+            began, path = time.monotonic(), self.folders.log / f"migrate-{tries}-new.log"
+            with path.open("wb") as log:
+                going = subprocess.Popen(argv, env=self.environment("new"), cwd=ROOT, stdout=log, stderr=log)
+            self.undo.callback(going.wait)
+            self.undo.callback(going.kill)
+            while going.poll() is None:
+                self.feed()
+                time.sleep(0.2)
+            if going.returncode == 0:
                 break
-            assert "A lock was not had" in done.stderr and tries < TRIES, done.stdout + done.stderr
+            assert "A lock was not had" in path.read_text() and tries < TRIES, path.read_text()
         self.migrated = {
-            "migrations": self._ask(count)[0] - before, "tries": tries, "last_s": round(time.monotonic() - began, 1)
+            "migrations": self._ask(count)[0] - before, "tries": tries, "last_s": round(time.monotonic() - began, 1),
+            "launched_meanwhile": self._ask(LAUNCHES)[0] - launches,
         }  # fmt: skip
 
     def _restart(self, host: str, code: str) -> None:
@@ -346,7 +359,7 @@ class Run:
             "ended": ended, "seconds": round(self.seconds, 1),
         }  # fmt: skip
         counts = [outcome[name] for name in ("lost", "double", "unrecorded", "invariants_broken", "unsuited")]
-        taken = not self.steps and self.migrated.get("migrations")
+        taken = not self.steps and self.migrated.get("migrations") and self.migrated["launched_meanwhile"]
         self.failed = any(counts) or not ended or not taken or bool(self.deaths)
         return outcome
 
