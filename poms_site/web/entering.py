@@ -70,7 +70,8 @@ class EnterPage(Page):
     def _form(self, given: dict[str, Any], error: PomsError | None = None) -> HttpResponse:
         fields = [(ask, given.get(ask.name, ""), list(ask.choices(self))) for ask in self.fields]
         context = {
-            "word": self.word, "says": self.says, "fields": fields, "back": reverse(self.back, args=[self.here.name]),
+            "word": self.word, "says": self.says, "fields": fields, "list_name": self.place.title(),
+            "back": reverse(self.back, args=[self.here.name]),
             "error": error and error.detail, "problems": error.problems if error else (),
         }  # fmt: skip
         return self.show("web/enter.html", context, status=errors.status_of(error) if error else 200)

@@ -156,7 +156,11 @@ def waits_for(row: Restoration) -> list[str]:
 
 
 def _names(row: Restoration) -> list[str]:
-    return [*map(_called, _places()), *row.positions]
+    return [*map(_called, _places()), *map(_called_system, row.positions)]
+
+
+def _called_system(name: str) -> str:
+    return f"batch system {name}"
 
 
 def _places() -> list[Place]:
@@ -215,12 +219,12 @@ def _sort(row: Restoration, place: Place, uuids: Sequence[str]) -> int:
 def _ask_systems(row: Restoration) -> int:
     """Note jobs of launches that neither the database nor a host knows, of what changed since the place put back."""
     did = 0
-    for name, position in row.positions.items():
-        at = now()
+    for system, position in row.positions.items():
+        name, at = _called_system(system), now()
         if _is_heard(row, name):
             continue
         try:
-            jobs = registry.batch(name).snapshot(position).jobs
+            jobs = registry.batch(system).snapshot(position).jobs
         except OutsideError as error:
             row.silent[name] = str(error)
             continue
@@ -228,7 +232,7 @@ def _ask_systems(row: Restoration) -> int:
         for job in jobs:
             if is_uuid(job.uuid):
                 found[job.uuid.lower()].append(job.id)
-        did += _note_unknown(row, name, found)
+        did += _note_unknown(row, system, found)
         row.silent.pop(name, None)
         row.asked[name] = at.isoformat()
     return did
