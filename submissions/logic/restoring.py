@@ -17,14 +17,12 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Max
 
 from core import queue, transitions
 from core.clock import due, now
 from core.errors import Conflict, StaleState
 from core.locking import session_lock
 from core.loops import careful
-from core.models import Heartbeat
 from integrations import registry
 from integrations.errors import OutsideError
 from integrations.launcher.base import Fate, Place
@@ -45,7 +43,7 @@ A_LOT = 500
 
 _LIVES = """
 SELECT i.id IS NOT NULL, coalesce((i.system_identifier, i.timeline) = (l.system_identifier, l.timeline), false),
-       l.system_identifier, l.timeline
+       l.system_identifier, l.timeline, coalesce(i.noted_at < clock_timestamp() - interval '1 minute', false)
 FROM (SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline
       FROM pg_control_system()) l LEFT JOIN submissions_incarnation i ON i.id = %s
 """
@@ -55,12 +53,19 @@ FROM (SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn(
 
 
 def notice() -> None:
-    """Stop everything if this is not the life of the database that wrote last; one statement where it is."""
-    if _life()[1]:
+    """Stop everything if this is not the life of the database that wrote last; one statement where it is.
+
+    Once a minute it is noted that this life goes on: what was written after the note is what a restore may forget. All
+    else in the database is written by the next life too, before it is noticed.
+    """
+    _, same, *_, is_old = _life()
+    if same:
+        if is_old:
+            Incarnation.objects.filter(pk=ONLY).update(noted_at=now())
         return
     with transaction.atomic():
         _keep_claims_away()
-        known, same, identifier, timeline = _life()
+        known, same, identifier, timeline, _ = _life()
         if same:  # somebody else has noticed meanwhile
             return
         if known:
@@ -69,12 +74,12 @@ def notice() -> None:
         Incarnation.objects.update_or_create(pk=ONLY, defaults=life)
 
 
-def _life() -> tuple[bool, bool, int, int]:
-    """Return whether a life of the database is known, whether it is this one, and the two numbers of this one."""
+def _life() -> tuple[bool, bool, int, int, bool]:
+    """Return whether a life is known, whether it is this one, the numbers of this one, and whether the note is old."""
     with connection.cursor() as cursor:
         cursor.execute(_LIVES, [ONLY])
-        known, same, identifier, timeline = cursor.fetchone()
-    return known, same, identifier, timeline
+        found: tuple[bool, bool, int, int, bool] = cursor.fetchone()
+    return found
 
 
 def _keep_claims_away() -> None:
@@ -86,10 +91,10 @@ def _keep_claims_away() -> None:
 def begin(why: str, *, actor: str, back_to: datetime | None = None) -> Restoration:
     """Stop everything until hosts and batch systems have said what they know that the database does not.
 
-    `back_to` is the last moment of which it knows; if it is not given, the last sign of life of a loop says.
+    `back_to` is the last moment of which it knows; if it is not given, the last note of the life before says.
     """
     _keep_claims_away()
-    known = back_to or Heartbeat.objects.aggregate(at=Max("started_at"))["at"] or now()
+    known = back_to or Incarnation.objects.values_list("noted_at", flat=True).first() or now()
     row = Restoration.objects.filter(ended_at=None).first() or Restoration(back_to=known)
     # Put back once more while the answers were being heard: they are of no use now.
     row.began_at, row.back_to, row.why, row.asked, row.silent = now(), min(row.back_to, known), why, {}, {}

@@ -12,6 +12,7 @@ from django.db import connection
 
 from campaigns.models import Campaign
 from core import loops
+from core.clock import now
 from integrations import registry
 from integrations.batch.base import JobSeen, Snapshot
 from integrations.errors import Unavailable
@@ -132,6 +133,19 @@ def test_a_promotion_that_lost_nothing_ends_by_itself(real_cast: Cast, local, lo
     assert (row.ended_by, row.strays.count(), standing_stops().count()) == ("loop:restore", 0, 0)
     restoring.notice()
     assert Restoration.objects.count() == 1, "the life of the database is known now"
+
+
+def test_hosts_are_asked_from_the_last_minute_of_the_life_before(real_cast: Cast, local, local_system):
+    """What runs in the new life writes before it notices: only the note of the old one says when that ended."""
+    restoring.notice()
+    long_ago = now() - timedelta(days=2)
+    Incarnation.objects.update(noted_at=long_ago)
+    restoring.notice()
+    assert now() - Incarnation.objects.get().noted_at < timedelta(minutes=1), "a life that goes on notes it"
+    Incarnation.objects.update(noted_at=long_ago, timeline=0)
+    loops.run("observe")
+    loops.run("plan")
+    assert Restoration.objects.get().back_to == long_ago
 
 
 def test_one_that_goes_on_is_asked_once_more_after_calls_of_before_have_ended(real_cast: Cast, local, monkeypatch):

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--because", required=True, metavar="TEXT", help="why; everybody sees it")
         parser.add_argument(
             "--back-to", type=_time, metavar="TIME",
-            help="the moment to which it was put back, as 2026-12-01T03:00Z; else the last sign of life of a loop",
+            help="the moment to which it was put back, as 2026-12-01T03:00Z; else the last minute that it has noted",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
