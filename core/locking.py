@@ -43,6 +43,12 @@ def session_lock(name: str) -> Iterator[bool]:
         yield name in got
 
 
+def transaction_lock(name: str) -> None:
+    """Wait for a named advisory lock, and hold it until the caller's transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
 def claim(rows: models.QuerySet[M], limit: int) -> list[M]:
     """Lock up to `limit` rows that nobody else holds, inside the caller's transaction."""
     of: dict[str, Any] = {"skip_locked": True, "of": ("self",), "no_key": True}

@@ -27,6 +27,7 @@ _GONE = [JOB_RANK[state] for state in (*JOB_ENDED, "held")]
 
 FARTHEST = 500
 CANARY = "rule:canary"
+CLAIMS = "launch.claim"  # the lock of who claims for launches: one at a time, and nobody while all is being stopped
 
 _THERE = f"""
 SELECT s.system, s.experiment_id, sum(greatest(s.n_jobs - coalesce(k.gone, 0), 0))::bigint AS jobs,

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
 
 from core.clock import now
 from core.errors import NotVisible, Problem, Refused
+from core.locking import transaction_lock
 from core.redaction import secrets_in
 from core.transitions import record
 from experiments.models import Experiment
@@ -54,9 +55,7 @@ def keep(
     _refuse_credential(name, bytes(content))
     key = digest.hexdigest()
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            area = f"upload:{experiment.pk}:{user.pk}"
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [area])
+        transaction_lock(f"upload:{experiment.pk}:{user.pk}")
         room = room_of(experiment, user, besides=name)
         if len(content) > room:
             _too_much(len(content), room)

@@ -23,7 +23,7 @@ from campaigns.models import Campaign
 from core import errors, queue, transitions
 from core.clock import due, now
 from core.crashpoints import crashpoint
-from core.locking import session_locks
+from core.locking import session_locks, transaction_lock
 from core.loops import careful, untroubled
 from integrations import registry
 from integrations.batch.base import BatchSystem
@@ -81,8 +81,7 @@ def _claim_pending(turn: ExitStack) -> list[Submission]:
     it. Two launchers together put no more into a batch system than one would.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
+        transaction_lock(line.CLAIMS)
         restoring.notice()
         left_out = reaching.resting()
         while chosen := line.next_in_line(A_LIST, left_out):

@@ -21,12 +21,13 @@ from django.db import connection, transaction
 from core import queue, transitions
 from core.clock import due, now
 from core.errors import Conflict, StaleState
-from core.locking import session_lock
+from core.locking import session_lock, transaction_lock
 from core.loops import careful
 from integrations import registry
 from integrations.errors import OutsideError
 from integrations.launcher.base import Fate, Place
 from integrations.models import BatchSystem, LaunchHost
+from submissions.line import CLAIMS
 from submissions.logic import reaching, stopping
 from submissions.logic.merging import is_uuid
 from submissions.models import Batch, Hold, Incarnation, Restoration, Stray, Submission, SubmissionUnit
@@ -64,7 +65,7 @@ def notice() -> None:
             Incarnation.objects.filter(pk=ONLY).update(noted_at=now())
         return
     with transaction.atomic():
-        _keep_claims_away()
+        transaction_lock(CLAIMS)
         known, same, identifier, timeline, _ = _life()
         if same:  # somebody else has noticed meanwhile
             return
@@ -82,18 +83,13 @@ def _life() -> tuple[bool, bool, int, int, bool]:
     return found
 
 
-def _keep_claims_away() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
-
-
 @transaction.atomic
 def begin(why: str, *, actor: str, back_to: datetime | None = None) -> Restoration:
     """Stop everything until hosts and batch systems have said what they know that the database does not.
 
     `back_to` is the last moment of which it knows; if it is not given, the last note of the life before says.
     """
-    _keep_claims_away()
+    transaction_lock(CLAIMS)
     known = back_to or Incarnation.objects.values_list("noted_at", flat=True).first() or now()
     row = Restoration.objects.filter(ended_at=None).first() or Restoration(back_to=known)
     # Put back once more while the answers were being heard: they are of no use now.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 
 from core.errors import Conflict, Problem, Refused
+from core.locking import transaction_lock
 from experiments.models import Experiment
+from submissions.line import CLAIMS
 from submissions.logic import acting, holding
 from submissions.models import Command, Hold, JobCount, Submission
 from submissions.models.control import TREATMENTS
@@ -66,8 +68,7 @@ def stop(experiment: Experiment | None, treat: str, *, actor: str, reason: str) 
     if treat not in TREATMENTS:
         raise Refused("Nothing was stopped.", [Problem("jobs", f"unknown: {treat[:40]}", ", ".join(TREATMENTS))])
     acting.needs_reason("stop", reason)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('launch.claim', 0))")
+    transaction_lock(CLAIMS)
     name = experiment.name if experiment else "everything"
     if standing_stops().filter(experiment=experiment).exists():
         raise Conflict(f"{name} is stopped already; nothing was changed.")
